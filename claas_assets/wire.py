@@ -1,0 +1,298 @@
+"""The CLaaS HTTP contract as pydantic models.
+
+The one place where the wire format is written down: the client, the embedded stack and the
+fake deployment of the tests all use these models. Requests forbid nothing (real servers
+ignore unknown keys); answers keep unknown keys, since two generations of servers are live.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class _Wire(BaseModel):
+    """Unknown keys are kept, so that an answer can be recorded as it came."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+
+class ChatMessage(_Wire):
+    role: Role
+    content: str
+
+
+# --- adapters ---------------------------------------------------------------------------
+
+
+class LoraInitRequest(_Wire):
+    lora_id: str = Field(min_length=1)
+    base_model: str | None = None
+    lora_r: int = Field(default=32, ge=4, le=128)
+    lora_alpha: int = Field(default=64, ge=8, le=256)
+    target_modules: list[str] | None = None
+
+
+class LoraInitResponse(_Wire):
+    """`lora_id` differs from the one asked for on some deployments: use this one from then on."""
+
+    lora_id: str
+
+
+class LoraListResponse(_Wire):
+    loras: list[str]
+
+
+class LoraDeleteResponse(_Wire):
+    deleted: bool
+
+
+class LoraStatusResponse(_Wire):
+    """Only the embedded stack answers this (`GET /v1/lora/status`)."""
+
+    lora_id: str
+    updates: int  # gradient updates applied since init
+    base_model: str
+
+
+# --- generation -------------------------------------------------------------------------
+
+
+class ChatCompletionRequest(_Wire):
+    model: str
+    messages: list[ChatMessage] = Field(min_length=1)
+    temperature: float = Field(default=1.0, ge=0.0, le=2.0)
+    max_tokens: int | None = Field(default=None, ge=1)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    stop: list[str] | None = None
+    seed: int | None = None
+    stream: bool = False
+    logprobs: bool = False
+    top_logprobs: int | None = Field(default=None, ge=0, le=100)
+
+
+class TopLogprob(_Wire):
+    token: str
+    logprob: float  # nats
+    bytes: list[int] | None = None
+
+
+class TokenLogprob(_Wire):
+    token: str
+    logprob: float  # nats
+    bytes: list[int] | None = None
+    top_logprobs: list[TopLogprob] = Field(default_factory=list)
+
+
+class ChoiceLogprobs(_Wire):
+    """One entry per generated token, thinking included."""
+
+    content: list[TokenLogprob] | None = None
+
+
+class ChatChoice(_Wire):
+    """`finish_reason` is always "stop" on real deployments, even for a truncated answer."""
+
+    index: int = 0
+    message: ChatMessage
+    finish_reason: str | None = None
+    logprobs: ChoiceLogprobs | None = None
+
+
+class Usage(_Wire):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+
+
+class ChatCompletionResponse(_Wire):
+    id: str = ""
+    object: str = "chat.completion"
+    created: int = 0
+    model: str = ""
+    choices: list[ChatChoice] = Field(min_length=1)
+    usage: Usage | None = None
+
+
+class CompletionRequest(_Wire):
+    """OpenAI text completion (`POST /v1/completions`)."""
+
+    model: str
+    prompt: str = Field(min_length=1)
+    temperature: float = Field(default=1.0, ge=0.0, le=2.0)
+    max_tokens: int | None = Field(default=None, ge=1)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    stop: list[str] | None = None
+    seed: int | None = None
+
+
+class CompletionChoice(_Wire):
+    index: int = 0
+    text: str
+    finish_reason: str | None = None
+
+
+class CompletionResponse(_Wire):
+    id: str = ""
+    object: str = "text_completion"
+    created: int = 0
+    model: str = ""
+    choices: list[CompletionChoice] = Field(min_length=1)
+    usage: Usage | None = None
+
+
+# --- scoring ----------------------------------------------------------------------------
+
+
+class ScoreRequest(_Wire):
+    model: str
+    messages: list[ChatMessage] = Field(min_length=1)
+    completion: str = Field(min_length=1)
+
+
+class ScoreResponse(_Wire):
+    """`logprobs` in nats, one per completion token, the template's end-of-turn suffix included."""
+
+    logprobs: list[float]
+    tokens: list[str] = Field(default_factory=list)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    logprob_sum: float
+
+
+# --- feedback ---------------------------------------------------------------------------
+
+
+class TrainingOptions(_Wire):
+    """Hyperparameters of one feedback call. Older deployments ignore the last two fields."""
+
+    learning_rate: float = Field(default=3e-5, gt=0.0)
+    alpha: float = Field(default=0.5, ge=0.0, le=1.0)
+    is_clip: float = Field(default=5.0, ge=1.0, le=20.0)
+    max_grad_norm: float = Field(default=1.0, ge=0.0)
+    kl_reg_weight: float = Field(default=0.0, ge=0.0, le=1.0)
+    teacher_top_k: int = Field(default=100, ge=10, le=100)
+    steps_per_batch: int = Field(default=4, ge=1)
+    feedback_repetitions: int = Field(default=1, ge=1)
+
+
+class FeedbackItem(_Wire):
+    lora_id: str = Field(min_length=1)
+    prompt: str = Field(min_length=1)  # the bare user prompt
+    response: str = Field(min_length=1)  # the visible answer
+    feedback: str = Field(min_length=1)
+    training: TrainingOptions = Field(default_factory=TrainingOptions)
+
+
+class Orchestration(_Wire):
+    sleep_before: bool = True
+    wake_after: bool = True
+    wake_on_failure: bool = True
+    sleep_level: int = Field(default=1, ge=1, le=2)
+
+
+class FeedbackRequest(_Wire):
+    requests: list[FeedbackItem] = Field(min_length=1)
+    orchestration: Orchestration = Field(default_factory=Orchestration)
+
+
+class DistillResult(_Wire):
+    lora_id: str
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class FeedbackResponse(_Wire):
+    status: str
+    request_id: str = ""
+    lora_id: str = ""
+    distill_result: DistillResult | None = None
+    vllm: dict[str, Any] | None = None
+    feedback_log_path: str | None = None
+    timing_ms: dict[str, Any] | None = None
+    batch_size: int | None = None
+
+
+# --- health and the rest ----------------------------------------------------------------
+
+
+class WorkerHealth(_Wire):
+    status: str = "unknown"
+    error: str | None = None
+
+
+class HealthResponse(_Wire):
+    """Tinker down: `status` stays "healthy" and `worker.status` is "unhealthy"."""
+
+    status: str
+    worker: WorkerHealth | None = None
+
+
+class RootResponse(_Wire):
+    name: str = ""
+    version: str = ""
+    description: str = ""
+    docs: str = ""
+
+
+class ModelCard(_Wire):
+    id: str
+    object: str = "model"
+
+
+class ModelsResponse(_Wire):
+    object: str = "list"
+    data: list[ModelCard] = Field(default_factory=list)
+
+
+class SamplerStatusResponse(_Wire):
+    """Tinker only: `model_path` is null when the sampler serves the base model."""
+
+    model_path: str | None = None
+    base_model: str | None = None
+
+
+class SamplerRefreshRequest(_Wire):
+    model_path: str | None = None
+
+
+# --- conventions that both sides share ----------------------------------------------------
+
+DEFAULT_SYSTEM_PROMPT = "You are a helpful assistant."
+"""Sent as the first message directly to CLaaS: without a system message feedback is refused."""
+
+_THINK_BLOCK = re.compile(r"<think>(?:(?!<think>).)*?</think>", re.DOTALL)
+_OUTSIDE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def model_name(lora_id: str) -> str:
+    """The model name under which a deployment serves an adapter.
+
+    >>> model_name("/eval/identity-20261124-101500Z/")
+    'eval-identity-20261124-101500Z'
+    """
+    return _OUTSIDE_NAME.sub("-", lora_id.strip("/")).strip("-") or "lora"
+
+
+def strip_thinking(text: str) -> str:
+    """Remove thinking: whole blocks (nested too), an unclosed tail, all before an orphaned close.
+
+    >>> strip_thinking("<think>a<think>b</think>c</think> yes")
+    'yes'
+    """
+    previous = None
+    while previous != text:
+        previous, text = text, _THINK_BLOCK.sub("", text)
+    if "</think>" in text:
+        text = text.rsplit("</think>", 1)[1]
+    if "<think>" in text:
+        text = text.split("<think>", 1)[0]
+    return text.strip()
+
+
+def cache_key_text(text: str) -> str:
+    """The text under whose SHA-256 a completion is cached: visible, white space folded."""
+    return " ".join(strip_thinking(text).split())
