@@ -1,0 +1,273 @@
+"""`EvalConfig`: what an evaluation is, in Python, in YAML, in the launchpad and in `metadata.json`.
+
+The class defaults are those of `mode: embedded`; for another mode the values of
+`configs/mode/<mode>.yaml` take their place unless given. A test holds YAML and class together.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from claas_assets.evaluation.errors import ConfigError
+from claas_assets.evaluation.names import check_lora_prefix, check_preference_name, check_run_id, new_run_id
+
+Mode = Literal["embedded", "local", "tinker", "modal"]
+MetricName = Literal["logprob", "compliance", "general", "collapse"]
+FailOn = Literal["fail", "marginal", "inconclusive"]
+MODES: tuple[str, ...] = get_args(Mode)
+METRICS: tuple[str, ...] = get_args(MetricName)
+METRIC_PRESETS: dict[str, list[str]] = {"all": list(METRICS), "quick": ["logprob"]}
+GATEWAY_TOKEN_VARIABLE = "OPENCLAW_GATEWAY_TOKEN"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TrainingConfig(_Section):
+    """Hyperparameters sent with every feedback item (contract of `/v1/feedback`)."""
+
+    learning_rate: float = Field(default=2e-4, gt=0, description="AdamW learning rate")
+    alpha: float = Field(default=0.0, ge=0, le=1, description="divergence: 0 = KL(teacher‖student), 1 = reverse")
+    is_clip: float = Field(default=5.0, ge=1, le=20, description="upper bound of the importance ratio")
+    max_grad_norm: float = Field(default=1.0, ge=0, description="gradient norm clip; 0 = none")
+    kl_reg_weight: float = Field(default=0.0, ge=0, le=1, description="weight of the drift term")
+    teacher_top_k: int = Field(default=100, ge=10, le=100, description="teacher tokens kept per position")
+    steps_per_batch: int = Field(default=4, ge=1, le=64, description="gradient updates made on one batch")
+    feedback_repetitions: int = Field(default=1, ge=1, le=16, description="how often the teacher sees the feedback")
+
+
+class LoraConfig(_Section):
+    r: int = Field(default=32, ge=4, le=128, description="rank")
+    alpha: int = Field(default=64, ge=8, le=256, description="scale: the update is multiplied by alpha / r")
+
+
+class Threshold(_Section):
+    """Two bounds of one criterion: pass, then marginal, then fail. Which way is up: see verdict.py."""
+
+    pass_at: float
+    fail_at: float
+
+
+def _bounds(pass_at: float, fail_at: float) -> Any:
+    return Field(default=Threshold(pass_at=pass_at, fail_at=fail_at))
+
+
+class Thresholds(_Section):
+    """Bounds of the verdict's criteria, in the unit of each."""
+
+    compliance: Threshold = _bounds(0.8, 0.5)
+    logprob_margin: Threshold = _bounds(2.0, 0.5)  # nats
+    capability_ratio: Threshold = _bounds(0.9, 0.7)
+    capability_change: Threshold = _bounds(-0.15, -0.15)
+    entropy_ratio: Threshold = _bounds(0.6, 0.4)
+    self_rouge_l: Threshold = _bounds(0.85, 0.95)
+    loops: Threshold = _bounds(0.1, 0.2)  # rise of rep4
+    fixed_text_drift: Threshold = _bounds(0.15, 0.3)  # nats per token
+    over_application: Threshold = _bounds(0.1, 0.3)
+
+
+class EvalConfig(_Section):
+    """One evaluation. Frozen; raises `ConfigError` through `load_config`, `ValidationError` directly."""
+
+    mode: Mode = Field(default="embedded", description="kind of deployment")
+    claas_url: str | None = Field(default=None, description="address of CLaaS; null: find or start one (embedded)")
+    openclaw_url: str | None = Field(default=None, description="OpenClaw gateway for chat; null: CLaaS directly")
+    base_model: str = Field(
+        default="HuggingFaceTB/SmolLM2-135M-Instruct", min_length=1, description="model the adapter is made for"
+    )
+    preferences: tuple[str, ...] = Field(
+        default=("no_emoji", "concise", "identity"), min_length=1, description="preferences to evaluate"
+    )
+    metrics: tuple[MetricName, ...] = Field(
+        default=("logprob", "compliance", "general", "collapse"), min_length=1, description="or: all, quick"
+    )
+    num_steps: int = Field(default=20, ge=0, le=10_000, description="feedback steps; 0 measures only")
+    batch_size: int = Field(default=4, ge=1, le=64, description="rollouts of one feedback step")
+    collapse_steps: tuple[int, ...] = Field(default=(0, 5, 10, 15, 19), description="steps that measure collapse")
+    snapshot_steps: tuple[int, ...] = Field(default=(), description="steps with a full snapshot, beside the last")
+    plots: bool = Field(default=True, description="draw the figures")
+    seed: int = Field(default=42, ge=0, le=2**31 - 1, description="fixes all that is random on our side")
+    lora_id_prefix: str = Field(default="eval", description="adapters are named <prefix>/<preference>-<run id>")
+    output_dir: str = Field(
+        default_factory=lambda: f"./data/evals/{new_run_id()}", description="run folder; its name is the run id"
+    )
+    preferences_dir: str | None = Field(default=None, description="folder of preference files; null: ./preferences")
+    fail_on: FailOn | None = Field(default=None, description="exit 3 at such a verdict or a worse one")
+    max_concurrency: int = Field(default=16, ge=1, le=256, description="requests in flight per deployment")
+    rollout_temperature: float = Field(default=0.7, ge=0, le=2, description="sampling of the trained answers")
+    rollout_max_tokens: int = Field(default=64, ge=8, le=32768, description="token limit of a rollout")
+    probe_max_tokens: int = Field(default=256, ge=8, le=32768, description="token limit of a probe")
+    lora: LoraConfig = LoraConfig()
+    training: TrainingConfig = TrainingConfig()
+    thresholds: Thresholds = Thresholds()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_mode(cls, values: Any) -> Any:
+        """Values of the mode's YAML file where none were given; the embedded ones are the class's."""
+        if not isinstance(values, dict) or values.get("mode", "embedded") in ("embedded", None):
+            return values
+        if values["mode"] not in MODES:
+            return values  # the field itself says what is allowed
+        return _overlay(mode_defaults(values["mode"]), values)
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _expand_presets(cls, value: Any) -> Any:
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list | tuple):
+            return value
+        expanded = [metric for name in names for metric in METRIC_PRESETS.get(name, [name])]
+        return list(dict.fromkeys(expanded))
+
+    @field_validator("preferences")
+    @classmethod
+    def _check_preferences(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            try:
+                check_preference_name(name)
+            except ConfigError as error:
+                raise ValueError(str(error)) from error
+        if len(set(value)) != len(value):
+            raise ValueError("a preference is named twice")
+        return value
+
+    @field_validator("lora_id_prefix")
+    @classmethod
+    def _check_prefix(cls, value: str) -> str:
+        try:
+            return check_lora_prefix(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("collapse_steps", "snapshot_steps")
+    @classmethod
+    def _check_steps(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(step < 0 for step in value):
+            raise ValueError("steps are counted from 0: a negative one does not exist")
+        return value
+
+    @field_validator("claas_url", "openclaw_url")
+    @classmethod
+    def _check_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not value.startswith(("http://", "https://")) or "@" in value:
+            raise ValueError("an address begins with http:// or https:// and holds no user name or password")
+        return value.rstrip("/")
+
+    @field_validator("output_dir")
+    @classmethod
+    def _check_output_dir(cls, value: str) -> str:
+        try:
+            check_run_id(Path(value).name)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @model_validator(mode="after")
+    def _check_addresses(self) -> EvalConfig:
+        if self.claas_url is None and self.mode != "embedded":
+            raise ValueError(f"claas_url is null, which only mode embedded allows (mode is {self.mode})")
+        return self
+
+    @property
+    def run_id(self) -> str:
+        return Path(self.output_dir).name
+
+    @property
+    def results_dir(self) -> Path:
+        return Path(self.output_dir).parent
+
+    def preference_folder(self) -> Path:
+        return Path(self.preferences_dir) if self.preferences_dir else default_preferences_dir()
+
+    def above_training(self) -> dict[str, Any]:
+        """What training depends on: frozen in `metadata.json` when the adapter is made.
+
+        `num_steps` is not part of it: it may grow. Addresses are not: a deployment may move.
+        """
+        names = {
+            "mode", "base_model", "batch_size", "seed", "lora", "training",
+            "rollout_temperature", "rollout_max_tokens",
+        }  # fmt: skip
+        return self.model_dump(mode="json", include=names)
+
+
+def default_preferences_dir() -> Path:
+    """`./preferences` where it exists, else the folder beside the package (an editable install)."""
+    here = Path("preferences")
+    return here if here.is_dir() else Path(__file__).resolve().parents[2] / "preferences"
+
+
+@cache
+def _mode_yaml(mode: str) -> str:
+    return (files("claas_assets.configs") / "mode" / f"{mode}.yaml").read_text(encoding="utf-8")
+
+
+def mode_defaults(mode: str) -> dict[str, Any]:
+    """The values of `configs/mode/<mode>.yaml`."""
+    values: dict[str, Any] = yaml.safe_load(_mode_yaml(mode))
+    return values
+
+
+def _overlay(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(defaults)
+    for key, value in given.items():
+        if isinstance(value, BaseModel):
+            value = value.model_dump(exclude_unset=True)
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _overlay(merged[key], value) if nested else value
+    return merged
+
+
+def load_config(values: dict[str, Any]) -> EvalConfig:
+    """Build an `EvalConfig`; every mistake in one `ConfigError` naming key, value and what is allowed."""
+    try:
+        return EvalConfig(**values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from error
+
+
+def _explain(problem: Any) -> str:
+    """One line per mistake; pydantic's own message names the bound or the allowed values."""
+    key = ".".join(str(part) for part in problem["loc"]) or "configuration"
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: there is no such key. Keys: {', '.join(_keys_beside(problem['loc']))}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message
+    return f"{key}: {message} (got {problem['input']!r})"
+
+
+def _keys_beside(location: tuple[Any, ...]) -> list[str]:
+    model: Any = EvalConfig
+    for part in location[:-1]:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else model
+    return list(model.model_fields)
+
+
+def gateway_token(config: EvalConfig) -> str | None:
+    """The gateway's token from the environment, or None where no gateway is used.
+
+    Raises `ConfigError`, naming the variable, before anything is sent.
+    """
+    if config.openclaw_url is None:
+        return None
+    token = os.environ.get(GATEWAY_TOKEN_VARIABLE, "").strip()
+    if not token:
+        raise ConfigError(
+            f"openclaw_url is {config.openclaw_url}, and {GATEWAY_TOKEN_VARIABLE} is not set in the environment: "
+            "export it (the development stack's value is openclaw-local-dev-token), or set openclaw_url=null "
+            "to speak to CLaaS directly"
+        )
+    return token

@@ -1,0 +1,68 @@
+"""Every error that the harness raises on purpose, with the exit code that the command line gives it.
+
+    EvaluationError
+    ├── ConfigError            2  a key, value or name of the configuration (nothing was sent anywhere)
+    ├── PreferenceError        2  a preference file that cannot be used
+    ├── DeploymentError        1  the deployment
+    │   ├── DeploymentUnreachable   it does not answer
+    │   ├── RequestRefused          it answered, and said no (status and body are kept)
+    │   ├── OutcomeUnknown          a feedback call that may or may not have trained
+    │   ├── MalformedAnswer         it answered something that is not the contract
+    │   └── AdapterVanished         the adapter of this run is no longer there
+    ├── RunFolderError         1  files of a run: missing, half-written, in use, or of another configuration
+    └── IncompleteEvaluation   1  some preferences did not finish
+
+To add one: subclass here, give it an `exit_code` if it differs from its parent's, and raise it with
+a message that says what was wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class EvaluationError(Exception):
+    exit_code = 1
+
+
+class ConfigError(EvaluationError):
+    exit_code = 2
+
+
+class PreferenceError(EvaluationError):
+    exit_code = 2
+
+
+class DeploymentError(EvaluationError):
+    pass
+
+
+class DeploymentUnreachable(DeploymentError):
+    pass
+
+
+class RequestRefused(DeploymentError):
+    """`status` is the HTTP status, `body` the first kilobyte of the answer."""
+
+    def __init__(self, message: str, *, status: int, body: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
+
+
+class OutcomeUnknown(DeploymentError):
+    """A feedback call whose effect is unknown: 409, 5xx, a time-out, a broken connection."""
+
+
+class MalformedAnswer(DeploymentError):
+    pass
+
+
+class AdapterVanished(DeploymentError):
+    pass
+
+
+class RunFolderError(EvaluationError):
+    pass
+
+
+class IncompleteEvaluation(EvaluationError):
+    pass

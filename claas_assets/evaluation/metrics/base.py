@@ -1,0 +1,48 @@
+"""What a metric is: the probes it needs, and a pure function from transcripts to numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from claas_assets.evaluation.probes import Probe, ProbePlan, ScoringContext
+from claas_assets.evaluation.records import Record, Transcript, Unmeasured
+
+
+@dataclass(frozen=True)
+class MetricScore:
+    """`fields`: entries of `EvalSnapshot` (e.g. {"logprob_margin": LogprobMargin(...)}).
+
+    `stats`: this metric's entry of `SnapshotStats`. `unmeasured`: dotted name → reason, e.g.
+    "collapse.mean_entropy".
+    """
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    stats: Record | None = None
+    unmeasured: Mapping[str, Unmeasured] = field(default_factory=dict)
+
+
+class Metric(Protocol):
+    """`version` rises when the same transcripts would give another number (CHANGELOG says which)."""
+
+    name: str
+    version: int
+
+    def probes(self, plan: ProbePlan) -> list[Probe]: ...
+
+    def score(self, transcripts: Transcripts, context: ScoringContext) -> MetricScore: ...
+
+
+class Transcripts:
+    """The transcripts of one snapshot, by key."""
+
+    def __init__(self, transcripts: Iterable[Transcript]) -> None:
+        self._by_key = {transcript.key: transcript for transcript in transcripts}
+
+    def get(self, key: str) -> Transcript | None:
+        return self._by_key.get(key)
+
+    def below(self, prefix: str) -> list[Transcript]:
+        """Those whose key begins with `prefix/`, in the order asked."""
+        return [t for key, t in self._by_key.items() if key.startswith(f"{prefix}/")]
