@@ -54,8 +54,6 @@ class ScoringContext:
 
     preference: Preference
     baseline: EvalSnapshot | None
-    collapse_due: bool
-    size: SnapshotSize
 
 
 def derived_seed(seed: int, *parts: object) -> int:
