@@ -25,9 +25,7 @@ Tick = Callable[[int, int], None]
 class Asker:
     """Asks the probes of one adapter. `blocked`: why generation must not be measured now, if so."""
 
-    def __init__(
-        self, client: ClaasClient, lora_id: str, *, seed: int, blocked: Unmeasured | None = None
-    ) -> None:
+    def __init__(self, client: ClaasClient, lora_id: str, *, seed: int, blocked: Unmeasured | None = None) -> None:
         self.client = client
         self.lora_id = lora_id
         self.seed = seed
@@ -42,9 +40,7 @@ class Asker:
         first = [probe for probe in probes if not probe.key.startswith(NOISE_PREFIX)]
         again = [probe for probe in probes if probe.key.startswith(NOISE_PREFIX)]
         shared = {probe.key: _same_request(probe, first) for probe in first}
-        unique = [
-            _with_logprobs_if_any(probe, first, shared) for probe in first if shared[probe.key] == probe.key
-        ]
+        unique = [_with_logprobs_if_any(probe, first, shared) for probe in first if shared[probe.key] == probe.key]
         total, done = len(unique) + len(again), 0
 
         async def one(probe: Probe) -> Transcript:
@@ -106,9 +102,7 @@ def _same_request(probe: Probe, probes: Sequence[Probe]) -> str:
     if probe.temperature > 0:
         return probe.key
     return next(
-        other.key
-        for other in probes
-        if other.temperature == 0 and _request_identity(other) == _request_identity(probe)
+        other.key for other in probes if other.temperature == 0 and _request_identity(other) == _request_identity(probe)
     )
 
 

@@ -71,9 +71,7 @@ async def roll_out(session: Session, lora_id: str, step: int) -> list[RolloutRec
     return [task.result() for task in tasks]
 
 
-async def give_feedback(
-    session: Session, lora_id: str, intent: FeedbackIntent, journal: Journal
-) -> FeedbackOutcome:
+async def give_feedback(session: Session, lora_id: str, intent: FeedbackIntent, journal: Journal) -> FeedbackOutcome:
     """Send the batch until `steps_per_batch` updates are made, each call's intent on disk before it.
 
     A deployment of the newer generation makes them all in one call, an older one makes one a call.
@@ -92,7 +90,7 @@ async def give_feedback(
             [(rollout.prompt, rollout.response) for rollout in intent.batch],
             lora_id=lora_id,
             feedback=session.preference.feedback_string,
-            training=session.config.training,
+            training=session.config.training.model_copy(update={"steps_per_batch": wanted - _updates_made(intent)}),
             takes_repetitions=_takes_repetitions(intent),
         )
         intent = intent.model_copy(update={"calls_begun": intent.calls_begun + 1})
@@ -104,10 +102,10 @@ async def give_feedback(
             applied = await _applied_in_doubt(session, lora_id, intent)
             if applied is None:
                 return _interrupted(intent)
+            if applied == 0:
+                raise  # not trained so far: resuming looks at the counter again before it sends anything
             intent = _resolved(intent, applied)
             journal.write_intent(intent)
-            if applied == 0:
-                raise  # proven not trained: the run may be resumed at this very step
             continue
         except DeploymentError:
             journal.clear_intent()  # proven not trained: resuming starts this step afresh

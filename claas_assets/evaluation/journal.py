@@ -133,9 +133,7 @@ class Journal:
         except (ValueError, ValidationError) as error:
             raise RunFolderError(f"{self.path}, line {number + 1}: not a step record: {error}") from error
         if record.step != number:
-            raise RunFolderError(
-                f"{self.path}, line {number + 1}: holds step {record.step}, expected {number}"
-            )
+            raise RunFolderError(f"{self.path}, line {number + 1}: holds step {record.step}, expected {number}")
         return record
 
 

@@ -116,17 +116,13 @@ async def measure(
     transcripts, requests = await asker.ask(gather_probes(config.metrics, plan), tick)
     context = ScoringContext(preference=session.preference, baseline=baseline)
     snapshot = score_snapshot(transcripts, context, size=size, metrics=config.metrics)
-    return snapshot.model_copy(
-        update={"requests": requests, "duration_s": round(time.monotonic() - began, 3)}
-    )
+    return snapshot.model_copy(update={"requests": requests, "duration_s": round(time.monotonic() - began, 3)})
 
 
 async def measure_baseline(session: Session, adapter: AdapterRecord) -> EvalSnapshot:
     """The untouched adapter, in full."""
     blocked = await _sampler_on(session.client, None)
-    baseline = await measure(
-        session, adapter, step=BASELINE_STEP, size="full", baseline=None, blocked=blocked
-    )
+    baseline = await measure(session, adapter, step=BASELINE_STEP, size="full", baseline=None, blocked=blocked)
     session.say("baseline", "baseline measured", numbers=_headline(baseline))
     return baseline
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from claas_assets.evaluation.errors import ConfigError, PreferenceError
 from claas_assets.evaluation.names import is_preference_name
@@ -15,6 +15,19 @@ from claas_assets.evaluation.verifiers import Verifier, build_verifier
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _buildable(spec: dict[str, Any]) -> dict[str, Any]:
+    """Says where in the file a verifier is wrong: pydantic adds the place to a `ValueError`."""
+    try:
+        build_verifier(spec)
+    except PreferenceError as error:
+        raise ValueError(str(error)) from error
+    return spec
+
+
+VerifierSpec = Annotated[dict[str, Any], AfterValidator(_buildable)]
+"""`_target_` names a class (`verifiers.build_verifier`), the other keys are its arguments."""
 
 
 class PromptMessage(_Part):
@@ -40,16 +53,16 @@ class OverApplicationItem(_Part):
     """A prompt to which the preference does *not* apply; `check` passes when it was not over-applied."""
 
     prompt: str = Field(min_length=1)
-    check: dict[str, Any]
+    check: VerifierSpec
 
 
 class Preference(_Part):
-    """`verifier` and each `check` name a class with `_target_`; the other keys are its arguments."""
+    """One preference, with everything that is asked to measure it."""
 
     name: str
     version: int = Field(default=1, ge=1)
     feedback_string: str = Field(min_length=1)
-    verifier: dict[str, Any]
+    verifier: VerifierSpec
     logprob_pairs: tuple[LogprobPair, ...] = Field(min_length=1)
     probe_prompts: tuple[str, ...] = Field(min_length=1)
     heldout_prompts: tuple[str, ...] = ()
@@ -57,15 +70,18 @@ class Preference(_Part):
 
     @model_validator(mode="after")
     def _check(self) -> Preference:
-        prompts = [*self.probe_prompts, *self.heldout_prompts, *(item.prompt for item in self.over_application)]
+        prompts = [
+            *self.probe_prompts,
+            *self.heldout_prompts,
+            *(item.prompt for item in self.over_application),
+        ]
         if any(not prompt.strip() for prompt in prompts):
             raise ValueError("a prompt is empty")
         twice = sorted({prompt for prompt in prompts if prompts.count(prompt) > 1})
         if twice:
-            raise ValueError(f"a prompt appears twice (held-out prompts must not be trained on): {twice[0]!r}")
-        self.build_verifier()
-        for item in self.over_application:
-            build_verifier(item.check)
+            raise ValueError(
+                f"a prompt appears twice (held-out prompts must not be trained on): {twice[0]!r}"
+            )
         return self
 
     def build_verifier(self) -> Verifier:
@@ -89,11 +105,12 @@ def load_preference(name: str, folder: Path) -> Preference:
     path = folder / f"{name}.yaml"
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise PreferenceError(f"{path}: a preference file is a mapping of keys, this is not")
-        preference = Preference(**values)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-13-01
         raise PreferenceError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise PreferenceError(f"{path}: a preference file is a mapping of keys, this is not")
+    try:
+        preference = Preference(**values)
     except (ValidationError, TypeError) as error:
         raise PreferenceError(f"{path}: {_explain(error)}") from error
     if preference.name != name:
