@@ -79,9 +79,7 @@ class Preference(_Part):
             raise ValueError("a prompt is empty")
         twice = sorted({prompt for prompt in prompts if prompts.count(prompt) > 1})
         if twice:
-            raise ValueError(
-                f"a prompt appears twice (held-out prompts must not be trained on): {twice[0]!r}"
-            )
+            raise ValueError(f"a prompt appears twice (held-out prompts must not be trained on): {twice[0]!r}")
         return self
 
     def build_verifier(self) -> Verifier:
@@ -121,7 +119,8 @@ def load_preference(name: str, folder: Path) -> Preference:
 def _explain(error: ValidationError | TypeError) -> str:
     if isinstance(error, TypeError):
         return str(error)
-    return "; ".join(
-        f"{'.'.join(str(part) for part in problem['loc']) or 'file'}: {problem['msg'].removeprefix('Value error, ')}"
+    problems = [
+        (".".join(map(str, problem["loc"])) or "file", problem["msg"].removeprefix("Value error, "))
         for problem in error.errors()
-    )
+    ]
+    return "; ".join(f"{place}: {message}" for place, message in problems)

@@ -162,8 +162,7 @@ def build_verifier(spec: Mapping[str, Any]) -> Verifier:
         return cast(Verifier, verifier_class(**arguments))
     except Exception as error:  # a user's class may raise anything; whatever it is, the file names it
         raise PreferenceError(
-            f"{target} cannot be made from {arguments!r}: {_explain(error)}. "
-            f"{_allowed_arguments(verifier_class)}"
+            f"{target} cannot be made from {arguments!r}: {_explain(error)}. {_allowed_arguments(verifier_class)}"
         ) from error
 
 
@@ -183,8 +182,7 @@ def _verifier_class(target: object) -> type:
         raise PreferenceError(f"_target_ {target}: {module_name} has no {class_name}")
     if not isinstance(found, type) or not _takes_response(found):
         raise PreferenceError(
-            f"_target_ {target} is not a verifier: a class with "
-            "__call__(self, response: str) -> VerifierResult"
+            f"_target_ {target} is not a verifier: a class with __call__(self, response: str) -> VerifierResult"
         )
     return found
 
@@ -200,9 +198,7 @@ def _takes_response(cls: type) -> bool:
     parameters = list(inspect.signature(call).parameters.values())[1:]
     if not parameters or parameters[0].name != "response" or parameters[0].kind is parameters[0].KEYWORD_ONLY:
         return False
-    return all(
-        p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters[1:]
-    )
+    return all(p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters[1:])
 
 
 def _allowed_arguments(cls: type) -> str:
@@ -214,6 +210,4 @@ def _allowed_arguments(cls: type) -> str:
 def _explain(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return f"{type(error).__name__}: {error}"
-    return "; ".join(
-        f"{'.'.join(map(str, e['loc']))}: {e['msg']}, not {e['input']!r}" for e in error.errors()
-    )
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}, not {e['input']!r}" for e in error.errors())
