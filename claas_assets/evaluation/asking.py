@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from claas_assets.evaluation.concurrency import gather
 from claas_assets.evaluation.errors import MalformedAnswer, OutcomeUnknown, RequestRefused
 from claas_assets.evaluation.probes import Probe
 from claas_assets.evaluation.records import Message, Transcript, TranscriptMetadata, Unmeasured
@@ -50,7 +51,7 @@ class Asker:
             tick(done, total)
             return transcript
 
-        found = {t.key: t for t in await _gather([one(probe) for probe in unique])}
+        found = {t.key: t for t in await gather([one(probe) for probe in unique])}
         random.Random(self.seed).shuffle(again)
         half = asyncio.Semaphore(max(1, self.client.max_concurrency // 2))
 
@@ -58,7 +59,7 @@ class Asker:
             async with half:
                 return await one(probe)
 
-        found |= {t.key: t for t in await _gather([one_of_half(probe) for probe in again])}
+        found |= {t.key: t for t in await gather([one_of_half(probe) for probe in again])}
         transcripts = []
         for probe in probes:
             original = found[shared.get(probe.key, probe.key)]
@@ -84,13 +85,6 @@ class Asker:
         except (RequestRefused, MalformedAnswer, OutcomeUnknown) as error:
             # A deployment that went away (DeploymentUnreachable) ends the run; one bad answer does not.
             return _unanswered(probe, Unmeasured(kind="failed", reason=str(error)))
-
-
-async def _gather(tasks: Sequence) -> list[Transcript]:
-    """All of them; the first exception cancels the others, so that nothing goes on asking behind it."""
-    async with asyncio.TaskGroup() as group:
-        running = [group.create_task(task) for task in tasks]
-    return [task.result() for task in running]
 
 
 def _request_identity(probe: Probe) -> tuple:

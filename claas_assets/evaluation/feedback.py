@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from claas_assets.evaluation.client import feedback_items, updates_applied
+from claas_assets.evaluation.concurrency import gather
 from claas_assets.evaluation.errors import DeploymentError, OutcomeUnknown
 from claas_assets.evaluation.journal import FeedbackIntent, Journal
 from claas_assets.evaluation.preferences import Preference
@@ -66,9 +66,7 @@ async def roll_out(session: Session, lora_id: str, step: int) -> list[RolloutRec
             },
         )
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(i, prompt)) for i, prompt in enumerate(prompts)]
-    return [task.result() for task in tasks]
+    return await gather([one(i, prompt) for i, prompt in enumerate(prompts)])
 
 
 async def give_feedback(session: Session, lora_id: str, intent: FeedbackIntent, journal: Journal) -> FeedbackOutcome:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,3 +30,21 @@ Reporter = Callable[[Event], None]
 
 def silent(event: Event) -> None:
     """For callers that show nothing."""
+
+
+_listeners: ContextVar[tuple[Reporter, ...]] = ContextVar("listeners", default=())
+
+
+def listeners() -> tuple[Reporter, ...]:
+    """Those who want to hear of evaluations that run in this context."""
+    return _listeners.get()
+
+
+@contextmanager
+def listening(listener: Reporter) -> Iterator[None]:
+    """Let `listener` hear every event of what runs inside."""
+    token = _listeners.set((*_listeners.get(), listener))
+    try:
+        yield
+    finally:
+        _listeners.reset(token)

@@ -1,0 +1,16 @@
+"""Jobs: what people start by name."""
+
+import dagster as dg
+
+PER_PREFERENCE = ("adapter", "baseline", "training_steps", "metric_table", "collapse_snapshots", "verdict")
+
+evaluate = dg.define_asset_job(
+    "evaluate",
+    selection=dg.AssetSelection.assets(*PER_PREFERENCE),
+    description="One preference, from a fresh adapter to its verdict. In a folder that has steps it resumes.",
+)
+report = dg.define_asset_job(
+    "report",
+    selection=dg.AssetSelection.assets("summary", "plots"),
+    description="The summary and the plots of a run, from its files.",
+)

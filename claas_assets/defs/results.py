@@ -1,0 +1,107 @@
+"""What is made from files alone: no asset here sends a request to a deployment."""
+
+from typing import Any
+
+import dagster as dg
+
+from claas_assets.defs import metadata
+from claas_assets.defs.io_managers import BY_PARTITION
+from claas_assets.defs.run_folder import RunFolder
+from claas_assets.defs.settings import EvaluationSettings
+from claas_assets.defs.training import FILES
+from claas_assets.evaluation import results
+from claas_assets.evaluation.preferences import load_preference
+from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot, StepsHandle
+
+
+def result_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """metric_table, collapse_snapshots → verdict, partitioned by preference."""
+
+    @dg.asset(
+        partitions_def=preferences, io_manager_key=FILES, group_name="results", kinds={"csv"},
+        description="Every number of every state as a tidy table, scored afresh from the transcripts.",
+    )  # fmt: skip
+    def metric_table(
+        context: dg.AssetExecutionContext,
+        settings: EvaluationSettings,
+        run_folder: RunFolder,
+        adapter: AdapterRecord,
+        baseline: EvalSnapshot,
+        training_steps: StepsHandle,
+    ):
+        preference = load_preference(context.partition_key, settings.read().preference_folder())
+        table = results.metric_table(adapter, baseline, training_steps, preference)
+        return dg.MaterializeResult(value=table, metadata=metadata.of_table(table, run_folder.path))
+
+    @dg.asset(
+        partitions_def=preferences, io_manager_key=FILES, group_name="results", kinds={"json"},
+        description="Has it degenerated? Entropy, self-ROUGE-L, drift and loops over the steps, with alerts.",
+    )  # fmt: skip
+    def collapse_snapshots(
+        context: dg.AssetExecutionContext,
+        settings: EvaluationSettings,
+        run_folder: RunFolder,
+        adapter: AdapterRecord,
+        baseline: EvalSnapshot,
+        training_steps: StepsHandle,
+    ):
+        preference = load_preference(context.partition_key, settings.read().preference_folder())
+        record = results.collapse_record(adapter, baseline, training_steps, preference)
+        return dg.MaterializeResult(value=record, metadata=metadata.of_collapse(record, run_folder.path))
+
+    @dg.asset(
+        partitions_def=preferences, io_manager_key=FILES, group_name="results", kinds={"json"},
+        deps=[metric_table, collapse_snapshots],
+        description="Criteria, grades, evidence, and the verdict in words. Thresholds are today's.",
+    )  # fmt: skip
+    def verdict(
+        context: dg.AssetExecutionContext,
+        settings: EvaluationSettings,
+        run_folder: RunFolder,
+        adapter: AdapterRecord,
+        baseline: EvalSnapshot,
+        training_steps: StepsHandle,
+    ):
+        config = settings.read()
+        preference = load_preference(context.partition_key, config.preference_folder())
+        record = results.verdict(adapter, baseline, training_steps, preference, config.thresholds)
+        return dg.MaterializeResult(value=record, metadata=metadata.of_verdict(record, run_folder.path))
+
+    return [metric_table, collapse_snapshots, verdict]
+
+
+def _all_of(asset: str) -> dg.AssetIn:
+    return dg.AssetIn(key=asset, partition_mapping=dg.AllPartitionMapping(), metadata=BY_PARTITION)
+
+
+@dg.asset(
+    io_manager_key=FILES, group_name="summary", kinds={"json"},
+    ins={"adapters": _all_of("adapter"), "steps": _all_of("training_steps"), "verdicts": _all_of("verdict")},
+    description="The verdicts of all preferences of the run; one that did not finish is `unfinished`, not left out.",
+)  # fmt: skip
+def summary(
+    context: dg.AssetExecutionContext,
+    run_folder: RunFolder,
+    adapters: dict[str, Any],
+    steps: dict[str, Any],
+    verdicts: dict[str, Any],
+):
+    record = results.summary(adapters, steps, verdicts)
+    return dg.MaterializeResult(value=record, metadata=metadata.of_summary(record, run_folder.path))
+
+
+@dg.asset(
+    io_manager_key=FILES, group_name="summary", kinds={"matplotlib"},
+    ins={"baselines": _all_of("baseline"), "steps": _all_of("training_steps"), "verdicts": _all_of("verdict")},
+    description="Margins, learning curves, the collapse dashboard, forgetting, and SDPO diagnostics.",
+)  # fmt: skip
+def plots(
+    context: dg.AssetExecutionContext,
+    settings: EvaluationSettings,
+    run_folder: RunFolder,
+    baselines: dict[str, Any],
+    steps: dict[str, Any],
+    verdicts: dict[str, Any],
+):
+    pictures = results.plots(baselines, steps, verdicts)
+    return dg.MaterializeResult(value=pictures, metadata=metadata.of_plots(pictures, run_folder.path))

@@ -1,0 +1,153 @@
+"""Which run folder a Dagster run reads and writes: a function of the run, with no pointer file.
+
+1. `run_id` of this resource's configuration, or the root run's tag `claas/eval_run`;
+2. else, in a backfill that selects `adapter`, the creation time of the (root) backfill;
+3. else, where this run materializes `adapter`, the creation time of the root run;
+4. else, the newest folder that has what is asked for and is not younger than this run.
+"""
+
+import json
+from collections.abc import Iterator, Set
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.storage.tags import BACKFILL_ID_TAG, ROOT_BACKFILL_ID_TAG
+from pydantic import Field, PrivateAttr
+
+from claas_assets.defs.settings import EvaluationSettings
+from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.names import check_run_id, run_id_at
+
+RUN_TAG = "claas/eval_run"
+
+ASSET_FILES = {
+    "adapter": "metadata.json",
+    "baseline": "baseline.json",
+    "training_steps": "steps.jsonl",
+    "metric_table": "metrics.csv",
+    "collapse_snapshots": "collapse.json",
+    "verdict": "verdict.json",
+    "summary": "summary.json",
+    "plots": "plots",
+}
+"""The file of each asset, below `<run folder>/<preference>/` or, unpartitioned, `<run folder>/`."""
+
+NEEDS = {
+    "adapter": (),
+    "baseline": ("adapter",),
+    "training_steps": ("adapter", "baseline"),
+    "metric_table": ("adapter", "baseline"),
+    "collapse_snapshots": ("adapter", "baseline"),
+    "verdict": ("adapter", "baseline"),
+    "summary": ("adapter",),
+    "plots": ("adapter",),
+}
+"""What a folder must hold for an asset that is materialized without what is above it. `steps.jsonl` is
+not listed: a run that only measures has none."""
+
+
+class RunFolder(dg.ConfigurableResource):
+    """Resolved once as a run's resources are set up; nothing is created before something is written."""
+
+    settings: dg.ResourceDependency[EvaluationSettings]
+    run_id: str | None = Field(default=None, description="run folder to use; null: resolved from the Dagster run")
+    _path: Path = PrivateAttr()
+    _planned: frozenset[str] = PrivateAttr(default=frozenset())
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        if context.run is None or context.instance is None:
+            raise RunFolderError("a run folder exists only inside a Dagster run")
+        results_dir = Path(self.settings.results_dir)
+        self._planned = planned_assets(context.instance, context.run)
+        self._path = results_dir / resolve_run_id(context.instance, context.run, results_dir, self.run_id)
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def name(self) -> str:
+        return self._path.name
+
+    def of(self, preference: str) -> Path:
+        return self._path / preference
+
+    def trains(self) -> bool:
+        """Whether this run materializes `training_steps`: then what is there is gone on with."""
+        return "training_steps" in self._planned
+
+
+def planned_assets(instance: dg.DagsterInstance, run: dg.DagsterRun) -> frozenset[str]:
+    """The assets that `run` materializes, from its execution plan (a job's asset selection is empty)."""
+    keys = run.step_keys_to_execute
+    if not keys and run.execution_plan_snapshot_id:
+        keys = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
+    return frozenset(keys or ()) & frozenset(ASSET_FILES)
+
+
+def resolve_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun, results_dir: Path, configured: str | None) -> str:
+    """The run id by the four rules. Raises `RunFolderError` where no folder has what is asked for."""
+    root = instance.get_run_by_id(run.root_run_id) if run.root_run_id else run
+    root = root or run
+    named = configured or root.tags.get(RUN_TAG)
+    if named:
+        return check_run_id(named)
+    began = _created(instance, root.run_id)
+    backfill_id = root.tags.get(ROOT_BACKFILL_ID_TAG) or root.tags.get(BACKFILL_ID_TAG)
+    planned = planned_assets(instance, run)
+    if backfill_id:
+        backfill = instance.get_backfill(backfill_id)
+        if backfill is not None:
+            began = datetime.fromtimestamp(backfill.backfill_timestamp, UTC)
+            selected = {key.to_user_string() for key in backfill.asset_selection or ()}
+            if "adapter" in selected:
+                return run_id_at(began)
+    if "adapter" in planned:
+        return run_id_at(began)
+    return _newest_with(results_dir, planned, run.tags.get("dagster/partition"), began)
+
+
+def _created(instance: dg.DagsterInstance, run_id: str) -> datetime:
+    record = instance.get_run_record_by_id(run_id)
+    if record is None:
+        raise RunFolderError(f"Dagster run {run_id} is not in the instance: set run_id of the run_folder resource")
+    return record.create_timestamp.replace(tzinfo=record.create_timestamp.tzinfo or UTC)
+
+
+def _newest_with(results_dir: Path, planned: Set[str], preference: str | None, began: datetime) -> str:
+    needed = {ASSET_FILES[above] for asset in planned for above in NEEDS[asset] if above not in planned}
+    newest: tuple[datetime, str] | None = None
+    for folder in _run_folders(results_dir):
+        created = folder_created(folder)
+        if created is None or created > began:
+            continue
+        holders = [folder / preference] if preference else [p for p in folder.iterdir() if p.is_dir()]
+        has_it = any(all((holder / name).exists() for name in needed) for holder in holders)
+        if has_it and (newest is None or (created, folder.name) > newest):
+            newest = created, folder.name
+    if newest is None:
+        wanted = f"{', '.join(sorted(needed))}" + (f" for preference {preference}" if preference else "")
+        raise RunFolderError(
+            f"no run folder below {results_dir} has {wanted}: materialize adapter, baseline and training_steps first, "
+            "or name a run with the run_id of the run_folder resource"
+        )
+    return newest[1]
+
+
+def _run_folders(results_dir: Path) -> Iterator[Path]:
+    if results_dir.is_dir():
+        yield from (path for path in results_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def folder_created(folder: Path) -> datetime | None:
+    """The creation time recorded in the folder (not its name: `manual-run` sorts after every timestamp)."""
+    times = [t for t in (_recorded(path) for path in folder.glob(f"*/{ASSET_FILES['adapter']}")) if t is not None]
+    return min(times, default=None)
+
+
+def _recorded(metadata: Path) -> datetime | None:
+    try:
+        return datetime.fromisoformat(json.loads(metadata.read_text(encoding="utf-8"))["provenance"]["created"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # a broken run is not the newest good one

@@ -1,0 +1,55 @@
+"""What costs: the adapter, its baseline, and the feedback steps."""
+
+import dagster as dg
+
+from claas_assets.defs import metadata
+from claas_assets.defs.resources import Deployment
+from claas_assets.defs.run_folder import RunFolder
+from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot
+from claas_assets.evaluation.run_files import read_steps
+from claas_assets.evaluation.stages import ensure_adapter, ensure_baseline, run_training
+
+FILES = "run_folder_files"
+POOL = "training"
+
+
+def training_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """adapter → baseline → training_steps, partitioned by preference."""
+
+    @dg.asset(
+        partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"json"}, pool=POOL,
+        description="A fresh LoRA adapter on the deployment; its configuration is frozen here. "
+        "In a folder that has one, that one is returned.",
+    )  # fmt: skip
+    def adapter(context: dg.AssetExecutionContext, deployment: Deployment, run_folder: RunFolder):
+        record = ensure_adapter(deployment.stage(context), resuming=run_folder.trains())
+        return dg.MaterializeResult(value=record, metadata=metadata.of_adapter(record, run_folder.path))
+
+    @dg.asset(
+        partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"json"}, pool=POOL,
+        description="All metrics on the untouched adapter, in full: what every later number is compared with. "
+        "Refused once the adapter was trained.",
+    )  # fmt: skip
+    def baseline(
+        context: dg.AssetExecutionContext, deployment: Deployment, run_folder: RunFolder, adapter: AdapterRecord
+    ):
+        snapshot = ensure_baseline(deployment.stage(context), adapter, resuming=run_folder.trains())
+        return dg.MaterializeResult(value=snapshot, metadata=metadata.of_snapshot(snapshot, run_folder.path))
+
+    @dg.asset(
+        partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"python", "json"}, pool=POOL,
+        description="The expensive one: rollouts → feedback → probes, one durable line a step. "
+        "Materialized again it resumes after the last whole line.",
+    )  # fmt: skip
+    def training_steps(
+        context: dg.AssetExecutionContext,
+        deployment: Deployment,
+        run_folder: RunFolder,
+        adapter: AdapterRecord,
+        baseline: EvalSnapshot,
+    ):
+        run_training(deployment.stage(context), adapter, baseline)
+        steps = read_steps(run_folder.of(context.partition_key))
+        return dg.MaterializeResult(metadata=metadata.of_steps(steps, run_folder.path))
+
+    return [adapter, baseline, training_steps]

@@ -1,0 +1,114 @@
+"""Read and write the files of a run folder, by the name of what they hold."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.files import to_json, write_whole
+from claas_assets.evaluation.journal import Journal
+from claas_assets.evaluation.records import (
+    METRIC_COLUMNS,
+    AdapterRecord,
+    CollapseRecord,
+    EvalSnapshot,
+    MetricTable,
+    Record,
+    StepsHandle,
+    Summary,
+    VerdictRecord,
+)
+
+_RECORDS: dict[str, type[Record]] = {
+    "adapter": AdapterRecord,
+    "baseline": EvalSnapshot,
+    "collapse_snapshots": CollapseRecord,
+    "verdict": VerdictRecord,
+}
+
+
+def write_asset(name: str, path: Path, value: Any) -> None:
+    """Write the record of asset `name` whole. `plots` is a mapping of file name to bytes."""
+    if name in _RECORDS:
+        write_whole(path, to_json(value.model_dump(mode="json")))
+    elif name == "metric_table":
+        write_whole(path, _as_csv(value))
+    elif name == "summary":
+        write_whole(path, to_json({key: entry.model_dump(mode="json") for key, entry in value.items()}))
+    elif name == "plots":
+        _write_plots(path, value)
+    else:
+        raise RunFolderError(f"{name} has no file that is written as a whole")
+
+
+def read_asset(name: str, path: Path) -> Any:
+    """The record of asset `name`. Raises `RunFolderError` where the file is not what it should be."""
+    if name == "training_steps":
+        return read_steps(path.parent)
+    if name == "plots":
+        return {p.name: p.read_bytes() for p in sorted(path.glob("*.png"))}
+    text = _text(path)
+    try:
+        if name == "metric_table":
+            return _from_csv(path, text)
+        if name == "summary":
+            return {key: VerdictRecord.model_validate(entry) for key, entry in json.loads(text).items()}
+        return _RECORDS[name].model_validate_json(text)
+    except (ValueError, ValidationError, AttributeError) as error:
+        raise RunFolderError(f"{path}: not a {name} of this version: {error}") from error
+
+
+def read_steps(folder: Path) -> StepsHandle:
+    """The steps of a preference's folder: none where it only measures, or has not trained yet."""
+    adapter: AdapterRecord = read_asset("adapter", folder / "metadata.json")
+    return StepsHandle(
+        preference=adapter.preference,
+        lora_id=adapter.lora_id,
+        num_steps=int(adapter.config["num_steps"]),
+        steps=Journal(folder).read(),
+    )
+
+
+def read_summary(run_folder: Path) -> Summary:
+    summary: Summary = read_asset("summary", run_folder / "summary.json")
+    return summary
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunFolderError(f"{path}: not readable: {error.strerror}") from error
+
+
+def _as_csv(table: MetricTable) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=METRIC_COLUMNS, lineterminator="\n", extrasaction="raise")
+    writer.writeheader()
+    writer.writerows(table.rows)
+    return buffer.getvalue()
+
+
+def _from_csv(path: Path, text: str) -> MetricTable:
+    rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(text)))
+    for row in rows:
+        for column in ("value", "lower", "upper"):
+            row[column] = float(row[column]) if row[column] else None
+        for column in ("step", "n"):
+            row[column] = int(row[column]) if row[column] else None
+    return MetricTable(run_id=path.parents[1].name, preference=path.parent.name, rows=rows)
+
+
+def _write_plots(folder: Path, plots: Mapping[str, bytes]) -> None:
+    for name, picture in plots.items():
+        write_whole(folder / name, picture)
+    for old in folder.glob("*.png"):
+        if old.name not in plots:
+            old.unlink()  # a figure that this run no longer draws would be taken for a current one

@@ -1,0 +1,117 @@
+"""The stages of an evaluation above scoring, as plain functions: what the assets call.
+
+Each opens its own session on the deployment and holds the locks that it needs; each goes on with what
+the folder already holds rather than doing it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from claas_assets.evaluation.client import ClaasClient
+from claas_assets.evaluation.config import EvalConfig, gateway_token
+from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.journal import Journal
+from claas_assets.evaluation.loop import Session, check_frozen, create_adapter, measure_baseline, train
+from claas_assets.evaluation.preferences import Preference
+from claas_assets.evaluation.progress import Reporter
+from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot
+from claas_assets.evaluation.routes import routes_for
+from claas_assets.evaluation.run_files import read_asset, write_asset
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One preference in one run folder. `claas_url` is the deployment's resolved address."""
+
+    config: EvalConfig
+    preference: Preference
+    claas_url: str
+    folder: Path
+    report: Reporter
+
+    @property
+    def run_id(self) -> str:
+        return self.folder.parent.name
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        routes = routes_for(self.config, self.claas_url, gateway_token(self.config))
+        with deployment_lock(self.claas_url) if routes.one_sampler else contextlib.nullcontext():
+            async with ClaasClient(routes, max_concurrency=self.config.max_concurrency) as client:
+                yield Session(client=client, config=self.config, preference=self.preference, report=self.report)
+
+
+def ensure_adapter(stage: Stage, *, resuming: bool) -> AdapterRecord:
+    """The folder's adapter, or a fresh one. `resuming`: this run trains too, so `num_steps` may grow."""
+    found = read_asset("adapter", stage.folder / "metadata.json") if _has(stage, "metadata.json") else None
+    if found is None:
+        return asyncio.run(_create(stage))
+    if not resuming:
+        return found
+    check_frozen(found, stage.config, stage.preference)
+    if stage.config.num_steps <= int(found.config["num_steps"]):
+        return found
+    return found.model_copy(update={"config": {**found.config, "num_steps": stage.config.num_steps}})
+
+
+def ensure_baseline(stage: Stage, adapter: AdapterRecord, *, resuming: bool) -> EvalSnapshot:
+    """Measure the untouched adapter. Refuses where it is no longer untouched, unless resuming."""
+    trained = Journal(stage.folder).read() or Journal(stage.folder).intent() is not None
+    if _has(stage, "baseline.json") and resuming:
+        found: EvalSnapshot = read_asset("baseline", stage.folder / "baseline.json")
+        return found
+    if trained:
+        raise RunFolderError(
+            f"{stage.folder}: the adapter {adapter.lora_id} has been trained here, so its baseline cannot be measured "
+            "any more. Materialize adapter and baseline together in a new run folder for a new evaluation"
+        )
+    return asyncio.run(_baseline(stage, adapter))
+
+
+def run_training(stage: Stage, adapter: AdapterRecord, baseline: EvalSnapshot) -> int:
+    """Run the steps that are missing; returns how many were run."""
+    check_frozen(adapter, stage.config, stage.preference)
+    journal = Journal(stage.folder)
+    with journal.lock():
+        return asyncio.run(_train(stage, adapter, baseline, journal))
+
+
+async def _create(stage: Stage) -> AdapterRecord:
+    async with stage.session() as session:
+        record = await create_adapter(session, stage.run_id)
+    # At once, not when the asset returns: an adapter that exists must not be forgotten.
+    write_asset("adapter", stage.folder / "metadata.json", record)
+    return record
+
+
+async def _baseline(stage: Stage, adapter: AdapterRecord) -> EvalSnapshot:
+    async with stage.session() as session:
+        return await measure_baseline(session, adapter)
+
+
+async def _train(stage: Stage, adapter: AdapterRecord, baseline: EvalSnapshot, journal: Journal) -> int:
+    async with stage.session() as session:
+        return await train(session, adapter, baseline, journal)
+
+
+def _has(stage: Stage, file: str) -> bool:
+    return (stage.folder / file).exists()
+
+
+@contextlib.contextmanager
+def deployment_lock(claas_url: str) -> Iterator[None]:
+    """One evaluation at a time on a deployment that has one sampler, across processes of this machine."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(base) / "claas_assets" / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{hashlib.sha256(claas_url.encode()).hexdigest()[:16]}.lock"):
+        yield
