@@ -14,3 +14,8 @@ report = dg.define_asset_job(
     selection=dg.AssetSelection.assets("summary", "plots"),
     description="The summary and the plots of a run, from its files.",
 )
+summarize = dg.define_asset_job(
+    "summarize",
+    selection=dg.AssetSelection.assets("summary"),
+    description="The summary alone (`plots: false`).",
+)

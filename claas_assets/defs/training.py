@@ -10,14 +10,13 @@ from claas_assets.evaluation.run_files import read_steps
 from claas_assets.evaluation.stages import ensure_adapter, ensure_baseline, run_training
 
 FILES = "run_folder_files"
-POOL = "training"
 
 
 def training_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     """adapter → baseline → training_steps, partitioned by preference."""
 
     @dg.asset(
-        partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"json"}, pool=POOL,
+        partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"json"},
         description="A fresh LoRA adapter on the deployment; its configuration is frozen here. "
         "In a folder that has one, that one is returned.",
     )  # fmt: skip
@@ -26,7 +25,7 @@ def training_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefin
         return dg.MaterializeResult(value=record, metadata=metadata.of_adapter(record, run_folder.path))
 
     @dg.asset(
-        partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"json"}, pool=POOL,
+        partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"json"},
         description="All metrics on the untouched adapter, in full: what every later number is compared with. "
         "Refused once the adapter was trained.",
     )  # fmt: skip
@@ -37,7 +36,7 @@ def training_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefin
         return dg.MaterializeResult(value=snapshot, metadata=metadata.of_snapshot(snapshot, run_folder.path))
 
     @dg.asset(
-        partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"python", "json"}, pool=POOL,
+        partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"python", "json"},
         description="The expensive one: rollouts → feedback → probes, one durable line a step. "
         "Materialized again it resumes after the last whole line.",
     )  # fmt: skip

@@ -1,0 +1,95 @@
+"""`claas-eval`: the Hydra application, and what surrounds it.
+
+Exit codes: 0 complete, whatever the verdict; 1 a deployment or a run; 2 the configuration, before
+anything was sent; 3 a verdict that `fail_on` names; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from claas_assets.evaluation.config import EvalConfig, load_config
+from claas_assets.evaluation.errors import ConfigError, EvaluationError
+from claas_assets.evaluation.names import new_run_id
+
+# One id for a whole process, computed at first use: UTC, where Hydra's own ${now:} is local time.
+OmegaConf.register_new_resolver("claas_run_id", new_run_id, use_cache=True, replace=True)
+
+
+def config_from_hydra(composed: DictConfig) -> EvalConfig:
+    """The validated configuration. Raises `ConfigError`."""
+    values = OmegaConf.to_container(composed, resolve=True)
+    if not isinstance(values, dict):
+        raise ConfigError("the composed configuration is not a mapping of keys")
+    return load_config({str(key): value for key, value in values.items()})
+
+
+@hydra.main(config_path="pkg://claas_assets.configs", config_name="base")
+def _application(composed: DictConfig) -> int:
+    from claas_assets.cli.terminal import show_evaluation
+
+    return show_evaluation(config_from_hydra(composed))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `claas-eval` and `python -m claas_assets`."""
+    if arguments is not None:
+        sys.argv = [sys.argv[0], *arguments]
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us as exceptions rather than as Hydra's exit 1
+    codes: list[int] = []
+    try:
+        _run_hydra(codes)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command with the same output_dir goes on", file=sys.stderr)
+        return 130
+    except EvaluationError as error:
+        print(f"claas-eval: {error}", file=sys.stderr)
+        return error.exit_code
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"claas-eval: {explain_hydra(error)}", file=sys.stderr)
+        return 2
+    return max(codes, default=0)
+
+
+def _run_hydra(codes: list[int]) -> None:
+    """Hydra returns the application's value only for a single run; `codes` collects it."""
+    result: Any = _application()
+    if isinstance(result, int):
+        codes.append(result)
+
+
+def explain_hydra(error: Exception) -> str:
+    """Hydra's message, with the allowed keys where a key does not exist."""
+    texts = [str(error)]
+    cause = error.__cause__ or error.__context__
+    if cause is not None and str(cause) not in texts[0]:
+        texts.append(str(cause))
+    text = "\n".join(texts)
+    missing = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([\w./@]+)'", text)
+    if missing and ("not in struct" in text or "No match" in text):
+        try:
+            load_config({"mode": "embedded", **_nested(missing.group(1))})
+        except ConfigError as ours:
+            return str(ours)
+    return text.strip()
+
+
+def _nested(dotted: str) -> dict[str, Any]:
+    head, _, rest = dotted.partition(".")
+    return {head: _nested(rest) if rest else None}
+
+
+if __name__ == "__main__":
+    main()

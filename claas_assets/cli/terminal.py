@@ -1,0 +1,125 @@
+"""An evaluation on the terminal: what it does, step, numbers so far, time left; then the verdicts."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.progress import Event
+from claas_assets.evaluation.records import Summary, VerdictRecord
+from claas_assets.launch import evaluate, exit_code_of
+
+_GRADE_STYLE = {"pass": "green", "marginal": "yellow", "fail": "red", "inconclusive": "magenta", "unavailable": "dim"}
+_BASELINE_WEIGHT = 3.0  # a full snapshot takes about as long as three steps; replaced by what is measured
+
+
+class TerminalProgress:
+    """Shows events as they come: a bar on a terminal, and a lasting line for what is finished."""
+
+    def __init__(self, config: EvalConfig, console: Console) -> None:
+        self.config = config
+        self.console = console
+        self.done_units = 0.0
+        self.began: float | None = None
+        self.units_began: dict[str, float] = {}
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task: TaskID = self.bar.add_task("starting", total=None, left="")
+
+    def __enter__(self) -> TerminalProgress:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        if event.stage in ("note", "deployment", "adapter", "baseline", "step"):
+            self.console.print(self._line(event), highlight=False)
+        if event.stage in ("baseline", "step"):
+            self.done_units += _BASELINE_WEIGHT if event.stage == "baseline" else 1.0
+        if event.stage == "adapter" and self.began is None:
+            self.began = time.monotonic()
+        where = f"{event.preference} " if event.preference else ""
+        at = "baseline" if event.step is None else f"step {event.step + 1}/{self.config.num_steps}"
+        self.bar.update(
+            self.task,
+            description=escape(f"{where}{at} · {event.message}"),
+            total=event.total,
+            completed=event.done or 0,
+            left=self.time_left(),
+        )
+
+    def time_left(self) -> str:
+        """From the pace so far: every preference is a baseline and `num_steps` steps."""
+        if self.began is None or self.done_units < _BASELINE_WEIGHT:
+            return ""
+        total = len(self.config.preferences) * (_BASELINE_WEIGHT + self.config.num_steps)
+        pace = (time.monotonic() - self.began) / self.done_units
+        seconds = max(0.0, (total - self.done_units) * pace)
+        return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
+
+    def _line(self, event: Event) -> str:
+        numbers = "  ".join(f"{name} {value:.3g}" for name, value in event.numbers.items() if value is not None)
+        where = f"[bold]{escape(event.preference)}[/bold]  " if event.preference else ""
+        left = f"  [dim]{self.time_left()}[/dim]" if event.stage in ("baseline", "step") else ""
+        return f"{where}{escape(event.message)}{'  ' + numbers if numbers else ''}{left}"
+
+
+def show_evaluation(config: EvalConfig) -> int:
+    """Run it, show it, and return the exit code."""
+    console = Console(stderr=False)
+    with TerminalProgress(config, console) as progress:
+        summary = evaluate(config, progress)
+    print_summary(summary, Path(config.output_dir), console)
+    return exit_code_of(summary, config)
+
+
+def print_summary(summary: Summary, run_folder: Path, console: Console) -> None:
+    """The verdict table of each preference, the verdict in words, and where the files are."""
+    for record in summary.values():
+        console.print(verdict_table(record))
+        style = _GRADE_STYLE.get(record.overall, "magenta")
+        overall = f"[{style}]{record.overall}[/{style}]"
+        console.print(f"[bold]{escape(record.preference)}[/bold]: {overall}. {escape(record.sentence)}\n")
+        for alert in record.alerts:
+            console.print(f"  [red]alert[/red] {escape(alert)}", highlight=False)
+    console.print(f"Run folder: {run_folder}", highlight=False, soft_wrap=True)
+
+
+def verdict_table(record: VerdictRecord) -> Table:
+    table = Table(title=f"{record.preference} · {record.lora_id}", title_justify="left")
+    for column in ("criterion", "baseline", "value", "grade", "evidence"):
+        table.add_column(column, justify="right" if column in ("baseline", "value") else "left")
+    for name, criterion in record.criteria.items():
+        style = _GRADE_STYLE[criterion.grade]
+        table.add_row(
+            name,
+            _number(criterion.baseline),
+            _number(criterion.value),
+            f"[{style}]{criterion.grade}[/{style}]",
+            escape(criterion.sentence or criterion.reason or ""),
+        )
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
