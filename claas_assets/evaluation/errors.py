@@ -5,6 +5,7 @@
     ├── PreferenceError        2  a preference file that cannot be used
     ├── DeploymentError        1  the deployment
     │   ├── DeploymentUnreachable   it does not answer
+    │   ├── DeploymentUnhealthy     it answers, and says that it cannot work
     │   ├── RequestRefused          it answered, and said no (status and body are kept)
     │   ├── OutcomeUnknown          a feedback call that may or may not have trained
     │   ├── MalformedAnswer         it answered something that is not the contract
@@ -36,6 +37,10 @@ class DeploymentError(EvaluationError):
 
 
 class DeploymentUnreachable(DeploymentError):
+    pass
+
+
+class DeploymentUnhealthy(DeploymentError):
     pass
 
 

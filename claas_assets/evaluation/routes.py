@@ -1,0 +1,180 @@
+"""What each mode changes, and direct or through the gateway: the one place that branches on either.
+
+Directly, chat goes to CLaaS under the adapter's model name, with a default system message (without
+one, feedback on the answer is refused). Through an OpenClaw gateway chat goes there, as `openclaw`,
+with a bearer token and the user's message alone: the gateway adds its own system prompt. Init,
+scoring and feedback go to CLaaS either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from claas_assets.evaluation.config import GATEWAY_TOKEN_VARIABLE, EvalConfig, Mode
+from claas_assets.evaluation.errors import ConfigError
+from claas_assets.wire import DEFAULT_SYSTEM_PROMPT, ChatMessage, model_name
+
+GATEWAY_MODEL = "openclaw"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a mode's deployment can do.
+
+    `one_sampler`: all chat goes to the latest trained adapter, and init does not reset that: one
+    preference at a time, the sampler put on the right weights first.
+    `fixed_seed`: samples of one prompt may be the same text, which says nothing about collapse.
+    `adapter_by_name`: the model name picks the adapter, so an unknown one is a plain-text 500.
+    """
+
+    exposes_logprobs: bool
+    one_sampler: bool
+    fixed_seed: bool
+    serialize_feedback: bool
+    adapter_by_name: bool
+    start_hint: str
+
+
+ENGINES: dict[Mode, Engine] = {
+    "embedded": Engine(
+        exposes_logprobs=True,
+        one_sampler=False,
+        fixed_seed=False,
+        serialize_feedback=False,
+        adapter_by_name=True,
+        start_hint="set claas_url=null, and the evaluation finds or starts the embedded stack by itself",
+    ),
+    "local": Engine(
+        exposes_logprobs=True,
+        one_sampler=False,
+        fixed_seed=False,
+        serialize_feedback=True,
+        adapter_by_name=True,
+        start_hint="start vLLM and the CLaaS API on that machine, or set claas_url to where they run",
+    ),
+    "modal": Engine(
+        exposes_logprobs=True,
+        one_sampler=False,
+        fixed_seed=False,
+        serialize_feedback=False,
+        adapter_by_name=True,
+        start_hint="deploy the CLaaS app on Modal, and set claas_url to its address",
+    ),
+    "tinker": Engine(
+        exposes_logprobs=False,
+        one_sampler=True,
+        fixed_seed=True,
+        serialize_feedback=True,
+        adapter_by_name=False,
+        start_hint="start the CLaaS API in Tinker mode (with CLAAS_TINKER_API_KEY in its own environment), "
+        "or set claas_url to where it runs",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Where requests go and what they carry. The token is in no repr."""
+
+    mode: Mode
+    engine: Engine
+    claas_url: str
+    gateway_url: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def through_gateway(self) -> bool:
+        return self.gateway_url is not None
+
+    @property
+    def chat_url(self) -> str:
+        return f"{self.gateway_url or self.claas_url}/v1/chat/completions"
+
+    @property
+    def chat_headers(self) -> dict[str, str]:
+        """The token goes to the gateway, and nowhere else."""
+        return {"Authorization": f"Bearer {self.token}"} if self.through_gateway else {}
+
+    def chat_model(self, lora_id: str) -> str:
+        return GATEWAY_MODEL if self.through_gateway else model_name(lora_id)
+
+    def score_model(self, lora_id: str) -> str:
+        return model_name(lora_id)
+
+    def messages(self, messages: Iterable[tuple[str, str]]) -> list[ChatMessage]:
+        """The messages of a chat or score call from (role, content) pairs.
+
+        Directly, the default system message comes first unless the pairs bring their own. Through
+        a gateway there is none, neither for chat nor for scoring.
+        """
+        sent = [ChatMessage.model_validate({"role": role, "content": content}) for role, content in messages]
+        if self.through_gateway or any(message.role == "system" for message in sent):
+            return sent
+        return [ChatMessage(role="system", content=DEFAULT_SYSTEM_PROMPT), *sent]
+
+    @property
+    def logprobs_unavailable(self) -> str | None:
+        """Why chat gives no token logprobs here, or None where it does."""
+        if self.through_gateway:
+            return "an OpenClaw gateway drops logprobs from chat requests"
+        if not self.engine.exposes_logprobs:
+            return f"the {self.mode} engine exposes no token logprobs in chat"
+        return None
+
+    @property
+    def samples_unavailable(self) -> str | None:
+        """Why identical samples say nothing about collapse here, or None where they do."""
+        return f"the {self.mode} engine samples with a fixed seed" if self.engine.fixed_seed else None
+
+    @property
+    def one_sampler(self) -> bool:
+        """One preference at a time, and the sampler is put on the right weights before measuring."""
+        return self.engine.one_sampler
+
+    @property
+    def serialize_feedback(self) -> bool:
+        """Feedback goes one at a time per deployment."""
+        return self.engine.serialize_feedback
+
+    @property
+    def start_hint(self) -> str:
+        return self.engine.start_hint
+
+    @property
+    def gateway_caution(self) -> str | None:
+        """What must hold for chat through the gateway to measure the adapter that is trained."""
+        if not self.through_gateway or self.one_sampler:  # one sampler: the gateway follows the training
+            return None
+        return (
+            f"chat goes through the gateway {self.gateway_url}, which serves the one model that it is configured "
+            "with: unless that is the adapter being trained, the wrong weights are measured. Set openclaw_url=null "
+            "to chat with CLaaS directly"
+        )
+
+
+def routes_for(config: EvalConfig, claas_url: str, token: str | None) -> Routes:
+    """The routes of an evaluation. `claas_url` is the resolved address, `token` the gateway's.
+
+    Raises `ConfigError` where a gateway is used without a usable token; nothing was sent then.
+    """
+    if config.openclaw_url is not None:
+        _check_token(token, config.openclaw_url)
+    return Routes(
+        mode=config.mode,
+        engine=ENGINES[config.mode],
+        claas_url=claas_url.rstrip("/"),
+        gateway_url=config.openclaw_url,
+        token=token if config.openclaw_url is not None else None,
+    )
+
+
+def _check_token(token: str | None, gateway_url: str) -> None:
+    """Refuse what cannot be a header's value here: HTTP libraries print it in their own error."""
+    if not token:
+        raise ConfigError(f"openclaw_url is {gateway_url}, and there is no token: set {GATEWAY_TOKEN_VARIABLE}")
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ConfigError(
+            f"{GATEWAY_TOKEN_VARIABLE} is not usable as a bearer token: it holds a space, a control character or "
+            "one outside ASCII (its value is not shown)"
+        )

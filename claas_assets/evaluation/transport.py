@@ -1,0 +1,255 @@
+"""HTTP requests to a deployment: sent once, or repeated where that is harmless; bounded either way.
+
+Which faults are repeated, and what the last one becomes:
+
+    a broken or refused connection, a time-out   repeated   DeploymentUnreachable
+    502, 503                                     repeated   DeploymentUnreachable
+    429, 504                                     repeated   RequestRefused
+    500 without a JSON body                      repeated   RequestRefused (see `Call.repeats_of_plain_500`)
+    any other status from 300                    not        RequestRefused
+
+The token of a gateway never reaches a message: what a server says is searched for it first.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import stamina
+
+from claas_assets.evaluation.errors import DeploymentUnreachable, MalformedAnswer, RequestRefused
+
+MAX_ANSWER_BYTES = 64 * 2**20
+_SHOWN = 1024  # characters of an answer that are kept in an error
+_PASSING_STATUS = frozenset({429, 502, 503, 504})
+_PASSING_FAULTS = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
+# A proxy of the environment is for addresses elsewhere; this machine's own are spoken to directly.
+_NO_PROXY = {"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None}
+
+
+@dataclass(frozen=True)
+class RetryBudget:
+    """How long passing faults are waited out. Seconds; `total_s` counts from the first attempt."""
+
+    attempts: int = 6
+    total_s: float = 300.0
+    wait_initial_s: float = 0.5
+    wait_max_s: float = 10.0
+    jitter_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request. `headers` may hold a token.
+
+    `repeats_of_plain_500` bounds how often a plain-text 500 is answered by the same request (None:
+    as the budget allows). Where such a 500 may mean an error for ever (an unknown adapter, a context
+    too long), a few repeats tell it from a passing fault; more would only cost time.
+    """
+
+    method: str
+    url: str
+    json_body: str | None = field(default=None, repr=False)
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout_s: float = 60.0
+    repeats_of_plain_500: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.url}"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer. `latency_s`: of the request that was answered; `retries`: requests before it that were not."""
+
+    call: Call
+    status: int
+    body: bytes = field(repr=False)
+    location: str | None = None
+    latency_s: float = 0.0
+    retries: int = 0
+
+    @property
+    def json(self) -> Any:
+        """The parsed body; None where it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+    @property
+    def is_plain_500(self) -> bool:
+        return self.status == 500 and self.json is None
+
+    @property
+    def is_endpoint_missing(self) -> bool:
+        """No such endpoint, as against an endpoint that does not know what was asked for.
+
+        FastAPI answers an unknown path with `{"detail": "Not Found"}`; endpoints of CLaaS say what
+        they did not find.
+        """
+        if self.status == 405:
+            return True
+        return self.status == 404 and self.json in (None, {"detail": "Not Found"})
+
+
+class Transport:
+    """The connections of one run. `secret` is hidden in whatever servers say."""
+
+    def __init__(self, *, max_connections: int, retry: RetryBudget, secret: str | None = None) -> None:
+        self._retry = retry
+        self._secret = secret
+        pooled = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
+        self._pooled = httpx.AsyncClient(limits=pooled, mounts=_NO_PROXY, follow_redirects=False)
+        # A pooled connection may be closed by the server just as it is used again, which looks like a call
+        # of unknown effect. What must be sent once goes over a connection of its own.
+        fresh = httpx.Limits(max_keepalive_connections=0)
+        self._fresh = httpx.AsyncClient(limits=fresh, mounts=_NO_PROXY, follow_redirects=False)
+
+    async def aclose(self) -> None:
+        await self._pooled.aclose()
+        await self._fresh.aclose()
+
+    async def once(self, call: Call) -> Reply:
+        """Send over a fresh connection, whatever comes of it. Raises `httpx.RequestError`, `MalformedAnswer`."""
+        return await self._exchange(self._fresh, call)
+
+    async def repeatedly(self, call: Call) -> Reply:
+        """Send, again where the fault may pass and the budget allows; only for what may be repeated.
+
+        Returns the last answer whatever its status. Raises `DeploymentUnreachable`, `MalformedAnswer`.
+        """
+        attempts = 0
+        plain_500s = 0
+
+        def passes(error: Exception) -> bool:
+            nonlocal plain_500s
+            if not isinstance(error, _PassingAnswer):
+                return isinstance(error, _PASSING_FAULTS)
+            plain_500s += error.reply.is_plain_500
+            allowed = call.repeats_of_plain_500
+            return not error.reply.is_plain_500 or allowed is None or plain_500s <= allowed
+
+        async def attempt() -> Reply:
+            nonlocal attempts
+            attempts += 1
+            reply = await self._exchange(self._pooled, call, retries=attempts - 1)
+            if reply.status in _PASSING_STATUS or reply.is_plain_500:
+                raise _PassingAnswer(reply)
+            return reply
+
+        try:
+            return await self._retrying()(passes, attempt)
+        except _PassingAnswer as last:
+            if last.reply.status in (502, 503):
+                raise DeploymentUnreachable(f"{self.answered(last.reply)}, {_tries(attempts)}") from None
+            return last.reply
+        except httpx.RequestError as error:
+            raise self.unreachable(call, error, attempts) from error
+
+    def _retrying(self) -> stamina.AsyncRetryingCaller:
+        budget = self._retry
+        return stamina.AsyncRetryingCaller(
+            attempts=budget.attempts,
+            timeout=budget.total_s,
+            wait_initial=budget.wait_initial_s,
+            wait_max=budget.wait_max_s,
+            wait_jitter=budget.jitter_s,
+        )
+
+    async def _exchange(self, client: httpx.AsyncClient, call: Call, retries: int = 0) -> Reply:
+        began = time.monotonic()
+        request = client.build_request(
+            call.method,
+            call.url,
+            params=dict(call.params) or None,
+            content=call.json_body,
+            headers={**call.headers, **({"Content-Type": "application/json"} if call.json_body is not None else {})},
+            # No time-out of its own for a place in the pool: the client's semaphore bounds what waits there.
+            timeout=httpx.Timeout(call.timeout_s, connect=min(10.0, call.timeout_s), pool=None),
+        )
+        response = await client.send(request, stream=True)
+        try:
+            body = await _bounded_body(response, call)
+        finally:
+            await response.aclose()
+        return Reply(
+            call=call,
+            status=response.status_code,
+            body=body,
+            location=response.headers.get("location"),
+            latency_s=time.monotonic() - began,
+            retries=retries,
+        )
+
+    def unreachable(self, call: Call, error: httpx.RequestError, attempts: int = 1) -> DeploymentUnreachable:
+        return DeploymentUnreachable(f"{call.name}: {_fault(error, call)}, {_tries(attempts)}")
+
+    def fault(self, call: Call, error: httpx.RequestError) -> str:
+        return f"{call.name}: {_fault(error, call)}"
+
+    def refused(self, reply: Reply, advice: str = "") -> RequestRefused:
+        """The error of an answer with a status of 300 and above, in the server's own words."""
+        message = self.answered(reply) + (f". {advice}" if advice else "")
+        return RequestRefused(message, status=reply.status, body=self._shown(_text(reply)))
+
+    def answered(self, reply: Reply) -> str:
+        words = self._shown(_words(reply))
+        return f"{reply.call.name} answered {reply.status}" + (f": {words}" if words else "")
+
+    def _shown(self, text: str) -> str:
+        """Hidden first, cut then: a token across the cut would be shown in part."""
+        return (text.replace(self._secret, "***") if self._secret else text)[:_SHOWN]
+
+
+class _PassingAnswer(Exception):
+    """An answer whose status may pass: what the retries see."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(f"status {reply.status}")
+        self.reply = reply
+
+
+async def _bounded_body(response: httpx.Response, call: Call) -> bytes:
+    parts = bytearray()
+    async for part in response.aiter_bytes():
+        parts += part
+        if len(parts) > MAX_ANSWER_BYTES:
+            raise MalformedAnswer(f"{call.name}: the answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
+    return bytes(parts)
+
+
+def _tries(attempts: int) -> str:
+    return "tried once" if attempts == 1 else f"tried {attempts} times"
+
+
+def _fault(error: httpx.RequestError, call: Call) -> str:
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return f"no connection ({error or type(error).__name__})"
+    if isinstance(error, httpx.TimeoutException):
+        return f"no answer within {call.timeout_s:g} s"
+    return f"the connection broke ({error or type(error).__name__})"
+
+
+def _text(reply: Reply) -> str:
+    return reply.body.decode("utf-8", errors="replace")
+
+
+def _words(reply: Reply) -> str:
+    """What the server says: FastAPI's `detail`, OpenAI's `error.message`, or the text itself."""
+    parsed = reply.json
+    if reply.location is not None:
+        return f"redirected to {reply.location}, which is not followed"
+    if isinstance(parsed, dict):
+        error = parsed.get("error")
+        words = parsed.get("detail") or (error.get("message") if isinstance(error, dict) else error)
+        if words:
+            return words if isinstance(words, str) else json.dumps(words)
+    return _text(reply).strip()
