@@ -30,7 +30,8 @@ from claas_assets.wire import strip_thinking
 
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 # Strict: `min_words: "10"` or `max_sentences: true` in a preference file is a mistake, not a number.
-_STRICT = ConfigDict(strict=True)
+STRICT = ConfigDict(strict=True)
+_SHOWN_AS_EMOJI = regex.compile(r"\p{Emoji_Presentation}(?!\uFE0E)|\p{Emoji}\uFE0F")
 
 
 class VerifierResult(NamedTuple):
@@ -47,7 +48,7 @@ class Verifier(Protocol):
 # --- the three preferences ----------------------------------------------------------------
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class NoEmojiVerifier:
     """Passes when the answer has no emoji; score 1.0 or 0.0.
 
@@ -60,11 +61,11 @@ class NoEmojiVerifier:
         found = find_emoji(strip_thinking(response))
         if not found:
             return VerifierResult(True, 1.0, "no emoji")
-        names = ", ".join(f"{mark} {_emoji_name(mark)}" for mark in dict.fromkeys(found))
+        names = ", ".join(_named(mark) for mark in dict.fromkeys(found))
         return VerifierResult(False, 0.0, f"{len(found)} emoji: {names}")
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class ConciseVerifier:
     """Passes with at most `max_sentences` sentences and at least `min_words` words.
 
@@ -83,12 +84,12 @@ class ConciseVerifier:
         seen = f"{count} sentences (at most {self.max_sentences}), {words} words (at least {self.min_words})"
         if words < self.min_words:
             return VerifierResult(False, 0.0, f"too short: {seen}")
-        score = 1.0 - max(0, count - self.max_sentences) / (2 * self.max_sentences)
+        score = (3 * self.max_sentences - count) / (2 * self.max_sentences)
         passed = count <= self.max_sentences
-        return VerifierResult(passed, max(0.0, score), seen if passed else f"too long: {seen}")
+        return VerifierResult(passed, min(1.0, max(0.0, score)), seen if passed else f"too long: {seen}")
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class IdentityVerifier:
     """Passes when the answer names `name`, whatever the case; score 1.0 or 0.0.
 
@@ -116,9 +117,6 @@ def find_emoji(text: str) -> list[str]:
     return [cluster for cluster in regex.findall(r"\X", text) if _SHOWN_AS_EMOJI.search(cluster)]
 
 
-_SHOWN_AS_EMOJI = regex.compile(r"\p{Emoji_Presentation}(?!\uFE0E)|\p{Emoji}\uFE0F")
-
-
 def find_name(text: str, name: str, *, whole_word: bool = True) -> str | None:
     """The first occurrence of `name` in `text` as it is written there, or None; the case is ignored.
 
@@ -131,10 +129,10 @@ def find_name(text: str, name: str, *, whole_word: bool = True) -> str | None:
     return found.group() if found else None
 
 
-def _emoji_name(mark: str) -> str:
-    """ "(party popper)"; nothing for one that the `emoji` library does not know."""
+def _named(mark: str) -> str:
+    """The emoji with its name in brackets; alone where the `emoji` library does not know it."""
     name = emoji.demojize(mark)
-    return "" if name == mark else f"({name.strip(':').replace('_', ' ')})"
+    return mark if name == mark else f"{mark} ({name.strip(':').replace('_', ' ')})"
 
 
 # --- from a preference file ---------------------------------------------------------------
@@ -156,7 +154,7 @@ def build_verifier(spec: Mapping[str, Any]) -> Verifier:
     arguments = {key: value for key, value in spec.items() if key != "_target_"}
     try:
         inspect.signature(verifier_class).bind(**arguments)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # ValueError: a class without a signature
         raise PreferenceError(f"{target}: {error}. {_allowed_arguments(verifier_class)}") from error
     try:
         return cast(Verifier, verifier_class(**arguments))
@@ -193,16 +191,22 @@ def _takes_response(cls: type) -> bool:
     Looked up in the classes themselves: `cls.__call__` would find the metaclass's, which every class has.
     """
     call = next((vars(base)["__call__"] for base in cls.__mro__ if "__call__" in vars(base)), None)
-    if not inspect.isfunction(call) or inspect.isabstract(cls) or getattr(cls, "_is_protocol", False):
+    if not inspect.isfunction(call) or inspect.iscoroutinefunction(call):
+        return False
+    if inspect.isabstract(cls) or getattr(cls, "_is_protocol", False):
         return False
     parameters = list(inspect.signature(call).parameters.values())[1:]
     if not parameters or parameters[0].name != "response" or parameters[0].kind is parameters[0].KEYWORD_ONLY:
         return False
-    return all(p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters[1:])
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return all(p.default is not p.empty or p.kind in optional for p in parameters[1:])
 
 
 def _allowed_arguments(cls: type) -> str:
-    parameters = inspect.signature(cls).parameters.values()
+    try:
+        parameters = inspect.signature(cls).parameters.values()
+    except ValueError:  # a class that inherits its construction from C
+        return "Its arguments cannot be listed"
     shown = [p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters]
     return f"Arguments: {', '.join(shown) or 'none'}"
 
