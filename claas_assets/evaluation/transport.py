@@ -14,6 +14,7 @@ The token of a gateway never reaches a message: what a server says is searched f
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,17 @@ import httpx
 import stamina
 
 from claas_assets.evaluation.errors import DeploymentUnreachable, MalformedAnswer, RequestRefused
+
+_log = logging.getLogger(__name__)
+
+
+def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
+    _log.info("attempt %d failed (%s), the next in %.1f s", details.retry_num, details.caused_by, details.wait_for)
+
+
+# Stamina's own hook prints to stdout wherever structlog is installed, and Dagster brings it: the lines
+# of a command's result would stand among notes on retries, which each answer counts anyway.
+stamina.instrumentation.set_on_retry_hooks([_log_retry])
 
 MAX_ANSWER_BYTES = 64 * 2**20
 _SHOWN = 1024  # characters of an answer that are kept in an error
