@@ -21,7 +21,7 @@ from claas_assets.evaluation.errors import ConfigError, EvaluationError
 from claas_assets.evaluation.names import new_run_id
 
 # One id for a whole process, computed at first use: UTC, where Hydra's own ${now:} is local time.
-OmegaConf.register_new_resolver("claas_run_id", new_run_id, use_cache=True, replace=True)
+OmegaConf.register_resolver("claas_run_id", new_run_id, use_cache=True, replace=True)
 
 
 def config_from_hydra(composed: DictConfig) -> EvalConfig:
@@ -32,11 +32,19 @@ def config_from_hydra(composed: DictConfig) -> EvalConfig:
     return load_config({str(key): value for key, value in values.items()})
 
 
-@hydra.main(config_path="pkg://claas_assets.configs", config_name="base")
-def _application(composed: DictConfig) -> int:
-    from claas_assets.cli.terminal import show_evaluation
+_exit_codes: list[int] = []  # one per evaluation: Hydra's multirun makes several
 
-    return show_evaluation(config_from_hydra(composed))
+
+@hydra.main(config_path="pkg://claas_assets.configs", config_name="base")
+def _application(composed: DictConfig) -> None:
+    # Hydra prints a line of its own for an exception that leaves this function: ours do not leave it.
+    try:
+        from claas_assets.cli.terminal import show_evaluation
+
+        _exit_codes.append(show_evaluation(config_from_hydra(composed)))
+    except EvaluationError as error:
+        print(f"claas-eval: {error}", file=sys.stderr)
+        _exit_codes.append(error.exit_code)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -48,26 +56,16 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _exit_code() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us as exceptions rather than as Hydra's exit 1
-    codes: list[int] = []
+    _exit_codes.clear()
     try:
-        _run_hydra(codes)
+        _application()
     except KeyboardInterrupt:
         print("\nstopped; the same command with the same output_dir goes on", file=sys.stderr)
         return 130
-    except EvaluationError as error:
-        print(f"claas-eval: {error}", file=sys.stderr)
-        return error.exit_code
     except (HydraException, OmegaConfBaseException) as error:
         print(f"claas-eval: {explain_hydra(error)}", file=sys.stderr)
         return 2
-    return max(codes, default=0)
-
-
-def _run_hydra(codes: list[int]) -> None:
-    """Hydra returns the application's value only for a single run; `codes` collects it."""
-    result: Any = _application()
-    if isinstance(result, int):
-        codes.append(result)
+    return max(_exit_codes, default=0)
 
 
 def explain_hydra(error: Exception) -> str:
@@ -83,7 +81,7 @@ def explain_hydra(error: Exception) -> str:
             load_config({"mode": "embedded", **_nested(missing.group(1))})
         except ConfigError as ours:
             return str(ours)
-    return text.strip()
+    return text.split("Config search path:")[0].strip()
 
 
 def _nested(dotted: str) -> dict[str, Any]:

@@ -1,0 +1,34 @@
+# The README says the same in plain pip terms.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export DAGSTER_HOME ?= $(CURDIR)/data/dagster_home
+export DAGSTER_CLI_ASSET_MATERIALIZE_MODULE_NAME ?= claas_assets.definitions
+
+.PHONY: install eval test lint dev
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,dev]' -c constraints.txt
+	@touch $@
+
+$(DAGSTER_HOME):
+	@mkdir -p $@
+
+eval: install | $(DAGSTER_HOME)  ## evaluate `identity` on SmolLM2-135M for 6 steps
+	$(BIN)/python -m claas_assets.stack.weights
+	$(BIN)/claas-eval 'preferences=[identity]' num_steps=6
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: install lint  ## everything, with the tests that need the model's weights
+	$(BIN)/python -m claas_assets.stack.weights
+	$(BIN)/python -m pytest
+
+dev: install | $(DAGSTER_HOME)  ## the UI, with the history of the command line
+	$(BIN)/dagster dev

@@ -1,0 +1,116 @@
+"""steps.jsonl grows by whole lines; a torn one is set aside; an intent outlives a crash."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+
+import pytest
+
+from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.journal import STEPS_FILE, TORN_FILE, FeedbackIntent, Journal
+from claas_assets.evaluation.records import EvalSnapshot, RolloutRecord, StepRecord
+
+
+def a_step(step: int) -> StepRecord:
+    return StepRecord(
+        preference="identity",
+        step=step,
+        timestamp="2026-11-24T10:00:00.000+00:00",
+        feedback_given="Your name is Kuro",
+        sdpo_metrics=None,
+        eval=EvalSnapshot(),
+        prompt_used="Who are you?",
+        response_text="I'm Kuro\nreally \u2028",
+        timing_s=1.0,
+        sub_step_count=4,
+        rollout_batch=[RolloutRecord(prompt="Who are you?", response="I'm Kuro")],
+    )
+
+
+def test_lines_come_back_as_they_were_written(tmp_path):
+    journal = Journal(tmp_path)
+    for step in range(3):
+        journal.append(a_step(step))
+    assert journal.read() == [a_step(0), a_step(1), a_step(2)]
+
+
+@pytest.mark.parametrize("torn", [b"{", b'{"preference": "identity", "step": 1}', b"\xff\xfe"])
+def test_a_torn_last_line_is_set_aside_and_earlier_lines_keep_their_bytes(tmp_path, torn):
+    journal = Journal(tmp_path)
+    journal.append(a_step(0))
+    whole = (tmp_path / STEPS_FILE).read_bytes()
+    with open(tmp_path / STEPS_FILE, "ab") as file:
+        file.write(torn)
+    assert journal.read() == [a_step(0)]
+    assert journal.set_aside_torn_line()
+    assert (tmp_path / STEPS_FILE).read_bytes() == whole
+    assert (tmp_path / TORN_FILE).read_bytes() == torn + b"\n"
+    assert not journal.set_aside_torn_line()
+    journal.append(a_step(1))
+    assert journal.read() == [a_step(0), a_step(1)]
+
+
+def test_a_torn_first_line_leaves_an_empty_file(tmp_path):
+    (tmp_path / STEPS_FILE).write_bytes(b'{"half')
+    assert Journal(tmp_path).set_aside_torn_line()
+    assert (tmp_path / STEPS_FILE).read_bytes() == b""
+
+
+@pytest.mark.parametrize("steps", [[1], [0, 2], [0, 0]])
+def test_steps_that_are_missing_or_twice_are_an_error_that_names_the_line(tmp_path, steps):
+    for step in steps:
+        Journal(tmp_path).append(a_step(step))
+    with pytest.raises(RunFolderError, match=f"line {len(steps)}"):
+        Journal(tmp_path).read()
+
+
+def test_a_line_in_the_middle_that_is_not_a_step_is_an_error(tmp_path):
+    (tmp_path / STEPS_FILE).write_bytes(b"not json\n")
+    with pytest.raises(RunFolderError, match="line 1"):
+        Journal(tmp_path).read()
+
+
+def test_a_full_disk_leaves_no_part_of_a_line(tmp_path, monkeypatch):
+    journal = Journal(tmp_path)
+    journal.append(a_step(0))
+    before = (tmp_path / STEPS_FILE).read_bytes()
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        journal.append(a_step(1))
+    assert (tmp_path / STEPS_FILE).read_bytes() == before
+
+
+def test_the_intent_is_there_until_the_step_is_recorded(tmp_path):
+    journal = Journal(tmp_path)
+    intent = FeedbackIntent(step=0, batch=[RolloutRecord(prompt="a", response="b")], updates_before=3, calls_begun=1)
+    journal.write_intent(intent)
+    assert Journal(tmp_path).intent() == intent
+    journal.append(a_step(0))
+    assert journal.intent() is None
+
+
+def _hold(folder, held, release):
+    with Journal(folder).lock():
+        held.set()
+        release.wait(20)
+
+
+def test_a_second_evaluation_in_the_same_folder_is_refused_with_who_holds_it(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    holder = context.Process(target=_hold, args=(tmp_path, held, release))
+    holder.start()
+    try:
+        assert held.wait(20)
+        with pytest.raises(RunFolderError, match=f"process {holder.pid}"), Journal(tmp_path).lock():
+            pass
+    finally:
+        release.set()
+        holder.join()
+    with Journal(tmp_path).lock():
+        pass
