@@ -1,0 +1,78 @@
+"""Any causal language model that transformers can load, one sequence after another.
+
+Slower than `llama.py`, and deterministic because nothing is ever batched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from claas_assets.stack.backend import Weights, is_linear
+
+Lora = dict[str, tuple[Tensor, Tensor]]  # module → (A, B with its scale)
+
+
+class GenericBackend:
+    """Implements `Backend` with the model's own forward pass; the adapter is added by hooks."""
+
+    max_rows = 16
+    determinism = "one sequence at a time"
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.vocab_size: int = model.get_output_embeddings().weight.shape[0]
+        self.modules = {name: module for name, module in model.named_modules() if is_linear(module)}
+
+    def bind(self, weights: Weights, scale: float) -> Lora:
+        dtype = self.model.dtype
+        return {name: (a.to(dtype), (b * scale).to(dtype)) for name, (a, b) in weights.items()}
+
+    def logits(self, sequences: Sequence[Sequence[int]], keeps: Sequence[int], lora: Lora | None) -> list[Tensor]:
+        with self._adapted(lora):
+            return [
+                self.model(input_ids=self._ids(ids), use_cache=False).logits[0, -keep:].float()
+                for ids, keep in zip(sequences, keeps, strict=True)
+            ]
+
+    def start(self, prompts: Sequence[Sequence[int]], lora: Lora | None) -> list[tuple[Any, Tensor]]:
+        return [self._advance({}, prompt, lora) for prompt in prompts]
+
+    def step(self, places: Sequence[Any], tokens: Sequence[int], lora: Lora | None) -> Tensor:
+        pairs = zip(places, tokens, strict=True)
+        return torch.stack([self._advance(place, [token], lora)[1] for place, token in pairs])
+
+    def finish(self, place: dict[str, Any]) -> None:
+        place.clear()
+
+    def _advance(
+        self, place: dict[str, Any], token_ids: Sequence[int], lora: Lora | None
+    ) -> tuple[dict[str, Any], Tensor]:
+        with self._adapted(lora):
+            output = self.model(input_ids=self._ids(token_ids), past_key_values=place.get("cache"), use_cache=True)
+        place["cache"] = output.past_key_values
+        return place, output.logits[0, -1].float()
+
+    def _ids(self, token_ids: Sequence[int]) -> Tensor:
+        return torch.tensor([list(token_ids)], device=self.model.device)
+
+    @contextmanager
+    def _adapted(self, lora: Lora | None) -> Iterator[None]:
+        """The adapter's term is added to the output of its modules while this is open."""
+        handles = [self.modules[name].register_forward_hook(_adder(*ab)) for name, ab in (lora or {}).items()]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _adder(a: Tensor, b: Tensor) -> Callable[[Any, Any, Tensor], Tensor]:
+    def add(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return output + (inputs[0] @ a.t()) @ b.t()
+
+    return add
