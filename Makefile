@@ -15,7 +15,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(DAGSTER_HOME):
-	@mkdir -p $@
+	@mkdir -p $@ && printf 'telemetry:\n  enabled: false\n' > $@/dagster.yaml
 
 eval: install | $(DAGSTER_HOME)  ## evaluate `identity` on SmolLM2-135M for 6 steps
 	$(BIN)/python -m claas_assets.stack.weights

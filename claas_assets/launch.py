@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = "DAGSTER_HOME"
 DEFAULT_HOME = Path("data") / "dagster_home"
+DEFAULT_SETTINGS = "telemetry:\n  enabled: false\n"
 
 
 async def run_harness(config: EvalConfig) -> Summary:
@@ -60,6 +61,9 @@ def open_instance(listener: Reporter = silent) -> dg.DagsterInstance:
     if not named:
         home = DEFAULT_HOME.resolve()
         home.mkdir(parents=True, exist_ok=True)
+        settings = home / "dagster.yaml"
+        if not settings.exists():
+            settings.write_text(DEFAULT_SETTINGS, encoding="utf-8")
         os.environ[HOME_VARIABLE] = str(home)
         note = f"{HOME_VARIABLE} is not set: using {home}. `export {HOME_VARIABLE}={home}` shows it in dagster dev"
         listener(Event("", "note", note))
