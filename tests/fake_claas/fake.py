@@ -1,0 +1,44 @@
+"""`FakeClaas`: the fake deployment, served, with the handles that tests need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.fake_claas.app import build_app
+from tests.fake_claas.deployment import FakeDeployment, Settings
+from tests.fake_claas.faults import Faults
+from tests.fake_claas.profiles import PROFILES
+from tests.fake_claas.recorder import Log, Recorder
+from tests.fake_claas.serving import Serving
+
+
+class FakeClaas:
+    """A deployment of `mode` at `url`.
+
+    `settings` are those of `Settings` (generation, temper, context_tokens, …); `log`, `faults` and
+    `latency_s` (seconds by path) may be used while it runs, `deployment` holds its state.
+    """
+
+    def __init__(self, mode: str = "embedded", *, port: int = 0, **settings: Any) -> None:
+        self.mode = mode
+        self.settings = Settings(**settings)
+        self.deployment = FakeDeployment(PROFILES[mode], self.settings)
+        self.log = Log()
+        self.faults = Faults()
+        self.latency_s: dict[str, float] = {}
+        self._serving = Serving(Recorder(build_app(self.deployment), self.log, self.faults, self.latency_s), port)
+        self.url = self._serving.url
+
+    @property
+    def updates(self) -> dict[str, int]:
+        """Gradient updates made, by adapter."""
+        return {lora_id: adapter.updates for lora_id, adapter in self.deployment.adapters.items()}
+
+    def close(self) -> None:
+        self._serving.close()
+
+    def __enter__(self) -> FakeClaas:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
