@@ -30,7 +30,7 @@ from claas_assets.wire import strip_thinking
 
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 # Strict: `min_words: "10"` or `max_sentences: true` in a preference file is a mistake, not a number.
-STRICT = ConfigDict(strict=True)
+STRICT = ConfigDict(strict=True, extra="forbid")
 _SHOWN_AS_EMOJI = regex.compile(r"\p{Emoji_Presentation}(?!\uFE0E)|\p{Emoji}\uFE0F")
 
 
@@ -153,10 +153,6 @@ def build_verifier(spec: Mapping[str, Any]) -> Verifier:
     verifier_class = _verifier_class(target)
     arguments = {key: value for key, value in spec.items() if key != "_target_"}
     try:
-        inspect.signature(verifier_class).bind(**arguments)
-    except (TypeError, ValueError) as error:  # ValueError: a class without a signature
-        raise PreferenceError(f"{target}: {error}. {_allowed_arguments(verifier_class)}") from error
-    try:
         return cast(Verifier, verifier_class(**arguments))
     except Exception as error:  # a user's class may raise anything; whatever it is, the file names it
         raise PreferenceError(
@@ -214,4 +210,5 @@ def _allowed_arguments(cls: type) -> str:
 def _explain(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return f"{type(error).__name__}: {error}"
-    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}, not {e['input']!r}" for e in error.errors())
+    problems = [(".".join(map(str, p["loc"])), p["msg"], p["input"]) for p in error.errors()]
+    return "; ".join(f"{place}: {message} (given: {value!r})" for place, message, value in problems)

@@ -1,0 +1,181 @@
+"""Sentences, words, Markdown blocks and list items, on the cases that mislead a pattern."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claas_assets.evaluation.text import blocks, count_words, list_items, sentences, strip_markdown
+
+# (text, its sentences)
+SENTENCES = [
+    ("Cats sleep. Dogs bark.", 2),
+    ("It has no final full stop", 1),
+    ("It was short. This one has no final full stop", 2),
+    ("", 0),
+    ("  \n\t ", 0),
+    ("...", 0),
+    ("🎉🎉", 0),
+    # abbreviations and initials
+    ("Use a fruit, e.g. an apple. Then eat it.", 2),
+    ("Use a fruit (e.g. an apple), i.e. food.", 1),
+    ("Dr. Smith met Mrs. Jones at 5 p.m. yesterday.", 1),
+    ("We met at 5 p.m. It was dark.", 2),
+    ("He bought apples, pears, etc.", 1),
+    ("He bought apples, pears, etc. They were cheap.", 2),
+    ("The company is Acme Inc.", 1),
+    ("She lives in the U.S. and works.", 1),
+    ("The U.S. is large. Canada is larger.", 2),
+    ("J. R. R. Tolkien wrote it.", 1),
+    ("Albert Einstein (b. 1879) was a physicist.", 1),
+    ("Photosynthesis (see Sec. 2.1) is a process. It uses light.", 2),
+    ("Mr. and Mrs. Brown arrived. They sat.", 2),
+    ("St. Louis vs. Chicago was fun.", 1),
+    ("Jan. 5 was cold. Feb. 6 was not.", 2),
+    ("It is rich in vitamin C. It also helps sleep.", 2),
+    # numbers, versions, addresses
+    ("Install Python v3.11.7 first. It is free.", 2),
+    ("About 3.5 million people live there.", 1),
+    ("It costs $3.50. That is cheap.", 2),
+    ("It began in 1990. It ended in 1999.", 2),
+    ("See https://example.com/a.b?c=d. It helps.", 2),
+    ("Use Node.js. Open example.com.", 2),
+    # marks
+    ("Wait... what is that?", 1),
+    ("Well… maybe. Yes.", 2),
+    ("Really?! I did not know.", 2),
+    ("Hi!! I am here.", 2),
+    ("No way!!! It works.", 2),
+    ("Hi!I am Kuro.", 2),
+    ('He said "Stop." Then he left.', 2),
+    ("Great! 🎉 Let's go! 🎉", 2),
+    ("黑洞是天体。它很重！真的吗？", 3),
+    ("これは本です。それはペンです。", 2),
+    # Markdown: each block counts once at least
+    ("- apples\n- pears\n- plums", 3),
+    ("* Eat well.\n* Sleep well. It helps.", 3),
+    ("1. Mix the flour.\n2. Add water.\n3. Bake.", 3),
+    ("Here are two:\n\n1. One\n   continued here\n2. Two", 3),
+    ("# Gravity\n\nIt pulls things down.", 2),
+    ("**Gravity.** It pulls *everything* down.", 2),
+    ("Run this:\n\n```python\nx = 1.\nprint(x)\n```\n\nIt prints.", 3),
+    ("```\nx = 1. y\n```", 1),
+    ("Black holes bend\nlight that passes\nthem.", 1),
+    ("Roses are red\nViolets are blue", 2),
+    ("| a | b |\n|---|---|\n| 1 | 2 |", 2),
+    ("> Quoted text. More.\n\n---\n", 2),
+]
+# What `sentences` gets wrong, so that its docstring stays true (text, what it says, the truth).
+KNOWN_ERRORS = [
+    ("Option A. Option B. Option C.", 1, 3),
+    ("It was approx. 5 km. We walked.", 3, 2),
+    ("A good one. (It is.) Yes.", 2, 3),
+]
+
+
+def by_pattern(text: str) -> int:
+    """What one would write without a library."""
+    parts = re.split(r"(?<=[.!?])\s+", text.strip())
+    return sum(1 for part in parts if any(c.isalnum() or c == "." for c in part))
+
+
+@pytest.mark.parametrize(("text", "count"), SENTENCES)
+def test_sentences(text: str, count: int) -> None:
+    assert len(sentences(text)) == count, sentences(text)
+
+
+def test_a_pattern_would_err_on_a_third_of_the_table() -> None:
+    """Why there is a library: were this to fail, the dependency could go."""
+    wrong = [text for text, count in SENTENCES if by_pattern(text) != count]
+    assert len(wrong) > len(SENTENCES) / 3, wrong
+
+
+@pytest.mark.parametrize(("text", "said", "truth"), KNOWN_ERRORS)
+def test_known_errors_of_sentences(text: str, said: int, truth: int) -> None:
+    assert len(sentences(text)) == said != truth
+
+
+SENTENCE = st.sampled_from(
+    ["Rivers flow to the sea.", "Is it true?", "What a day!", "Dr. Ray has 3.5 cats.", "We use v1.2, e.g. today."]
+)
+
+
+@given(st.lists(SENTENCE, max_size=12), st.sampled_from([" ", "\n", "\n\n", "\n- "]))
+def test_the_count_of_a_text_is_the_sum_of_its_parts(parts: list[str], joint: str) -> None:
+    assert sentences(joint.join(parts)) == parts
+
+
+@given(st.text(max_size=200))
+def test_any_text_can_be_read(text: str) -> None:
+    assert len(sentences(text)) <= len(text)
+    assert count_words(text) <= len(text)
+    assert all(item.strip() for item in list_items(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("don't stop: well-known 3.5 v3.11.7", 5),
+        ("**bold** and `code`", 3),
+        ("- one\n- two", 2),
+        ("[the docs](https://example.com/a/b) say so", 4),
+        ("```\nx = y\n```", 2),
+        ("黑洞是天体", 5),
+        ("hello我是Kuro", 4),
+        ("🎉 — ... !", 0),
+        ("", 0),
+    ],
+)
+def test_words(text: str, count: int) -> None:
+    assert count_words(text) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("## A *b* __c__ **d**", "A b c d"),
+        ("1. [x](http://a.b) and ![y](c.png)", "x and y"),
+        ("- [x] done\n- [ ] open", "done\nopen"),
+        ("2 * 3 * 4 and snake_case_name", "2 * 3 * 4 and snake_case_name"),
+        ("Title\n=====\nText", "Title\nText"),
+    ],
+)
+def test_markdown_is_stripped(text: str, plain: str) -> None:
+    assert strip_markdown(text) == plain
+
+
+def test_code_blocks_are_told_from_prose() -> None:
+    text = "Look:\n```python\n# no heading\n\nx = 1\n```\n```\ny\n```\nDone.\n~~~\nunclosed"
+    assert [(block.text, block.is_code) for block in blocks(text)] == [
+        ("Look:", False),
+        ("# no heading\n\nx = 1", True),
+        ("y", True),
+        ("Done.", False),
+        ("unclosed", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("Here they are:\n1. apple\n2. pear\n3. fig", ["apple", "pear", "fig"]),
+        ("Steps: 1. mix it 2. bake it", ["mix it", "bake it"]),
+        ("1. Fruit\n   - apple\n   - pear\n2. Bread", ["Fruit", "Bread"]),
+        ("1. Mix\n- gently\n- slowly\n- calmly\n2. Bake", ["Mix", "Bake"]),
+        ("- a\n  - b\n- c", ["a", "c"]),
+        ("1. a\n1. b\n1. c", ["a", "b", "c"]),
+        ("- a\n- A\n- b", ["a", "b"]),
+        ("1. a\n2. a\n3. a", ["a"]),
+        ("Sure, here you go:\nred\nblue\ngreen", ["red", "blue", "green"]),
+        ("1\n2\n3", ["1", "2", "3"]),
+        ("The fruits are: apple, pear, and fig.", ["apple", "pear", "fig"]),
+        ("Day 1: rest\nDay 2: run", ["rest", "run"]),
+        ("I would rather not.", []),
+        ("", []),
+    ],
+)
+def test_list_items(text: str, items: list[str]) -> None:
+    assert list_items(text) == items
