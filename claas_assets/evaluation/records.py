@@ -237,7 +237,8 @@ class EvalSnapshot(Record):
     """All metrics at one state of the adapter: `baseline.json`, and `eval` of each step.
 
     `unmeasured` is keyed by the dotted name of what is missing, e.g. `collapse.mean_entropy`.
-    `versions` names the version of each metric and prompt set that made these scores.
+    `versions` names the version of each metric and prompt set that made these scores; `rescored_from`,
+    where they were scored again from the transcripts, the versions that had made them and differ.
     """
 
     logprob_margin: LogprobMargin | None = None
@@ -249,6 +250,7 @@ class EvalSnapshot(Record):
     unmeasured: dict[str, Unmeasured] = Field(default_factory=dict)
     snapshot: SnapshotSize = "light"
     versions: dict[str, int] = Field(default_factory=dict)
+    rescored_from: dict[str, int] = Field(default_factory=dict)
     requests: int = 0
     duration_s: float | None = None
 

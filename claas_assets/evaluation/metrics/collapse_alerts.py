@@ -1,0 +1,50 @@
+"""When a collapse number is an alert. These bounds are fixed; the verdict's are configuration."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from claas_assets.evaluation.records import CollapseScores, CollapseStats, Record
+
+
+class Alert(NamedTuple):
+    """Fires when `field` is beyond `bound`: below it, or above it. `words` has a place for the value."""
+
+    name: str
+    field: str
+    below: bool
+    bound: float
+    words: str
+
+    def fired(self, record: Record) -> str | None:
+        value = getattr(record, self.field)
+        if value is None or not (value < self.bound if self.below else value > self.bound):
+            return None
+        return f"{self.name}: {self.words.format(value)} ({'below' if self.below else 'above'} {self.bound:g})"
+
+
+OCEAN_ALERTS = (
+    Alert("entropy", "entropy_ratio_to_baseline", True, 0.6, "token entropy is {:.2f} of the baseline's"),
+    Alert("self_rouge_l", "self_rouge_l", False, 0.85, "samples are alike, self-ROUGE-L {:.2f}"),
+    Alert("logprob_drift", "mean_logprob_drift", False, 2.0, "mean token logprob moved by {:.2f} nats"),
+)
+"""Those of the public harness, on its ocean prompt: what `collapse.alert` is made of."""
+
+FURTHER_ALERTS = (
+    Alert("loops", "rep4_rise", False, 0.2, "repeated 4-grams rose by {:.2f}"),
+    Alert("fixed_text", "fixed_text_drift", True, -0.3, "fixed texts are {:+.2f} nats a token"),
+    Alert("fixed_text", "fixed_text_drift", False, 0.3, "fixed texts are {:+.2f} nats a token"),
+    Alert("length", "length_ratio", True, 0.1, "answers are {:.2f} as long as the baseline's"),
+    Alert("empty", "empty_share", False, 0.2, "{:.0%} of the answers are empty"),
+    Alert("script", "script_change", False, 0.3, "the share of letters in another script rose by {:.2f}"),
+)
+"""Ours. Length: only nearly nothing is an alert, since a model may well have been told to be brief."""
+
+
+def alerts_of(scores: CollapseScores) -> list[str]:
+    """The public harness's alerts that fired, in words."""
+    return [words for alert in OCEAN_ALERTS if (words := alert.fired(scores)) is not None]
+
+
+def further_alerts_of(stats: CollapseStats) -> list[str]:
+    return [words for alert in FURTHER_ALERTS if (words := alert.fired(stats)) is not None]

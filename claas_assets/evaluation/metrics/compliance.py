@@ -1,0 +1,154 @@
+"""compliance: does the model do what the user asked, and only where the user asked it?
+
+Every answer is generated at temperature 0 and verified by program. `preference_compliance` is the mean
+score on `probe_prompts`, which are trained on; the verdict stands on `heldout_prompts`, which never are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
+from claas_assets.evaluation.metrics.units import Units, index_of, no_answer
+from claas_assets.evaluation.preferences import Preference
+from claas_assets.evaluation.probes import Probe, ProbePlan, ScoringContext
+from claas_assets.evaluation.records import ComplianceStats, NoiseFloor, Transcript, Unmeasured
+from claas_assets.evaluation.statistics import measure_noise
+from claas_assets.evaluation.verifiers import Verifier, VerifierResult, build_verifier
+
+TRAINED, HELD_OUT, OVER_APPLICATION, CEILING = "probe_prompts", "heldout_prompts", "over_application", "ceiling"
+SETS = (TRAINED, HELD_OUT, OVER_APPLICATION, CEILING)
+NOISE = "noise"
+
+
+class ComplianceMetric:
+    """Keys: `compliance/<set>/<index>`, the sets being those of `SETS` and `noise`.
+
+    Light: `probe_prompts`. Full: held-out and over-application prompts too. The baseline, which is
+    full, also asks `ceiling` (the held-out prompts with the feedback in the user turn: could the
+    untrained model obey at all?) and `noise` (the held-out prompts, or where there are none the
+    trained ones, a second time: how far do two askings differ?).
+    """
+
+    name = "compliance"
+    version = 1
+
+    def probes(self, plan: ProbePlan) -> list[Probe]:
+        preference = plan.preference
+        asked = {TRAINED: preference.probe_prompts}
+        if plan.size == "full":
+            asked[HELD_OUT] = preference.heldout_prompts
+            asked[OVER_APPLICATION] = tuple(item.prompt for item in preference.over_application)
+        if plan.size == "full" and plan.is_baseline:
+            deciding = preference.heldout_prompts or preference.probe_prompts
+            asked[CEILING] = tuple(with_feedback(prompt, preference) for prompt in deciding)
+            asked[NOISE] = deciding
+        return [
+            Probe(
+                key=f"{self.name}/{group}/{index}",
+                kind="generate",
+                messages=(("user", prompt),),
+                max_tokens=plan.max_tokens,
+            )
+            for group, prompts in asked.items()
+            for index, prompt in enumerate(prompts)
+        ]
+
+    def score(self, transcripts: Transcripts, context: ScoringContext) -> MetricScore:
+        judges = _judges(context.preference)
+        sets = {group: _verify(asked, judges[group]) for group in SETS if (asked := _asked(transcripts, group))}
+        noise = _noise(transcripts, judges[TRAINED])
+        unmeasured = {
+            f"stats.compliance.{group}": reason
+            for group, units in sets.items()
+            if (reason := units.why_none()) is not None
+        }
+        if isinstance(noise, Unmeasured):
+            unmeasured["stats.compliance.noise"] = noise
+        trained = sets.get(TRAINED, Units())
+        if (reason := trained.why_none()) is not None:
+            unmeasured["preference_compliance"] = reason
+        stats = ComplianceStats(
+            sets={group: units.rate() for group, units in sets.items()},
+            noise=noise if isinstance(noise, NoiseFloor) else None,
+        )
+        return MetricScore(fields={"preference_compliance": trained.rate().mean}, stats=stats, unmeasured=unmeasured)
+
+
+def with_feedback(prompt: str, preference: Preference) -> str:
+    """The user turn of a ceiling probe: the prompt, then the feedback, as the teacher sees it in training."""
+    return f"{prompt}\n\n{preference.feedback_string}"
+
+
+_Judge = Callable[[Transcript], VerifierResult | Unmeasured]
+
+
+def _judges(preference: Preference) -> dict[str, _Judge]:
+    """How each set is verified, by today's preference file."""
+    verifier = preference.build_verifier()
+    checks = {item.prompt: item.check for item in preference.over_application}
+
+    def obeys(transcript: Transcript) -> VerifierResult | Unmeasured:
+        return _run(verifier, transcript)
+
+    def not_over_applied(transcript: Transcript) -> VerifierResult | Unmeasured:
+        check = checks.get(transcript.question)
+        if check is None:
+            reason = f"preference {preference.name} has no over_application check for this prompt any more"
+            return Unmeasured(kind="failed", reason=reason)
+        return _run(build_verifier(check), transcript)
+
+    return {TRAINED: obeys, HELD_OUT: obeys, CEILING: obeys, OVER_APPLICATION: not_over_applied}
+
+
+def _run(verifier: Verifier, transcript: Transcript) -> VerifierResult | Unmeasured:
+    """A verifier may be the user's own: what it raises is recorded with the answer, not lost with the run."""
+    name = type(verifier).__name__
+    try:
+        passed, score, detail = verifier(transcript.answer or "")
+    except Exception as error:
+        return Unmeasured(kind="failed", reason=f"{name} raised {type(error).__name__}: {error}")
+    if not 0 <= score <= 1:
+        return Unmeasured(kind="failed", reason=f"{name} gave the score {score}, which is not between 0 and 1")
+    return VerifierResult(bool(passed), float(score), str(detail))
+
+
+def _asked(transcripts: Transcripts, group: str) -> list[Transcript]:
+    return transcripts.below(f"{ComplianceMetric.name}/{group}")
+
+
+def _verify(asked: list[Transcript], judge: _Judge) -> Units:
+    """One unit a prompt, named by its text: a prompt keeps its name when the file is reordered."""
+    units = Units()
+    for transcript in asked:
+        unit = transcript.question
+        found = no_answer(transcript) or judge(transcript)
+        if isinstance(found, Unmeasured):
+            units.missing[unit] = found
+            continue
+        units.passed[unit], units.scores[unit], units.details[unit] = found
+        units.truncated += bool(transcript.metadata.truncated)
+    return units
+
+
+def _noise(transcripts: Transcripts, judge: _Judge) -> NoiseFloor | Unmeasured | None:
+    """The second asking against the first, over the prompts answered both times. None where not asked."""
+    second = {index_of(transcript): transcript for transcript in _asked(transcripts, NOISE)}
+    if not second:
+        return None
+    first = {index_of(t): t for t in _asked(transcripts, HELD_OUT) or _asked(transcripts, TRAINED)}
+    before, after, same = [], [], True
+    for index, again in second.items():
+        once = first.get(index)
+        if once is None or no_answer(once) or no_answer(again):
+            continue
+        verdicts = judge(once), judge(again)
+        if isinstance(verdicts[0], Unmeasured) or isinstance(verdicts[1], Unmeasured):
+            continue
+        before.append(verdicts[0].score)
+        after.append(verdicts[1].score)
+        same = same and once.answer == again.answer
+    if not before:
+        reasons = [reason for t in second.values() if (reason := no_answer(t)) is not None]
+        return reasons[0] if reasons else Unmeasured(kind="failed", reason="no prompt was answered and scored twice")
+    return measure_noise(before, after, same_texts=same)

@@ -1,0 +1,133 @@
+"""Unit statistics: what the metrics share between a transcript and a mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from claas_assets.evaluation.records import Interval, Transcript, UnitStats, Unmeasured
+from claas_assets.evaluation.statistics import student_t, wilson
+
+Measured = float | Unmeasured
+"""A number, or why there is none."""
+
+BASELINE_ITSELF = Unmeasured(kind="unavailable", reason="this is the baseline, which has nothing to be compared with")
+
+
+@dataclass
+class Units:
+    """Collects one score a unit, and the reasons of those without one."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    passed: dict[str, bool] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, Unmeasured] = field(default_factory=dict)
+    truncated: int = 0
+
+    def __bool__(self) -> bool:
+        """Whether anything was asked."""
+        return bool(self.scores or self.missing)
+
+    def add(self, unit: str, found: Measured) -> None:
+        if isinstance(found, Unmeasured):
+            self.missing[unit] = found
+        else:
+            self.scores[unit] = found
+
+    def mean(self) -> float | None:
+        return mean(self.scores.values())
+
+    def rate(self) -> UnitStats:
+        """Scores in [0, 1]: the mean with Wilson's interval."""
+        return self._stats(wilson(sum(self.scores.values()), len(self.scores)))
+
+    def amount(self) -> UnitStats:
+        """Scores in nats or another unbounded unit: the mean with a t interval."""
+        return self._stats(student_t(list(self.scores.values())))
+
+    def why_none(self) -> Unmeasured | None:
+        """Why there is no mean, or None where there is one."""
+        return None if self.scores else all_missing(self.missing)
+
+    def _stats(self, interval: Interval | None) -> UnitStats:
+        return UnitStats(
+            n=len(self.scores),
+            mean=self.mean(),
+            interval=interval,
+            scores=self.scores,
+            passed=self.passed,
+            details=self.details,
+            missing={unit: reason.reason for unit, reason in self.missing.items()},
+            pass_rate=mean(self.passed.values()),
+            truncated=self.truncated,
+        )
+
+
+def mean(values: Iterable[float]) -> float | None:
+    """None where there is nothing to average."""
+    found = list(values)
+    return fmean(found) if found else None
+
+
+def all_missing(missing: Mapping[str, Unmeasured]) -> Unmeasured:
+    """One reason for a number that has no unit at all. It `failed` unless every unit was unavailable."""
+    if not missing:
+        return Unmeasured(kind="failed", reason="no transcript of it was recorded")
+    reasons = list(missing.values())
+    kind = "unavailable" if all(reason.kind == "unavailable" for reason in reasons) else "failed"
+    first = next(reason for reason in reasons if reason.kind == kind)
+    more = f" ({len(reasons)} units without an answer)" if len(reasons) > 1 else ""
+    return Unmeasured(kind=kind, reason=f"{first.reason}{more}")
+
+
+def no_answer(transcript: Transcript | None) -> Unmeasured | None:
+    """Why this transcript cannot be scored, or None where it can."""
+    if transcript is None:
+        return Unmeasured(kind="failed", reason="no transcript of it was recorded")
+    if transcript.metadata.error is not None:
+        return transcript.metadata.error
+    if transcript.answer is None:
+        return Unmeasured(kind="failed", reason="the transcript has no answer and does not say why")
+    return None
+
+
+def changes(now: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
+    """now − before, of the units measured in both."""
+    return {unit: score - before[unit] for unit, score in now.items() if unit in before}
+
+
+def against(now: Measured, before: Measured | None, compare: Callable[[float, float], Measured]) -> Measured:
+    """`compare(now, before)` where both are measured. `before` is None for the baseline itself."""
+    if before is None:
+        return BASELINE_ITSELF
+    if isinstance(now, Unmeasured):
+        return now
+    return not_in_baseline(before) if isinstance(before, Unmeasured) else compare(now, before)
+
+
+def pairs_of(now: Units, before: Units | None) -> list[tuple[float, float]] | Unmeasured:
+    """(now, before) of the units measured in both. `before` is None for the baseline itself."""
+    if before is None:
+        return BASELINE_ITSELF
+    found = [(score, before.scores[unit]) for unit, score in now.scores.items() if unit in before.scores]
+    if found:
+        return found
+    return now.why_none() or not_in_baseline(before.why_none() or all_missing({}))
+
+
+def not_in_baseline(reason: Unmeasured) -> Unmeasured:
+    return Unmeasured(kind=reason.kind, reason=f"the baseline has none: {reason.reason}")
+
+
+def index_of(transcript: Transcript) -> str:
+    """The last part of the key: which prompt of its group."""
+    return transcript.key.rsplit("/", 1)[-1]
+
+
+def groups(transcripts: Iterable[Transcript], name_of: Callable[[Transcript], str]) -> dict[str, list[Transcript]]:
+    """By name, in the order asked."""
+    found: dict[str, list[Transcript]] = {}
+    for transcript in transcripts:
+        found.setdefault(name_of(transcript), []).append(transcript)
+    return found

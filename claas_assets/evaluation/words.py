@@ -1,0 +1,78 @@
+"""Texts as sequences of tokens, in any script: for loops, and for the likeness of two answers."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+import regex
+
+# A script written without spaces has no word boundaries to see: each of its characters is a token.
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_TOKEN = regex.compile(rf"(?V1)[{_UNSPACED}]|[[\p{{L}}\p{{M}}\p{{N}}]--[{_UNSPACED}]]+|[^\s\p{{L}}\p{{M}}\p{{N}}]")
+_KANA = {"HIRAGANA", "KATAKANA", "CJK"}
+
+
+def tokenize(text: str) -> list[str]:
+    """Lower-case words, characters of unspaced scripts, and marks ("!", "🎉") one by one.
+
+    >>> tokenize("It's 3 pm!!")
+    ['it', "'", 's', '3', 'pm', '!', '!']
+    """
+    return [str(token) for token in _TOKEN.findall(text.lower())]
+
+
+def repetition(text: str, size: int = 4) -> float | None:
+    """rep4: 1 − distinct 4-grams / 4-grams, in [0, 1). None where there is no token.
+
+    A text of fewer than four tokens has no 4-gram to repeat: 0.
+    """
+    tokens = tokenize(text)
+    if not tokens:
+        return None
+    grams = [tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def pairwise_rouge_l(texts: Sequence[str]) -> float:
+    """Mean F1 of ROUGE-L over all pairs of at least two texts, in [0, 1] (Lin 2004).
+
+    `rouge-score` with `tokenize`: its own tokenizer keeps ASCII only, and scores two identical
+    Japanese texts 0.
+    """
+    if len(texts) < 2:
+        raise ValueError(f"at least two texts are needed to compare: got {len(texts)}")
+    scorer = _scorer()
+    scores = [scorer.score(a, b)["rougeL"].fmeasure for i, a in enumerate(texts) for b in texts[i + 1 :]]
+    return float(sum(scores) / len(scores))
+
+
+@cache
+def _scorer() -> Any:
+    from rouge_score import rouge_scorer  # brings nltk and numpy: 0.7 s
+
+    return rouge_scorer.RougeScorer(["rougeL"], tokenizer=_Tokenizer())
+
+
+class _Tokenizer:
+    """The shape that rouge-score wants."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return tokenize(text)
+
+
+def letters_by_script(texts: Iterable[str]) -> Counter[str]:
+    """How many letters of each script, by the first word of their Unicode names (LATIN, CYRILLIC, …).
+
+    Chinese characters and kana are one: Japanese writes with all of them.
+    """
+    counts: Counter[str] = Counter()
+    for text in texts:
+        for character in text:
+            if character.isalpha():
+                script = unicodedata.name(character, "UNNAMED").split()[0]
+                counts["CJK" if script in _KANA else script] += 1
+    return counts
