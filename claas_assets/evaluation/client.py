@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 
 import httpx
@@ -43,7 +43,7 @@ from claas_assets.evaluation.errors import (
 )
 from claas_assets.evaluation.generations import engine_metrics, feedback_items, updates_applied
 from claas_assets.evaluation.routes import Routes
-from claas_assets.evaluation.transport import Call, Reply, RetryBudget, Transport
+from claas_assets.evaluation.transport import Call, Reply, RetryBudget, Timeouts, Transport
 from claas_assets.wire import (
     ChatCompletionRequest,
     FeedbackItem,
@@ -78,18 +78,6 @@ __all__ = [
 SMALLER_BUDGETS = (1024, 512, 256)  # tried in turn where a context is too long
 _REPEATS_OF_PLAIN_500 = 2
 _NOT_TRAINED = frozenset({400, 403, 404, 422})  # of a feedback call; any other status proves nothing
-_CONTEXT_WORDS = b"maximum context length"
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """Seconds without an answer after which a call is given up."""
-
-    init_s: float = 300.0  # a cold start takes minutes
-    generate_s: float = 600.0
-    feedback_s: float = 600.0
-    refresh_s: float = 300.0
-    read_s: float = 30.0
 
 
 class ClaasClient:
@@ -243,7 +231,7 @@ class ClaasClient:
             call = self._chat_call(request.model_copy(update={"max_tokens": budget}), again=attempt > 0)
             reply = await self._repeatedly(call)
             retries += reply.retries
-            if not _may_be_context(reply):
+            if not reply.may_be_context:
                 break
         if reply.status != 200:
             raise self._transport.refused(reply, self._generation_advice(reply, lora_id))
@@ -273,7 +261,7 @@ class ClaasClient:
     def _generation_advice(self, reply: Reply, lora_id: str) -> str:
         if reply.status == 401 and self.routes.through_gateway:
             return f"The gateway refuses the token in {GATEWAY_TOKEN_VARIABLE}"
-        if _says_context(reply):
+        if reply.says_context:
             return "The prompt does not fit, even with the smallest budget: shorten it"
         if not reply.is_plain_500:
             return ""
@@ -359,14 +347,6 @@ class ClaasClient:
 
 def _budgets(max_tokens: int | None) -> list[int | None]:
     return [max_tokens, *(budget for budget in SMALLER_BUDGETS if max_tokens is None or budget < max_tokens)]
-
-
-def _says_context(reply: Reply) -> bool:
-    return reply.status >= 400 and _CONTEXT_WORDS in reply.body.lower()
-
-
-def _may_be_context(reply: Reply) -> bool:
-    return _says_context(reply) or reply.is_plain_500
 
 
 def _init_advice(reply: Reply, base_model: str) -> str:

@@ -13,6 +13,8 @@ The token of a gateway never reaches a message: what a server says is searched f
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -38,6 +40,7 @@ stamina.instrumentation.set_on_retry_hooks([_log_retry])
 
 MAX_ANSWER_BYTES = 64 * 2**20
 _SHOWN = 1024  # characters of an answer that are kept in an error
+_CONTEXT_WORDS = b"maximum context length"
 _PASSING_STATUS = frozenset({429, 502, 503, 504})
 _PASSING_FAULTS = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
 # A proxy of the environment is for addresses elsewhere; this machine's own are spoken to directly.
@@ -53,6 +56,17 @@ class RetryBudget:
     wait_initial_s: float = 0.5
     wait_max_s: float = 10.0
     jitter_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds after which a call is given up, its whole answer included."""
+
+    init_s: float = 300.0  # a cold start takes minutes
+    generate_s: float = 600.0
+    feedback_s: float = 600.0
+    refresh_s: float = 300.0
+    read_s: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -93,12 +107,21 @@ class Reply:
         """The parsed body; None where it is not JSON."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     @property
     def is_plain_500(self) -> bool:
         return self.status == 500 and self.json is None
+
+    @property
+    def says_context(self) -> bool:
+        return self.status >= 400 and _CONTEXT_WORDS in self.body.lower()
+
+    @property
+    def may_be_context(self) -> bool:
+        """The context was too long, or nothing more than "500" was said, which may mean that."""
+        return self.says_context or self.is_plain_500
 
     @property
     def is_endpoint_missing(self) -> bool:
@@ -118,7 +141,10 @@ class Transport:
     def __init__(self, *, max_connections: int, retry: RetryBudget, secret: str | None = None) -> None:
         self._retry = retry
         self._secret = secret
-        pooled = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
+        # Idle connections are closed here before the servers, uvicorn after 5 s, close them.
+        pooled = httpx.Limits(
+            max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=4.0
+        )
         self._pooled = httpx.AsyncClient(limits=pooled, mounts=_NO_PROXY, follow_redirects=False)
         # A pooled connection may be closed by the server just as it is used again, which looks like a call
         # of unknown effect. What must be sent once goes over a connection of its own.
@@ -177,7 +203,6 @@ class Transport:
         )
 
     async def _exchange(self, client: httpx.AsyncClient, call: Call, retries: int = 0) -> Reply:
-        began = time.monotonic()
         request = client.build_request(
             call.method,
             call.url,
@@ -187,11 +212,15 @@ class Transport:
             # No time-out of its own for a place in the pool: the client's semaphore bounds what waits there.
             timeout=httpx.Timeout(call.timeout_s, connect=min(10.0, call.timeout_s), pool=None),
         )
-        response = await client.send(request, stream=True)
+        began = time.monotonic()
         try:
-            body = await _bounded_body(response, call)
-        finally:
-            await response.aclose()
+            # httpx bounds each read, not the whole: an answer that trickles in would never end.
+            async with asyncio.timeout(call.timeout_s):
+                response = await client.send(request, stream=True)
+                async with contextlib.aclosing(response):
+                    body = await _bounded_body(response, call)
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("the whole answer", request=request) from error
         return Reply(
             call=call,
             status=response.status_code,
