@@ -29,8 +29,8 @@ class GenericBackend:
         self.modules = {name: module for name, module in model.named_modules() if is_linear(module)}
 
     def bind(self, weights: Weights, scale: float) -> Lora:
-        dtype = self.model.dtype
-        return {name: (a.to(dtype), (b * scale).to(dtype)) for name, (a, b) in weights.items()}
+        device, dtype = self.model.device, self.model.dtype
+        return {name: (a.to(device, dtype), (b * scale).to(device, dtype)) for name, (a, b) in weights.items()}
 
     def logits(self, sequences: Sequence[Sequence[int]], keeps: Sequence[int], lora: Lora | None) -> list[Tensor]:
         with self._adapted(lora):

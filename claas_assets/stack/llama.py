@@ -128,9 +128,10 @@ class LlamaBackend:
             a_parts, b_parts = [], []
             for name, shape in zip(names, self.layers[index].shapes[fused], strict=True):
                 a, b = weights.get(name, (None, None))
-                a_parts.append(a if a is not None else self.embedding.new_zeros(0, shape[0]))
-                b_parts.append(b * scale if b is not None else self.embedding.new_zeros(shape[1], 0))
-            bound[fused] = (torch.cat(a_parts).to(self.dtype), torch.block_diag(*b_parts).to(self.dtype))
+                a_parts.append(a if a is not None else torch.zeros(0, shape[0]))
+                b_parts.append(b * scale if b is not None else torch.zeros(shape[1], 0))
+            stacked, diagonal = torch.cat(a_parts), torch.block_diag(*b_parts)
+            bound[fused] = (stacked.to(self.device, self.dtype), diagonal.to(self.device, self.dtype))
         return bound
 
     # --- whole sequences -----------------------------------------------------------------
@@ -333,9 +334,8 @@ class LlamaBackend:
         tokens = torch.randint(0, self.vocab_size, (self.max_rows, 2), generator=torch.Generator().manual_seed(0))
         places = [self._place(40) for _ in range(count - 1)] + [self._place(100)]
         for place, token in zip(places, tokens, strict=False):
-            pattern = torch.randn(
-                self.kv_heads, 40, self.head_dim, generator=torch.Generator().manual_seed(int(token[1]))
-            )
+            random = torch.Generator().manual_seed(int(token[1]))
+            pattern = torch.randn(self.kv_heads, 40, self.head_dim, generator=random)
             for tensor in (*place.pool.keys, *place.pool.values):
                 tensor[place.row, :, :40] = pattern.to(self.dtype)
         logits = self.step(places, tokens[:count, 0].tolist(), None)

@@ -6,8 +6,9 @@ caller; here there are only token ids.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,12 +16,9 @@ import torch
 from torch import Tensor
 
 from claas_assets.stack.adapters import Adapter, AdapterStore
-from claas_assets.stack.backend import Backend
+from claas_assets.stack.backend import Backend, packs
 from claas_assets.stack.sdpo import Options, SequenceLoss, Targets, sequence_loss
 from claas_assets.wire import TrainingOptions
-
-PACK_TOKENS = 1024
-"""Rollouts are read together up to this many tokens: speed against memory."""
 
 
 class TrainingError(RuntimeError):
@@ -60,9 +58,10 @@ def train(
     Raises `TrainingError` where a loss or gradient is not finite; updates made before stay.
     """
     began = time.perf_counter()
+    sizes = [rollout.size for rollout in rollouts]
     adapter = store.load(lora_id)
     with torch.no_grad():
-        targets = [target for chunk in _chunks(rollouts) for target in _targets(backend, chunk)]
+        targets = [t for part in packs(sizes) for t in _targets(backend, rollouts[part])]
     taught = time.perf_counter()
     parameters, optimizer = _optimizer(adapter, options.learning_rate)
     pairs = list(zip(rollouts, targets, strict=True))
@@ -97,7 +96,8 @@ def _update(
     loss_options = Options(options.alpha, options.is_clip, options.kl_reg_weight, options.teacher_top_k)
     optimizer.zero_grad()
     losses: list[SequenceLoss] = []
-    for chunk in _chunks(pairs, size=lambda pair: pair[0].size):
+    for part in packs([rollout.size for rollout, _ in pairs]):
+        chunk = pairs[part]
         lora = backend.bind(adapter.weights, adapter.info.scale)
         student = _completion_logits(backend, [r.prompt_ids for r, _ in chunk], [r for r, _ in chunk], lora)
         found = [
@@ -108,7 +108,7 @@ def _update(
     clip = options.max_grad_norm or float("inf")
     norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), clip))
     total = sum(loss.total.item() for loss in losses) / len(losses)
-    if not (_finite(norm) and _finite(total)):
+    if not (math.isfinite(norm) and math.isfinite(total)):
         raise TrainingError(f"update {adapter.info.updates + 1}: loss {total}, gradient norm {norm}")
     optimizer.step()
     return _numbers(losses, total, norm)
@@ -169,24 +169,3 @@ def _moments(parameters: dict[str, Tensor], optimizer: torch.optim.Optimizer) ->
         state = optimizer.state[parameter]
         moments[f"{name}.mean"], moments[f"{name}.square"] = state["exp_avg"], state["exp_avg_sq"]
     return moments
-
-
-def _chunks[Item](
-    items: Sequence[Item],
-    size: Callable[[Item], int] = lambda item: item.size,  # type: ignore[attr-defined]
-) -> Iterator[list[Item]]:
-    """Split into runs of at most `PACK_TOKENS` tokens, one item at least."""
-    chunk: list[Item] = []
-    tokens = 0
-    for item in items:
-        if chunk and tokens + size(item) > PACK_TOKENS:
-            yield chunk
-            chunk, tokens = [], 0
-        chunk.append(item)
-        tokens += size(item)
-    if chunk:
-        yield chunk
-
-
-def _finite(value: float) -> bool:
-    return value == value and abs(value) != float("inf")

@@ -115,9 +115,9 @@ def convert(gguf: Path, folder: Path) -> None:
     with quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         packed = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-        model = type(packed)(packed.config).to(torch.float32)
+        model = type(packed)(packed.config).float()
         model.load_state_dict(packed.state_dict())
-        model.to(torch.bfloat16).save_pretrained(folder)
+        model.bfloat16().save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     config_file = folder / "config.json"
     config = json.loads(config_file.read_text())
@@ -135,7 +135,7 @@ def quiet_transformers() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(open(os.devnull, "w")):  # noqa: SIM115
+        with warnings.catch_warnings(), contextlib.redirect_stderr(open(os.devnull, "w")):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -1,0 +1,105 @@
+"""Run the embedded stack: `python -m claas_assets.stack --port 8080`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from claas_assets import __version__
+from claas_assets.stack.places import DEFAULT_MODEL, canonical_model, default_state_folder
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m claas_assets.stack", description="A CLaaS server for one machine.")
+    parser.add_argument("--port", type=int, default=8080, help="0 chooses a free one (default 8080)")
+    parser.add_argument("--host", default="127.0.0.1", help="there is no authentication: keep it local")
+    parser.add_argument("--base-model", default=DEFAULT_MODEL, help="Hugging Face id or folder")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=int(os.environ.get("CLAAS_STACK_THREADS") or 0),
+        help="torch threads; 0 leaves the choice to torch (default: $CLAAS_STACK_THREADS)",
+    )
+    parser.add_argument("--state-dir", type=Path, help="where adapters are kept (default: in the cache)")
+    parser.add_argument("--idle-timeout", type=float, default=0.0, metavar="SECONDS", help="end when idle; 0 = never")
+    parser.add_argument("--registry", type=Path, help="file that tells others the address once it serves")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Load the model, then serve until told to stop or idle for too long."""
+    options = parse_arguments(arguments)
+    base_model = canonical_model(options.base_model)
+    state_dir = options.state_dir or default_state_folder(base_model)
+
+    import torch
+    import uvicorn
+
+    from claas_assets.stack.load import load_engine
+    from claas_assets.stack.server import create_app
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    listener = socket.create_server((options.host, options.port))
+    engine = load_engine(base_model, state_dir / "adapters", on_progress=_say)
+    app = create_app(engine, base_model)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10))
+    url = f"http://{options.host}:{listener.getsockname()[1]}"
+    _say(f"serving {base_model} at {url}")
+    try:
+        asyncio.run(_serve(server, listener, app, options, {"url": url, "base_model": base_model}))
+    finally:
+        _unregister(options.registry)
+        engine.close()
+
+
+async def _serve(
+    server: Any, listener: socket.socket, app: Any, options: argparse.Namespace, entry: dict[str, Any]
+) -> None:
+    watcher = asyncio.create_task(_watch(server, app, options, entry))
+    await server.serve(sockets=[listener])
+    watcher.cancel()
+
+
+async def _watch(server: Any, app: Any, options: argparse.Namespace, entry: dict[str, Any]) -> None:
+    """Tell the address once requests are taken; stop the server when nothing has come for long."""
+    while not server.started:
+        await asyncio.sleep(0.02)
+    if options.registry:
+        _register(options.registry, entry)
+    limit = options.idle_timeout
+    while limit and app.state.stack.idle_s() < limit:
+        await asyncio.sleep(min(1.0, limit / 4))
+    if limit:
+        _say(f"idle for {limit:.0f} s: ending")
+        _unregister(options.registry)  # first, so that nobody is sent here any more
+        server.should_exit = True
+
+
+def _register(path: Path, entry: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps({**entry, "pid": os.getpid(), "version": __version__}))
+    temporary.replace(path)
+
+
+def _unregister(path: Path | None) -> None:
+    """Remove the entry, unless another stack has replaced it."""
+    try:
+        if path and json.loads(path.read_text())["pid"] == os.getpid():
+            path.unlink()
+    except (OSError, ValueError, KeyError):
+        pass
+
+
+def _say(message: str) -> None:
+    print(f"stack: {message}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

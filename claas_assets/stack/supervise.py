@@ -1,0 +1,181 @@
+"""One stack per machine and model: find the running one, or start it.
+
+Light on purpose (no torch): the command line and Dagster import it. A stack runs detached, tells
+its address in a registry file once it serves, writes to a log file beside it, and ends by itself
+when nothing has asked it anything for a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+from filelock import FileLock
+
+from claas_assets import __version__
+from claas_assets.stack.places import canonical_model, default_state_folder
+
+IDLE_S = 900.0  # default of $CLAAS_STACK_IDLE_S
+START_S = 1800.0  # the weights may have to be fetched over a slow line
+POLL_S = 0.1
+
+
+class StackError(RuntimeError):
+    """The embedded stack could not be started; the message ends with the tail of its log."""
+
+
+def ensure_running(
+    base_model: str, *, on_progress: Callable[[str], None] | None = None, threads: int | None = None
+) -> str:
+    """The base URL of a stack that serves `base_model` on this machine; starts one where none does.
+
+    Callers at the same time, in any process, get the same one. Blocks until it has loaded its model
+    and answers. Raises `StackError` where it ends before that.
+    """
+    name = canonical_model(base_model)
+    folder = default_state_folder(name)
+    if url := _running(folder, name):
+        return url
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "start.lock"):
+        if url := _running(folder, name):
+            return url
+        _end_registered(folder)  # another version, or one that does not answer
+        return _start(folder, name, on_progress or (lambda _: None), threads)
+
+
+def stop_running(base_model: str, *, timeout_s: float = 30.0) -> bool:
+    """End the stack of a model, if there is one; whether there was."""
+    folder = default_state_folder(base_model)
+    entry = _entry(folder)
+    return bool(entry) and _end(int(entry["pid"]), timeout_s)
+
+
+def log_file(base_model: str) -> Path:
+    """Where the stack of a model writes."""
+    return default_state_folder(base_model) / "stack.log"
+
+
+def _running(folder: Path, name: str) -> str | None:
+    """The registered stack's URL, if it answers, is healthy, and is what is asked for."""
+    entry = _entry(folder)
+    if not entry:
+        return None
+    try:
+        health = httpx.get(f"{entry['url']}/v1/health", timeout=5.0, trust_env=False).json()
+    except (httpx.HTTPError, ValueError):
+        return None
+    wanted = ("healthy", name, __version__)
+    found = (health.get("status"), health.get("base_model"), health.get("version"))
+    return str(entry["url"]) if found == wanted else None
+
+
+def _entry(folder: Path) -> dict[str, Any]:
+    try:
+        entry = json.loads((folder / "stack.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return entry if {"url", "pid"} <= set(entry) else {}
+
+
+def _start(folder: Path, name: str, on_progress: Callable[[str], None], threads: int | None) -> str:
+    log = folder / "stack.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            _command(folder, name, threads),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+            start_new_session=True,
+        )
+    told = 0
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        told = _tell(log, told, on_progress)
+        if url := _running(folder, name):
+            _tell(log, told, on_progress)
+            return url
+        if process.poll() is not None:
+            raise StackError(f"the embedded stack ended with code {process.returncode}.\n{_tail(log)}")
+        time.sleep(POLL_S)
+    process.terminate()
+    raise StackError(f"the embedded stack was not ready after {START_S:.0f} s.\n{_tail(log)}")
+
+
+def _command(folder: Path, name: str, threads: int | None) -> list[str]:
+    idle_s = os.environ.get("CLAAS_STACK_IDLE_S") or str(IDLE_S)
+    command = [sys.executable, "-m", "claas_assets.stack", "--base-model", name, "--port", "0"]
+    command += ["--state-dir", str(folder), "--registry", str(folder / "stack.json")]
+    command += ["--idle-timeout", idle_s]
+    return command + (["--threads", str(threads)] if threads else [])
+
+
+def _environment() -> dict[str, str]:
+    """The caller's, with this package importable also where it is not installed."""
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+
+
+def _tell(log: Path, told: int, on_progress: Callable[[str], None]) -> int:
+    """Pass on the log's new progress lines; returns how many lines were read so far."""
+    lines = log.read_text(errors="replace").splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]
+    for line in whole[told:]:
+        if line.startswith("stack: "):
+            on_progress(line.removeprefix("stack: ").strip())
+    return len(whole)
+
+
+def _tail(log: Path, lines: int = 20) -> str:
+    try:
+        end = log.read_text(errors="replace").splitlines()[-lines:]
+    except OSError:
+        end = []
+    return "\n".join([f"The end of {log}:", *end])
+
+
+def _end_registered(folder: Path) -> None:
+    if entry := _entry(folder):
+        _end(int(entry["pid"]), 15.0)
+        (folder / "stack.json").unlink(missing_ok=True)
+
+
+def _end(pid: int, timeout_s: float) -> bool:
+    """Ask a stack to end, and wait; False where that process is no stack (any more)."""
+    if not _is_stack(pid):
+        return False
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
+    while _is_stack(pid) and time.monotonic() < deadline:
+        _reap(pid)
+        time.sleep(0.05)
+    return True
+
+
+def _is_stack(pid: int) -> bool:
+    """Whether a process is alive and, as far as can be seen, a stack: process ids are used again."""
+    command = Path(f"/proc/{pid}/cmdline")
+    try:
+        if Path("/proc/self").exists():
+            return b"claas_assets.stack" in command.read_bytes()
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def _reap(pid: int) -> None:
+    """Take the exit status where the stack is a child of this process."""
+    with contextlib.suppress(OSError):
+        os.waitpid(pid, os.WNOHANG)
