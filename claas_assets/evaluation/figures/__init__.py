@@ -1,0 +1,71 @@
+"""The pictures of a run, drawn from its records alone.
+
+    margins.png          does the model favor the preferred answer?  logprob margin, nats
+    learning_curves.png  does it do what the user asked?             compliance, [0, 1]
+    collapse.png         has it degenerated?                         entropy, ROUGE-L, loops, drift
+    capability.png       is it still able?                           the seed's four, the 48 items
+    sdpo.png             what did the engine report?                 every number of `sdpo_metrics`
+
+The x axis counts feedback steps: 0 is the baseline, and the state after `StepRecord.step` s is at s + 1.
+A number that is missing leaves a gap, never a 0, and its reason stands below the picture.
+
+`python -m claas_assets.evaluation.figures [FOLDER]` draws made-up records into a folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from claas_assets.evaluation.figures.series import runs_of
+from claas_assets.evaluation.figures.sparkline import sparkline
+from claas_assets.evaluation.records import EvalSnapshot, StepsHandle, VerdictRecord
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FIGURES", "draw", "figures", "sparkline"]
+
+FIGURES = ("margins", "learning_curves", "collapse", "capability", "sdpo")
+PNG_DPI = 150
+
+
+def draw(
+    baselines: Mapping[str, EvalSnapshot],
+    steps: Mapping[str, StepsHandle],
+    verdicts: Mapping[str, VerdictRecord],
+) -> dict[str, bytes]:
+    """File name → PNG, one for each of `FIGURES`; nothing where no mapping names a preference.
+
+    The keys of all three are preference names. A preference may be missing in any of them: what it has
+    is drawn, what it has not is said. The same records give the same bytes (with the same matplotlib).
+    """
+    return {f"{name}.png": _png(figure) for name, figure in figures(baselines, steps, verdicts).items()}
+
+
+def figures(
+    baselines: Mapping[str, EvalSnapshot],
+    steps: Mapping[str, StepsHandle],
+    verdicts: Mapping[str, VerdictRecord],
+) -> dict[str, Figure]:
+    """The same pictures as matplotlib figures, by name of `FIGURES`. No pyplot: nothing needs closing."""
+    runs = runs_of(baselines, steps, verdicts)
+    if not runs:
+        return {}
+    # matplotlib: 0.5 s to import, and only pictures need it.
+    from claas_assets.evaluation.figures.capability import capability_figure
+    from claas_assets.evaluation.figures.collapse import collapse_figure
+    from claas_assets.evaluation.figures.learning_curves import learning_curves_figure
+    from claas_assets.evaluation.figures.margins import margins_figure
+    from claas_assets.evaluation.figures.sdpo import sdpo_figure
+
+    drawings = (margins_figure, learning_curves_figure, collapse_figure, capability_figure, sdpo_figure)
+    return {name: drawing(runs) for name, drawing in zip(FIGURES, drawings, strict=True)}
+
+
+def _png(figure: Figure) -> bytes:
+    """Without the metadata that matplotlib adds by itself, so that the bytes depend on the picture alone."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,200 @@
+"""collapse.png: a dashboard of four signs of degeneration, all preferences in one panel each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from claas_assets.evaluation.figures import marks
+from claas_assets.evaluation.figures.series import Measured, Note, Quantity, Run, State, Trace, sizes_of, trace
+from claas_assets.evaluation.figures.sheet import (
+    GRAY,
+    Heading,
+    Sheet,
+    caption,
+    feedback_axis,
+    finish,
+    look,
+    new_sheet,
+    say_instead,
+    value_axis,
+)
+from claas_assets.evaluation.records import CollapseScores, CollapseStats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+HEADING = Heading(
+    "Has it degenerated?",
+    "Signs of collapse at the steps that measure it. The shaded zone raises an alert, whatever the verdict's bounds.",
+)
+
+ALL_PROMPTS = "all prompts (full snapshot)"
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """One panel. `alerts` are the edges of the alert zone: (level, "above" or "below").
+
+    `full` is the same quantity over all prompts of a full snapshot, where `line` is of one prompt.
+    `mirrored`: the criterion's bounds hold in both directions.
+    """
+
+    title: str
+    unit: str
+    criterion: str
+    line: Quantity
+    alerts: tuple[tuple[float, str], ...]
+    full: Quantity | None = None
+    units: str = "prompts"
+    mirrored: bool = False
+
+
+def _of_scores(read: Callable[[CollapseScores], float | None]) -> Callable[[Run, State], Measured]:
+    """A field of the public harness: the ocean prompt."""
+
+    def measured(run: Run, state: State) -> Measured:
+        scores = state.snapshot.collapse
+        return Measured(read(scores) if scores else None, n=1)
+
+    return measured
+
+
+def _of_stats(read: Callable[[CollapseStats, bool], Measured]) -> Callable[[Run, State], Measured]:
+    """A quantity of `stats.collapse`; the flag says that the state is the baseline."""
+
+    def measured(run: Run, state: State) -> Measured:
+        stats = state.snapshot.stats.collapse
+        return read(stats, state.x == 0) if stats else Measured(None)
+
+    return measured
+
+
+def _entropy_ratio(run: Run, state: State) -> Measured:
+    """The baseline's own ratio is 1, where its entropy was measured."""
+    scores = state.snapshot.collapse
+    if scores is None:
+        return Measured(None)
+    if state.x == 0 and scores.entropy_ratio_to_baseline is None and scores.mean_entropy is not None:
+        return Measured(1.0, n=1)
+    return Measured(scores.entropy_ratio_to_baseline, n=1)
+
+
+def _all_entropy(stats: CollapseStats, baseline: bool) -> Measured:
+    units = stats.entropy
+    if units is None or units.n < 2:
+        return Measured(None)
+    return Measured(1.0 if baseline and units.mean is not None else stats.entropy_ratio, n=units.n)
+
+
+def _all_rouge(stats: CollapseStats, baseline: bool) -> Measured:
+    units = stats.self_rouge_l
+    return Measured(None) if units is None or units.n < 2 else Measured(units.mean, n=units.n)
+
+
+def _rep4_rise(stats: CollapseStats, baseline: bool) -> Measured:
+    """Absolute rep4 depends on the model; its rise is what the alert is about."""
+    units = stats.rep4
+    measured = units is not None and units.mean is not None
+    return Measured(0.0 if baseline and measured else stats.rep4_rise, n=units.n if units else None)
+
+
+def _fixed_text_drift(stats: CollapseStats, baseline: bool) -> Measured:
+    units = stats.fixed_text
+    measured = units is not None and units.mean is not None
+    return Measured(0.0 if baseline and measured else stats.fixed_text_drift, n=units.n if units else None)
+
+
+ENTROPY = Gauge(
+    title="Token entropy",
+    unit="ratio to the baseline",
+    criterion="entropy_ratio",
+    line=Quantity("entropy ratio", _entropy_ratio, ("collapse.mean_entropy", "collapse.entropy_ratio_to_baseline")),
+    full=Quantity(
+        "entropy ratio, all prompts", _of_stats(_all_entropy), ("collapse.entropy", "collapse.entropy_ratio")
+    ),
+    alerts=((0.6, "below"),),
+)
+SAMENESS = Gauge(
+    title="Sameness of samples",
+    unit="self-ROUGE-L (0–1)",
+    criterion="self_rouge_l",
+    line=Quantity("self-ROUGE-L", _of_scores(lambda scores: scores.self_rouge_l), ("collapse.self_rouge_l",)),
+    full=Quantity("self-ROUGE-L, all prompts", _of_stats(_all_rouge), ("collapse.self_rouge_l",)),
+    alerts=((0.85, "above"),),
+)
+LOOPS = Gauge(
+    title="Loops",
+    unit="rise of rep4 over the baseline",
+    criterion="loops",
+    line=Quantity("rise of rep4", _of_stats(_rep4_rise), ("collapse.rep4", "collapse.rep4_rise")),
+    alerts=((0.2, "above"),),
+)
+DRIFT = Gauge(
+    title="Drift on fixed texts",
+    unit="mean token logprob,\nnow − baseline (nats)",
+    criterion="fixed_text_drift",
+    line=Quantity(
+        "fixed-text drift", _of_stats(_fixed_text_drift), ("collapse.fixed_text", "collapse.fixed_text_drift")
+    ),
+    alerts=((0.3, "above"), (-0.3, "below")),
+    units="texts",
+    mirrored=True,
+)
+GAUGES = (ENTROPY, SAMENESS, LOOPS, DRIFT)
+"""Alert levels as in the definition of the collapse metric; the verdict's bounds come from the verdict."""
+
+
+def collapse_figure(runs: Sequence[Run]) -> Figure:
+    sheet = new_sheet(len(GAUGES), columns=2, panel_height=2.7)
+    notes: list[Note] = []
+    for index, gauge in enumerate(GAUGES):
+        notes.extend(_panel(sheet, index, gauge, runs))
+    return finish(sheet, HEADING, notes)
+
+
+def _panel(sheet: Sheet, index: int, gauge: Gauge, runs: Sequence[Run]) -> list[Note]:
+    axes = sheet.panels[index]
+    found = [trace(run, gauge.line) for run in runs]
+    feedback_axis(axes, max(max(run.asked, run.last_x) for run in runs))
+    value_axis(axes, gauge.unit)
+    full = [trace(run, gauge.full) if gauge.full else Trace((), ()) for run in runs]
+    notes = [note for one, other in zip(found, full, strict=True) for note in _both(one, other)]
+    if all(one.last is None for one in (*found, *full)):
+        caption(sheet, index, gauge.title)
+        say_instead(sheet, index, notes[-1].text if notes else "not asked in this run")
+        return notes
+    caption(sheet, index, gauge.title, _sizes(gauge, found, full))
+    for i, (run, one) in enumerate(zip(runs, found, strict=True)):
+        if one.last is not None:
+            marks.line(axes, one.points, look(i), label=run.name)
+    for i, other in enumerate(full):
+        marks.hollow_diamonds(axes, other.points, color=look(i).color, label=ALL_PROMPTS)
+    _levels(axes, gauge, runs)
+    return notes
+
+
+def _levels(axes: Axes, gauge: Gauge, runs: Sequence[Run]) -> None:
+    signs = (1, -1) if gauge.mirrored else (1,)
+    given = {bound for run in runs for bound in run.thresholds(gauge.criterion).items()}
+    drawn = [(name, sign * value) for name, value in sorted(given, reverse=True) for sign in signs]
+    for name, value in drawn:
+        marks.bound(axes, name, value, f"{name} bound of the verdict")
+    if gauge.mirrored or gauge.criterion == "loops":
+        axes.axhline(0, color=GRAY, linewidth=0.8, zorder=1)
+    marks.alert_zones(axes, gauge.alerts, {value for _, value in drawn})
+
+
+def _both(found: Trace, full: Trace) -> list[Note]:
+    """What is missing for one prompt is missing for all: said once."""
+    said = {note.x for note in found.notes}
+    return [*found.notes, *(note for note in full.notes if note.x not in said)]
+
+
+def _sizes(gauge: Gauge, found: Sequence[Trace], full: Sequence[Trace]) -> str:
+    """The n of the lines, and of the diamonds."""
+    line, all_prompts = (sizes_of([point for one in traces for point in one.points]) for traces in (found, full))
+    unit = gauge.units.removesuffix("s") if line == "1" else gauge.units
+    return ", ".join(filter(None, (f"n = {line} {unit}" if line else "", f"{all_prompts} ◇" if all_prompts else "")))

@@ -1,0 +1,138 @@
+"""sdpo.png: what the engine said of its own updates, one panel for each number that it reported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from claas_assets.evaluation.figures import marks
+from claas_assets.evaluation.figures.series import Note, Point, Run
+from claas_assets.evaluation.figures.sheet import (
+    Heading,
+    Sheet,
+    caption,
+    feedback_axis,
+    finish,
+    look,
+    new_sheet,
+    say_instead,
+    value_axis,
+)
+from claas_assets.evaluation.records import StepRecord
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HEADING = Heading(
+    "What did the engine report of its updates?",
+    "sdpo_metrics of each feedback step, as the deployment answered them. Diagnostics: no verdict depends on them.",
+)
+
+KNOWN = {
+    "total_loss": ("Loss", "nats per token"),
+    "distill_loss": ("Distillation loss", "nats per token"),
+    "mean_is_ratio": ("Importance ratio", "mean over tokens"),
+    "clip_fraction": ("Clipped ratios", "share of tokens (0–1)"),
+    "grad_norm": ("Gradient norm", "before clipping"),
+    "kl_reg": ("Drift term", "k3, nats per token"),
+    "kl_mean": ("KL", "mean (nats)"),
+    "adv_mean": ("Advantage", "mean (nats)"),
+    "adv_abs_mean": ("Size of the advantage", "mean of |advantage| (nats)"),
+    "tokens_processed": ("Tokens processed", "tokens"),
+    "completion_len": ("Completion length", "tokens"),
+}
+"""Order, title and unit of the numbers that engines are known to report. Others follow under their own names."""
+
+BOOKKEEPING = frozenset({"batch_size", "steps_per_batch_applied", "step", "lr", "timestamp"})
+"""Numbers that repeat the configuration or count calls: nothing to see in a curve."""
+
+MAX_PANELS = 9
+
+
+def sdpo_figure(runs: Sequence[Run]) -> Figure:
+    keys = reported(runs)
+    notes = [note for run in runs for note in missing(run)]
+    if not keys:
+        return finish(_empty(runs), HEADING, notes)
+    sheet = new_sheet(min(len(keys), MAX_PANELS), panel_height=2.4)
+    for index, key in enumerate(keys[:MAX_PANELS]):
+        notes.extend(_panel(sheet, index, key, runs))
+    heading = HEADING
+    if len(keys) > MAX_PANELS:
+        heading = Heading(HEADING.title, f"{HEADING.subtitle} Not drawn: {', '.join(keys[MAX_PANELS:])}.")
+    return finish(sheet, heading, notes)
+
+
+def reported(runs: Sequence[Run]) -> list[str]:
+    """Every key with a number in it in some step, the known ones first."""
+    found = {key for run in runs for step in run.steps for key, value in _numbers(step).items() if value is not None}
+    known = [key for key in KNOWN if key in found]
+    return known + sorted(found - set(KNOWN) - BOOKKEEPING)
+
+
+def points_of(run: Run, key: str) -> list[Point]:
+    """One point for each recorded step; NaN where the engine did not report this number."""
+    values = [(step.step + 1, _numbers(step).get(key)) for step in run.steps]
+    return [Point(x, math.nan if value is None else value) for x, value in values]
+
+
+def missing(run: Run) -> list[Note]:
+    """Steps without any engine numbers or without all of them, and why as far as the record knows."""
+    return [Note(run.name, step.step + 1, said) for step in run.steps if (said := _missing_of(step))]
+
+
+def _missing_of(step: StepRecord) -> str:
+    if step.sdpo_metrics is None:
+        why = "the feedback call was interrupted and its answer is not known" if step.interrupted else "not reported"
+        return f"sdpo_metrics not measured: {why}"
+    return "the feedback call was interrupted: these numbers may be of a part of the step" if step.interrupted else ""
+
+
+def _numbers(step: StepRecord) -> dict[str, float | None]:
+    """The numeric entries; None for a number that is not finite. Texts, lists and flags are left out."""
+    return {key: _finite(value) for key, value in (step.sdpo_metrics or {}).items() if _is_number(value)}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _panel(sheet: Sheet, index: int, key: str, runs: Sequence[Run]) -> list[Note]:
+    axes, (title, unit) = sheet.panels[index], KNOWN.get(key, (key, "as reported"))
+    feedback_axis(axes, max(max(run.asked, run.last_x) for run in runs))
+    caption(sheet, index, title)
+    value_axis(axes, unit)
+    notes: list[Note] = []
+    for i, run in enumerate(runs):
+        points = points_of(run, key)
+        if not any(point.measured for point in points):
+            continue
+        marks.line(axes, points, look(i), label=run.name)
+        notes.extend(_gaps(run, key))
+    return notes
+
+
+def _gaps(run: Run, key: str) -> list[Note]:
+    """Steps that report other numbers, and not this one."""
+    notes = []
+    for step in run.steps:
+        if step.sdpo_metrics is None or _numbers(step).get(key) is not None:
+            continue
+        given = f"reported as {step.sdpo_metrics[key]}" if key in step.sdpo_metrics else "not reported in this step"
+        notes.append(Note(run.name, step.step + 1, f"{key} not measured: {given}"))
+    return notes
+
+
+def _empty(runs: Sequence[Run]) -> Sheet:
+    sheet = new_sheet(1, panel_height=1.8)
+    steps = sum(len(run.steps) for run in runs)
+    axes = sheet.panels[0]
+    feedback_axis(axes, max(max(run.asked, run.last_x) for run in runs))
+    text = f"no engine numbers in any of {steps} recorded steps" if steps else "no feedback step is recorded yet"
+    say_instead(sheet, 0, text)
+    return sheet
