@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
+from claas_assets.evaluation.client import ClaasClient, RetryBudget, Timeouts
+from claas_assets.evaluation.config import load_config
+from claas_assets.evaluation.routes import routes_for
 from tests.fake_claas import FakeClaas, FakeGateway
+
+T = TypeVar("T")
+QUICK = RetryBudget(attempts=4, wait_initial_s=0.001, wait_max_s=0.002, jitter_s=0.0)
 
 
 class MakeFake(Protocol):
@@ -31,3 +38,24 @@ def gateway() -> Iterator[MakeGateway]:
     """`gateway(fake, lora_id)` is a running `FakeGateway` in front of `fake`."""
     with ExitStack() as stack:
         yield lambda fake, lora_id="", **options: stack.enter_context(FakeGateway(fake.url, lora_id, **options))
+
+
+def speak(
+    fake: FakeClaas,
+    use: Callable[[ClaasClient], Awaitable[T]],
+    *,
+    through: FakeGateway | None = None,
+    token: str | None = None,
+    timeouts: Timeouts | None = None,
+    max_concurrency: int = 16,
+) -> T:
+    """Run `use` with the real client on `fake`, chat going `through` a gateway where one is given."""
+    config = load_config({"mode": fake.mode, "claas_url": fake.url, "openclaw_url": through.url if through else None})
+    token = token or (through.token if through else None)
+
+    async def run() -> T:
+        routes = routes_for(config, fake.url, token)
+        async with ClaasClient(routes, max_concurrency=max_concurrency, retry=QUICK, timeouts=timeouts) as client:
+            return await use(client)
+
+    return asyncio.run(run())

@@ -17,9 +17,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import httpx
@@ -145,11 +147,11 @@ class Transport:
         pooled = httpx.Limits(
             max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=4.0
         )
-        self._pooled = httpx.AsyncClient(limits=pooled, mounts=_NO_PROXY, follow_redirects=False)
+        self._pooled = _client(pooled)
         # A pooled connection may be closed by the server just as it is used again, which looks like a call
         # of unknown effect. What must be sent once goes over a connection of its own.
         fresh = httpx.Limits(max_keepalive_connections=0)
-        self._fresh = httpx.AsyncClient(limits=fresh, mounts=_NO_PROXY, follow_redirects=False)
+        self._fresh = _client(fresh)
 
     async def aclose(self) -> None:
         await self._pooled.aclose()
@@ -248,6 +250,16 @@ class Transport:
     def _shown(self, text: str) -> str:
         """Hidden first, cut then: a token across the cut would be shown in part."""
         return (text.replace(self._secret, "***") if self._secret else text)[:_SHOWN]
+
+
+def _client(limits: httpx.Limits) -> httpx.AsyncClient:
+    return httpx.AsyncClient(limits=limits, mounts=_NO_PROXY, follow_redirects=False, verify=_ssl_context())
+
+
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    """Reading the certificates takes some 20 ms: once is enough."""
+    return httpx.create_ssl_context()
 
 
 class _PassingAnswer(Exception):

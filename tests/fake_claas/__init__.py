@@ -19,6 +19,7 @@ from tests.fake_claas.faults import (
     nulled,
     status,
     text,
+    trickle,
     truncated,
     without,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "nulled",
     "status",
     "text",
+    "trickle",
     "truncated",
     "without",
 ]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 class Fault:
     """`applied`: the call has its effect before the fault (a training that is made and not answered)."""
 
-    kind: Literal["answer", "disconnect", "truncated", "edit", "delay"]
+    kind: Literal["answer", "disconnect", "truncated", "edit", "delay", "trickle"]
     applied: bool = False
     status: int = 200
     content: bytes = b""
@@ -76,6 +76,11 @@ def without(*path: str | int) -> Fault:
 def delay(seconds: float) -> Fault:
     """The real answer, late."""
     return Fault("delay", applied=True, seconds=seconds)
+
+
+def trickle(seconds: float) -> Fault:
+    """A 200 and then nothing but a space every `seconds`, without end."""
+    return Fault("trickle", applied=True, seconds=seconds)
 
 
 class Faults:

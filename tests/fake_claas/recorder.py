@@ -91,6 +91,8 @@ async def _fail(fault: Fault, app: ASGIApp, scope: Scope, receive: Receive, send
     elif fault.kind == "edit" and fault.change is not None:
         changed = json.dumps(fault.change(json.loads(real[2]))).encode()
         await _answer(send, real[0], [(b"content-type", b"application/json")], changed)
+    elif fault.kind == "trickle":
+        await _trickle(send, real[0], fault.seconds)
     elif fault.kind == "delay":
         await _answer(send, *real)
     else:
@@ -123,6 +125,14 @@ async def _answer(send: Send, status: int, headers: Headers, content: bytes, *, 
         headers = [(n, v) for n, v in headers if n != b"content-length"] + [(b"content-length", b"%d" % len(content))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content, "more_body": not complete})
+
+
+async def _trickle(send: Send, status: int, seconds: float) -> None:
+    """White space before JSON is allowed, so each byte of it could be the beginning of a good answer."""
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    for _ in range(1000):
+        await send({"type": "http.response.body", "body": b" ", "more_body": True})
+        await asyncio.sleep(seconds)
 
 
 async def _reset(send: Send) -> None:
