@@ -124,7 +124,7 @@ def find_name(text: str, name: str, *, whole_word: bool = True) -> str | None:
     """
     pattern = regex.escape(normalize("NFC", name.strip()), literal_spaces=True)
     if whole_word:
-        pattern = rf"(?<![\p{{Latin}}\p{{Nd}}]){pattern}(?![\p{{Latin}}\p{{Nd}}\p{{M}}])"
+        pattern = rf"(?<![\p{{Latin}}\p{{Nd}}]){pattern}(?![\p{{Latin}}\p{{Nd}}])"
     found = regex.search(pattern, normalize("NFC", text), flags=regex.IGNORECASE | regex.FULLCASE)
     return found.group() if found else None
 

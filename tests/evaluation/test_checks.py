@@ -86,7 +86,9 @@ It works."""
         (CodeBlockDefines("f"), "Use a function called f.", False),
         (CodeBlockDefines("f"), "", False),
         (CodeBlockDefines("f"), "```python\ndef f(): return 1\0\n```", False),
-        (CodeBlockDefines("f"), "```python\n" + "(" * 5000 + "\n```", False),
+        (CodeBlockDefines("f"), "```python\n" + "-" * 5000 + "1\n```", False),  # RecursionError
+        (CodeBlockDefines("f"), "```python\n" + "not " * 20000 + "1\n```", False),  # MemoryError
+        (CodeBlockDefines("f"), "```python\n'\ud800'\n```", False),  # no UTF-8: ValueError
     ],
 )
 def test_checks(check: Verifier, answer: str, passed: bool) -> None:

@@ -66,6 +66,8 @@ SENTENCES = [
     ("Black holes bend\nlight that passes\nthem.", 1),
     ("Roses are red\nViolets are blue", 2),
     ("| a | b |\n|---|---|\n| 1 | 2 |", 2),
+    ("1.\nMix it.", 1),
+    ("Two reasons:\nhealth", 2),
     ("> Quoted text. More.\n\n---\n", 2),
 ]
 # What `sentences` gets wrong, so that its docstring stays true (text, what it says, the truth).
@@ -141,6 +143,7 @@ def test_words(text: str, count: int) -> None:
         ("- [x] done\n- [ ] open", "done\nopen"),
         ("2 * 3 * 4 and snake_case_name", "2 * 3 * 4 and snake_case_name"),
         ("Title\n=====\nText", "Title\nText"),
+        ("> - a\n> `B` c", "a\nB c"),
     ],
 )
 def test_markdown_is_stripped(text: str, plain: str) -> None:
@@ -173,6 +176,8 @@ def test_code_blocks_are_told_from_prose() -> None:
         ("1\n2\n3", ["1", "2", "3"]),
         ("The fruits are: apple, pear, and fig.", ["apple", "pear", "fig"]),
         ("Day 1: rest\nDay 2: run", ["rest", "run"]),
+        ("# Colors\nred\ngreen", ["red", "green"]),
+        ("1. a cake of 5. eggs\n2. a pie", ["a cake of 5. eggs", "a pie"]),
         ("I would rather not.", []),
         ("", []),
     ],
