@@ -178,7 +178,7 @@ class _Comparison:
         if not units:
             return None
         if (reason := units.why_none()) is not None:
-            self.unmeasured[f"stats.collapse.{name}"] = reason
+            self.unmeasured.setdefault(f"collapse.{name}", reason)
         return stats
 
     def _change(self, name: str, of: Callable[[CollapseState], Units]) -> float | None:
@@ -198,7 +198,7 @@ class _Comparison:
             return None  # not asked
         pairs = pairs_of(of(self.now), of(self.then) if self.then is not None else None)
         found = pairs if isinstance(pairs, Unmeasured) else compare(pairs)
-        return self._noted(f"stats.collapse.{name}", found)
+        return self._noted(f"collapse.{name}", found)
 
     def _script(self) -> tuple[float | None, float | None]:
         """The share of letters outside the main script of the baseline's answers, and its change."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from claas_assets.evaluation.records import CollapseScores, CollapseStats, Record
+from claas_assets.evaluation.records import CollapseScores, CollapseStats, EvalSnapshot, Record, StepRecord
 
 
 class Alert(NamedTuple):
@@ -48,3 +49,14 @@ def alerts_of(scores: CollapseScores) -> list[str]:
 
 def further_alerts_of(stats: CollapseStats) -> list[str]:
     return [words for alert in FURTHER_ALERTS if (words := alert.fired(stats)) is not None]
+
+
+def alerts_along(baseline: EvalSnapshot | None, steps: Sequence[StepRecord]) -> list[str]:
+    """Every alert of an evaluation with its step: "step 3: loops: …"."""
+    states = [("baseline", baseline), *((f"step {step.step}", step.eval) for step in steps)]
+    return [
+        f"{name}: {alert}"
+        for name, snapshot in states
+        if snapshot is not None and snapshot.stats.collapse is not None
+        for alert in snapshot.stats.collapse.alerts
+    ]

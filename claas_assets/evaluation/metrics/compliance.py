@@ -59,12 +59,12 @@ class ComplianceMetric:
         sets = {group: _verify(asked, judges[group]) for group in SETS if (asked := _asked(transcripts, group))}
         noise = _noise(transcripts, judges[TRAINED])
         unmeasured = {
-            f"stats.compliance.{group}": reason
+            f"compliance.{group}": reason
             for group, units in sets.items()
             if (reason := units.why_none()) is not None
         }
         if isinstance(noise, Unmeasured):
-            unmeasured["stats.compliance.noise"] = noise
+            unmeasured["compliance.noise"] = noise
         trained = sets.get(TRAINED, Units())
         if (reason := trained.why_none()) is not None:
             unmeasured["preference_compliance"] = reason
