@@ -70,7 +70,9 @@ def sentences(text: str, language: str = "en") -> list[str]:
         if block.is_code:
             found.append(block.text)
         else:
-            shortened = _MARKS_IN_A_ROW.sub(r"\1", block.text)
+            # Half of a surrogate pair, which JSON can carry, is nothing that `sentencex` could be given.
+            whole = block.text.encode("utf-8", "replace").decode("utf-8")
+            shortened = _MARKS_IN_A_ROW.sub(r"\1", whole)
             found.extend(part.strip() for part in sentencex.segment(language, shortened))
     return [part for part in found if _LETTER_OR_DIGIT.search(part) and not _NUMBER_ALONE.match(part)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from claas_assets.evaluation.text import blocks, count_words, list_items, sentences, strip_markdown
@@ -111,6 +111,7 @@ def test_the_count_of_a_text_is_the_sum_of_its_parts(parts: list[str], joint: st
 
 
 @given(st.text(max_size=200))
+@example("half a pair: \ud83c. Next.")
 def test_any_text_can_be_read(text: str) -> None:
     assert len(sentences(text)) <= len(text)
     assert count_words(text) <= len(text)
