@@ -15,13 +15,17 @@ from tests.fake_claas.faults import Fault, Faults
 
 @dataclass(frozen=True)
 class Request:
-    """`body` is parsed JSON where it is JSON, else text; header names are in lower case."""
+    """`body` is parsed JSON where it is JSON, else text; header names are in lower case.
+
+    `client` is the other end's address and port: the same for requests over one connection.
+    """
 
     method: str
     path: str
     query: str
     headers: dict[str, str]
     body: Any
+    client: tuple[str, int]
 
 
 class Log:
@@ -168,4 +172,5 @@ def _request(scope: Scope, content: bytes) -> Request:
         query=scope["query_string"].decode(),
         headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
         body=body,
+        client=tuple(scope["client"]),
     )
