@@ -1,0 +1,1 @@
+"""What the harness promises, measured: run one with `python -m benchmarks.<name>`."""
