@@ -194,13 +194,17 @@ class ComplianceStats(Record):
 
 
 class GeneralStats(Record):
-    """`seed_four`: the public harness's probes. `items`: the 48, loose; `items_strict` as IFEval's strict."""
+    """`seed_four`: the public harness's probes. `items`: the 48, loose; `items_strict` as IFEval's strict.
+
+    `items_version`: of `data/capability.yaml`; scores of two versions are not comparable.
+    """
 
     seed_four: UnitStats
     items: UnitStats | None = None
     items_strict: UnitStats | None = None
     by_kind: dict[str, float | None] = Field(default_factory=dict)
     sandbox: dict[str, Any] = Field(default_factory=dict)
+    items_version: int | None = None
 
 
 class CollapseStats(Record):

@@ -1,0 +1,144 @@
+"""general: is the model still able to do what it was not trained on?
+
+Light: the four probes of the public harness (one program, three instructions). They decide nothing: with
+answers that flip 8 % of the time an unchanged model fails one time in ten. Full: 48 items of our own beside
+them (`capability.py`), which are paired with the baseline's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from claas_assets.evaluation.capability import Item, Judgment, judge, load_capability
+from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
+from claas_assets.evaluation.metrics.units import Units, all_missing, mean, no_answer
+from claas_assets.evaluation.probes import Probe, ProbePlan, ScoringContext
+from claas_assets.evaluation.records import GeneralScores, GeneralStats, Transcript, Unmeasured
+
+SEED, ITEMS = "general/seed", "general/items"
+CODING = "fibonacci"
+FIELDS = ("coding_correct", "coding_has_docstring", "ifeval_pass_rate", "general_score")
+
+_Judged = dict[str, Judgment | Unmeasured]
+
+
+class GeneralMetric:
+    """Keys: `general/seed/<id>` always, `general/items/<id>` in full snapshots; ids as in `capability.yaml`.
+
+    `general_score = 0.5·coding_correct + 0.5·ifeval_pass_rate`, where `ifeval_pass_rate` is the share of
+    the seed's three instructions that are strictly followed. The items' scores are 0 or 1.
+    """
+
+    name = "general"
+    version = 1
+
+    def probes(self, plan: ProbePlan) -> list[Probe]:
+        known = load_capability()
+        asked = {SEED: known.seed_four, ITEMS: known.items if plan.size == "full" else ()}
+        return [
+            Probe(
+                key=f"{group}/{item.id}",
+                kind="generate",
+                messages=(("user", item.prompt),),
+                max_tokens=item.budget(plan.max_tokens),
+            )
+            for group, items in asked.items()
+            for item in items
+        ]
+
+    def score(self, transcripts: Transcripts, context: ScoringContext) -> MetricScore:
+        if not transcripts.below(SEED) and not transcripts.below(ITEMS):
+            return MetricScore()  # it was not asked
+        known = load_capability()
+        seed = _judge_all(known.seed_four, transcripts, SEED)
+        items = _judge_all(known.items, transcripts, ITEMS) if transcripts.below(ITEMS) else {}
+        scores, unmeasured = _scores(seed)
+        loose, strict = _units(items, transcripts, ITEMS), _units(items, transcripts, ITEMS, strict=True)
+        if items and (reason := loose.why_none()) is not None:
+            unmeasured["stats.general.items"] = reason
+        stats = GeneralStats(
+            seed_four=_units(seed, transcripts, SEED, strict=True).rate(),
+            items=loose.rate() if items else None,
+            items_strict=strict.rate() if items else None,
+            by_kind=_by_kind(known.items, loose.scores) if items else {},
+            sandbox=_sandbox([*seed.values(), *items.values()]),
+            items_version=known.version,
+        )
+        return MetricScore(fields={"general": scores}, stats=stats, unmeasured=unmeasured)
+
+
+def _judge_all(items: Iterable[Item], transcripts: Transcripts, group: str) -> _Judged:
+    return {item.id: _judge(item, transcripts.get(f"{group}/{item.id}")) for item in items}
+
+
+def _judge(item: Item, transcript: Transcript | None) -> Judgment | Unmeasured:
+    reason = no_answer(transcript)
+    if reason is not None or transcript is None or transcript.answer is None:
+        return reason or Unmeasured(kind="failed", reason="there is no answer")
+    if transcript.question != item.prompt:
+        return Unmeasured(kind="failed", reason=f"item {item.id} has another prompt in this version of the package")
+    return judge(item, transcript.answer)
+
+
+def _units(judged: _Judged, transcripts: Transcripts, group: str, *, strict: bool = False) -> Units:
+    units = Units()
+    for unit, found in judged.items():
+        if isinstance(found, Unmeasured):
+            units.missing[unit] = found
+            continue
+        units.passed[unit] = found.strict if strict else found.loose
+        units.scores[unit] = float(units.passed[unit])
+        units.details[unit] = found.detail
+        transcript = transcripts.get(f"{group}/{unit}")
+        units.truncated += bool(transcript and transcript.metadata.truncated)
+    return units
+
+
+def _scores(seed: _Judged) -> tuple[GeneralScores, dict[str, Unmeasured]]:
+    """The public harness's fields: None, with its reason, where an answer that it needs is missing."""
+    coding = seed[CODING]
+    instructions = {unit: found for unit, found in seed.items() if unit != CODING}
+    followed = [found.strict for found in instructions.values() if isinstance(found, Judgment)]
+    correct = docstring = rate = None
+    no_coding = coding if isinstance(coding, Unmeasured) else None
+    no_rate = _first_missing(instructions)
+    if isinstance(coding, Judgment):
+        correct = coding.strict
+        docstring = coding.run is not None and coding.run.has_docstring
+    if no_rate is None:
+        rate = mean(map(float, followed))
+    score = None if correct is None or rate is None else 0.5 * correct + 0.5 * rate
+    scores = GeneralScores(
+        coding_correct=correct, coding_has_docstring=docstring, ifeval_pass_rate=rate, general_score=score
+    )
+    reasons = dict(zip(FIELDS, (no_coding, no_coding, no_rate, no_coding or no_rate), strict=True))
+    return scores, {f"general.{name}": reason for name, reason in reasons.items() if reason is not None}
+
+
+def _first_missing(judged: _Judged) -> Unmeasured | None:
+    """One reason for all that are missing, or None where none is."""
+    missing = {unit: found for unit, found in judged.items() if isinstance(found, Unmeasured)}
+    return all_missing(missing) if missing else None
+
+
+def _by_kind(items: Iterable[Item], scores: Mapping[str, float]) -> dict[str, float | None]:
+    kinds: dict[str, list[float]] = {}
+    for item in items:
+        kinds.setdefault(item.kind, []).extend([scores[item.id]] if item.id in scores else [])
+    return {kind: mean(found) for kind, found in kinds.items()}
+
+
+def _sandbox(judged: Iterable[Judgment | Unmeasured]) -> dict[str, Any]:
+    """How model-written code was closed in, and how many programs ended which way."""
+    runs = [found.run for found in judged if isinstance(found, Judgment) and found.run is not None]
+    if not runs:
+        return {}
+    isolation = next((run.isolation for run in runs if run.isolation is not None), None)
+    return {
+        **(asdict(isolation) | {"missing": list(isolation.missing)} if isolation else {}),
+        "programs": len(runs),
+        "ended": dict(Counter(run.status for run in runs)),
+    }
