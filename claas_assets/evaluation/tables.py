@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from claas_assets.evaluation.metrics import metric_names
@@ -112,10 +112,18 @@ def quantities_of(snapshot: EvalSnapshot) -> list[Quantity]:
 
     What has neither a value nor a reason was not asked in this snapshot, and has no row.
     """
-    found = [quantity for metric in metric_names() for quantity in _of_metric(snapshot, metric)]
+    found = [quantity for metric in metric_names() for quantity in _renamed(_of_metric(snapshot, metric))]
     named = {quantity.name for quantity in found}
     unlisted = [Quantity(name, _unit(name), None) for name in snapshot.unmeasured if name not in named]
     return [q for q in [*found, *unlisted] if q.value is not None or q.name in snapshot.unmeasured]
+
+
+def _renamed(quantities: Iterable[Quantity]) -> Iterator[Quantity]:
+    """Self-ROUGE-L is there twice: of the ocean prompt (the public harness's field) and of all prompts."""
+    named: set[str] = set()
+    for quantity in quantities:
+        yield quantity._replace(name=f"{quantity.name}.all_prompts") if quantity.name in named else quantity
+        named.add(quantity.name)
 
 
 def _of_metric(snapshot: EvalSnapshot, metric: str) -> Iterator[Quantity]:
