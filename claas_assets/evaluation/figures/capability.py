@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from claas_assets.evaluation.figures import marks
+from claas_assets.evaluation.figures import captions, marks
 from claas_assets.evaluation.figures.series import Measured, Note, Quantity, Run, State, Trace, of_units, trace
 from claas_assets.evaluation.figures.sheet import (
     VERMILLION,
@@ -42,19 +42,22 @@ def items(run: Run, state: State) -> Measured:
     return of_units(stats.items if stats else None)
 
 
-FOUR = Quantity("score of the four probes", four, ("general.general_score",), every_state=True)
+FOUR = Quantity(
+    "score of the four probes",
+    four,
+    ("general.general_score", "general.coding_correct", "general.ifeval_pass_rate"),
+    every_state=True,
+)
 ITEMS = Quantity("share of items solved", items, ("general.items",))
 
 
 def bounds(run: Run, of_four: Trace, of_items: Trace) -> dict[str, float]:
-    """The criterion that decides as levels: baseline + tolerated change, or baseline × ratio."""
-    deciding, found, change = ("capability_change", of_items, True)
-    if not run.thresholds(deciding) or not _baseline(of_items):
-        deciding, found, change = ("capability_ratio", of_four, False)
-    start = _baseline(found)
-    if start is None:
-        return {}
-    return {name: start + value if change else start * value for name, value in run.thresholds(deciding).items()}
+    """The criterion that decides, as levels: baseline + tolerated change of the items, else baseline × ratio."""
+    change, start = run.thresholds("capability_change"), _baseline(of_items)
+    if change and start is not None:
+        return {name: start + bound for name, bound in change.items()}
+    ratio, start = run.thresholds("capability_ratio"), _baseline(of_four)
+    return {} if start is None else {name: start * bound for name, bound in ratio.items()}
 
 
 def _baseline(found: Trace) -> float | None:
@@ -73,11 +76,11 @@ def capability_figure(runs: Sequence[Run]) -> Figure:
 def _panel(sheet: Sheet, index: int, run: Run) -> list[Note]:
     axes, of_four, of_items = sheet.panels[index], trace(run, FOUR), trace(run, ITEMS)
     feedback_axis(axes, max(run.asked, run.last_x))
-    sizes = marks.counted((of_four, "probes"), (of_items, "items"))
-    caption(sheet, index, run.name, marks.standing(run), sizes, marks.change_of(run, "capability_change"))
+    sizes = captions.counted((of_four, "probes"), (of_items, "items"))
+    caption(sheet, index, run.name, captions.standing(run), sizes, captions.change_of(run, "capability_change"))
     notes = [*of_four.notes, *of_items.notes]
     if of_four.last is None and of_items.last is None:
-        say_instead(sheet, index, marks.nothing(run, of_four))
+        say_instead(sheet, index, captions.nothing(run, of_four))
         return notes
     marks.not_run_yet(axes, run)
     axes.set_ylim(-0.03, 1.03)

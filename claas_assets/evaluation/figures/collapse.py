@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from claas_assets.evaluation.figures import marks
-from claas_assets.evaluation.figures.series import Measured, Note, Quantity, Run, State, Trace, sizes_of, trace
+from claas_assets.evaluation.figures.marks import Side
+from claas_assets.evaluation.figures.series import (
+    Measured,
+    Note,
+    Quantity,
+    Run,
+    State,
+    Trace,
+    left_out,
+    sizes_of,
+    trace,
+)
 from claas_assets.evaluation.figures.sheet import (
     GRAY,
     Heading,
@@ -20,7 +31,8 @@ from claas_assets.evaluation.figures.sheet import (
     say_instead,
     value_axis,
 )
-from claas_assets.evaluation.records import CollapseScores, CollapseStats
+from claas_assets.evaluation.metrics.collapse_alerts import FURTHER_ALERTS, OCEAN_ALERTS
+from claas_assets.evaluation.records import CollapseScores, CollapseStats, UnitStats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +48,7 @@ ALL_PROMPTS = "all prompts (full snapshot)"
 
 @dataclass(frozen=True)
 class Gauge:
-    """One panel. `alerts` are the edges of the alert zone: (level, "above" or "below").
+    """One panel. `alerts_on` is the field whose alerts (collapse_alerts.py) are shaded.
 
     `full` is the same quantity over all prompts of a full snapshot, where `line` is of one prompt.
     `mirrored`: the criterion's bounds hold in both directions.
@@ -46,10 +58,19 @@ class Gauge:
     unit: str
     criterion: str
     line: Quantity
-    alerts: tuple[tuple[float, str], ...]
+    alerts_on: str
     full: Quantity | None = None
     units: str = "prompts"
     mirrored: bool = False
+
+    @property
+    def alerts(self) -> tuple[tuple[float, Side], ...]:
+        """The edges of the alert zones."""
+        return tuple(
+            (alert.bound, "below" if alert.below else "above")
+            for alert in (*OCEAN_ALERTS, *FURTHER_ALERTS)
+            if alert.field == self.alerts_on
+        )
 
 
 def _of_scores(read: Callable[[CollapseScores], float | None]) -> Callable[[Run, State], Measured]:
@@ -96,15 +117,19 @@ def _all_rouge(stats: CollapseStats, baseline: bool) -> Measured:
 
 def _rep4_rise(stats: CollapseStats, baseline: bool) -> Measured:
     """Absolute rep4 depends on the model; its rise is what the alert is about."""
-    units = stats.rep4
-    measured = units is not None and units.mean is not None
-    return Measured(0.0 if baseline and measured else stats.rep4_rise, n=units.n if units else None)
+    return _change(stats.rep4, stats.rep4_rise, baseline)
 
 
 def _fixed_text_drift(stats: CollapseStats, baseline: bool) -> Measured:
-    units = stats.fixed_text
-    measured = units is not None and units.mean is not None
-    return Measured(0.0 if baseline and measured else stats.fixed_text_drift, n=units.n if units else None)
+    return _change(stats.fixed_text, stats.fixed_text_drift, baseline)
+
+
+def _change(units: UnitStats | None, change: float | None, baseline: bool) -> Measured:
+    """The baseline's own change is 0, where its units were measured."""
+    if units is None:
+        return Measured(change)
+    value = 0.0 if baseline and units.mean is not None else change
+    return Measured(value, n=units.n, left_out=left_out(units))
 
 
 ENTROPY = Gauge(
@@ -115,7 +140,7 @@ ENTROPY = Gauge(
     full=Quantity(
         "entropy ratio, all prompts", _of_stats(_all_entropy), ("collapse.entropy", "collapse.entropy_ratio")
     ),
-    alerts=((0.6, "below"),),
+    alerts_on="entropy_ratio_to_baseline",
 )
 SAMENESS = Gauge(
     title="Sameness of samples",
@@ -123,14 +148,14 @@ SAMENESS = Gauge(
     criterion="self_rouge_l",
     line=Quantity("self-ROUGE-L", _of_scores(lambda scores: scores.self_rouge_l), ("collapse.self_rouge_l",)),
     full=Quantity("self-ROUGE-L, all prompts", _of_stats(_all_rouge), ("collapse.self_rouge_l",)),
-    alerts=((0.85, "above"),),
+    alerts_on="self_rouge_l",
 )
 LOOPS = Gauge(
     title="Loops",
     unit="rise of rep4 over the baseline",
     criterion="loops",
     line=Quantity("rise of rep4", _of_stats(_rep4_rise), ("collapse.rep4", "collapse.rep4_rise")),
-    alerts=((0.2, "above"),),
+    alerts_on="rep4_rise",
 )
 DRIFT = Gauge(
     title="Drift on fixed texts",
@@ -139,12 +164,11 @@ DRIFT = Gauge(
     line=Quantity(
         "fixed-text drift", _of_stats(_fixed_text_drift), ("collapse.fixed_text", "collapse.fixed_text_drift")
     ),
-    alerts=((0.3, "above"), (-0.3, "below")),
+    alerts_on="fixed_text_drift",
     units="texts",
     mirrored=True,
 )
 GAUGES = (ENTROPY, SAMENESS, LOOPS, DRIFT)
-"""Alert levels as in the definition of the collapse metric; the verdict's bounds come from the verdict."""
 
 
 def collapse_figure(runs: Sequence[Run]) -> Figure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from claas_assets.evaluation.figures import marks
+from claas_assets.evaluation.figures import captions, marks
 from claas_assets.evaluation.figures.series import (
     Measured,
     Note,
@@ -101,11 +101,11 @@ def learning_curves_figure(runs: Sequence[Run]) -> Figure:
 def _panel(sheet: Sheet, index: int, run: Run) -> list[Note]:
     axes, trained, held_out = sheet.panels[index], trace(run, TRAINED), trace(run, HELD_OUT)
     feedback_axis(axes, max(run.asked, run.last_x))
-    sizes = marks.counted((trained, "trained-on"), (held_out, "held-out"))
-    caption(sheet, index, run.name, marks.standing(run), sizes, marks.change_of(run, "compliance"))
+    sizes = captions.counted((trained, "trained-on"), (held_out, "held-out"))
+    caption(sheet, index, run.name, captions.standing(run), sizes, captions.change_of(run, "compliance"))
     notes = [*trained.notes, *held_out.notes, *_unknown_levels(run)]
     if trained.last is None and held_out.last is None:
-        say_instead(sheet, index, marks.nothing(run, trained))
+        say_instead(sheet, index, captions.nothing(run, trained))
         return notes
     marks.not_run_yet(axes, run)
     axes.set_ylim(-0.03, 1.03)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from claas_assets.evaluation.figures import marks
+from claas_assets.evaluation.figures import captions, marks
 from claas_assets.evaluation.figures.series import (
     Measured,
     Note,
@@ -49,7 +49,8 @@ def change(run: Run, state: State) -> Measured:
     margin, stats = state.snapshot.logprob_margin, state.snapshot.stats.logprob
     if state.x == 0:
         measured = margin is not None and margin.margin is not None
-        return Measured(0.0, n=stats.margins.n if stats else None) if measured else Measured(None)
+        found = of_units(stats.margins if stats else None)
+        return Measured(0.0 if measured else None, n=found.n, left_out=found.left_out)
     field = margin.margin_delta_from_baseline if margin else None
     if stats is None:
         return Measured(field)
@@ -85,9 +86,11 @@ def margins_figure(runs: Sequence[Run]) -> Figure:
 def _panel(sheet: Sheet, index: int, run: Run) -> Trace:
     axes, found = sheet.panels[index], trace(run, CHANGE)
     feedback_axis(axes, max(run.asked, run.last_x))
-    caption(sheet, index, run.name, marks.standing(run), marks.counted((found, "pairs")), _change_in_words(run, found))
+    caption(
+        sheet, index, run.name, captions.standing(run), captions.counted((found, "pairs")), _change_in_words(run, found)
+    )
     if found.last is None:
-        say_instead(sheet, index, marks.nothing(run, found))
+        say_instead(sheet, index, captions.nothing(run, found))
         return found
     marks.not_run_yet(axes, run)
     axes.axhline(0, color=GRAY, linewidth=0.8, zorder=1)
@@ -102,5 +105,5 @@ def _panel(sheet: Sheet, index: int, run: Run) -> Trace:
 def _change_in_words(run: Run, found: Trace) -> str:
     if found.last is None or found.last.x == 0:
         return ""
-    change = marks.said(found.last.value, found.last.interval, " nats", signed=True)
-    return change + marks.evidence_of(run, "logprob_margin")
+    change = captions.said(found.last.value, found.last.interval, " nats", signed=True)
+    return change + captions.evidence_of(run, "logprob_margin")

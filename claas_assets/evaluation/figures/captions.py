@@ -1,0 +1,60 @@
+"""What a panel says in words: how far a run came, its n, its change. No matplotlib here."""
+
+from __future__ import annotations
+
+import math
+
+from claas_assets.evaluation.figures.series import Run, Trace
+from claas_assets.evaluation.records import Interval
+
+
+def number(value: float, *, signed: bool = False) -> str:
+    """Three digits, with a real minus."""
+    digits = max(0, 2 - math.floor(math.log10(abs(value)))) if 0.1 <= abs(value) < 1000 else 2
+    text = f"{value:{'+' if signed else ''}.{min(digits, 2)}f}"
+    return text.replace("-", "−")
+
+
+def said(value: float, interval: Interval | None, unit: str = "", *, signed: bool = False) -> str:
+    """A value with its interval: "+4.10 nats [+3.02, +5.18]"; the level where it is not 95 %."""
+    text = f"{number(value, signed=signed)}{unit}"
+    if interval is None:
+        return text
+    lower, upper = (number(edge, signed=signed) for edge in (interval.lower, interval.upper))
+    level = "" if interval.level == 0.95 else f" ({interval.level:.0%})"
+    return f"{text} [{lower}, {upper}]{level}"
+
+
+def nothing(run: Run, found: Trace) -> str:
+    """What an empty panel says."""
+    if found.notes:
+        return found.notes[-1].text
+    if not run.states:
+        return "nothing is recorded yet: no baseline and no step"
+    return "not asked in this run"
+
+
+def standing(run: Run) -> str:
+    """How far the run came, or the overall verdict."""
+    if run.progress:
+        return f"unfinished: {run.progress}"
+    return f"verdict: {run.judged.overall}" if run.judged is not None else "no verdict yet"
+
+
+def counted(*sizes: tuple[Trace, str]) -> str:
+    """ "n = 10 trained-on, 20 held-out"."""
+    known = [f"{found.sizes} {units}" for found, units in sizes if found.sizes]
+    return f"n = {', '.join(known)}" if known else ""
+
+
+def change_of(run: Run, criterion: str) -> str:
+    """The change that the verdict was given for, with its interval, and what it is evidence of."""
+    found = run.judged.criteria.get(criterion) if run.judged else None
+    if found is None or found.change is None:
+        return ""
+    return f"change {said(found.change, found.interval, signed=True)}{evidence_of(run, criterion)}"
+
+
+def evidence_of(run: Run, criterion: str) -> str:
+    found = run.judged.criteria.get(criterion) if run.judged else None
+    return f": {found.evidence.replace('_', ' ')}" if found is not None and found.evidence else ""
