@@ -1,4 +1,4 @@
-"""`python -m claas_assets.evaluation.figures [FOLDER]`: draw made-up records, to see what pictures look like."""
+"""`python -m claas_assets.evaluation.figures [FOLDER]`: draw made-up records (default: build/figures)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) > 1 or any(argument.startswith("-") for argument in arguments):
         print(f"usage: python -m claas_assets.evaluation.figures [FOLDER]\n\n{__doc__}", file=sys.stderr)
         return 2
-    folder = Path(arguments[0] if arguments else "figures-demo")
+    folder = Path(arguments[0] if arguments else "build/figures")
     folder.mkdir(parents=True, exist_ok=True)
     made = demo()
     pictures = draw(made.baselines, made.steps, made.verdicts)
