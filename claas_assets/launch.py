@@ -79,13 +79,14 @@ def open_instance(listener: Reporter = silent) -> dg.DagsterInstance:
 async def _preflight(config: EvalConfig, say: Callable[[str], None]) -> None:
     """Fail before any run is made when the deployment does not answer."""
     from claas_assets.defs.resources import find_or_start
-    from claas_assets.evaluation.client import ClaasClient
+    from claas_assets.evaluation.client import ClaasClient, RetryBudget
     from claas_assets.evaluation.routes import routes_for
 
     url = find_or_start(config, say)
-    async with ClaasClient(routes_for(config, url, gateway_token(config))) as client:
+    routes = routes_for(config, url, gateway_token(config))
+    async with ClaasClient(routes, retry=RetryBudget(attempts=2)) as client:
         deployment = await client.describe()
-    say(f"{deployment.name} {deployment.version} at {url}")
+    say(f"{deployment.name or 'a CLaaS'} {deployment.version or 'of unknown version'} at {url}")
 
 
 def _run_all(config: EvalConfig, instance: dg.DagsterInstance) -> dict[str, str]:

@@ -46,7 +46,8 @@ def _launchpad_type(annotation: Any) -> Any:
     if origin is Literal:
         return Enum("_".join(parts), {part: part for part in parts}, type=str)
     if origin is tuple:
-        return list[_launchpad_type(parts[0])]  # type: ignore[misc]
+        item = str if get_origin(parts[0]) is Literal else parts[0]  # Dagster cannot serialize enums in a default list
+        return list[item]  # type: ignore[valid-type]
     if origin in (Union, UnionType):
         kept = next(part for part in parts if part is not NoneType)
         return Optional[_launchpad_type(kept)]  # noqa: UP045 - a type made at run time

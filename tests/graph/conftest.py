@@ -1,0 +1,101 @@
+"""A small evaluation of the graph against the fake deployment."""
+
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from claas_assets.definitions import build_definitions
+from claas_assets.evaluation.config import EvalConfig
+from claas_assets.launch import evaluate
+from tests.fake_claas import FakeClaas
+from tests.fake_claas.model import Temper
+
+PREFERENCES = Path(__file__).parents[2] / "preferences"
+
+
+class Evaluation:
+    """A results folder, a Dagster home and a fake deployment; `run()` evaluates through the launch function."""
+
+    def __init__(self, fake, root: Path, **config) -> None:
+        self.fake = fake
+        self.root = root
+        self.settings = {
+            "claas_url": fake.url,
+            "preferences_dir": str(root / "preferences"),
+            "preferences": ["identity"],
+            "num_steps": 3,
+            "batch_size": 2,
+            "output_dir": str(root / "evals" / "the-run"),
+            "plots": False,
+            "training": {"steps_per_batch": 2},
+            **config,
+        }
+
+    def config(self, **changes) -> EvalConfig:
+        return EvalConfig(**{**self.settings, **changes})
+
+    def run(self, **changes):
+        return evaluate(self.config(**changes))
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.settings["output_dir"])
+
+    def materialize(self, *assets, partition=None, run_id=None, **changes):
+        """Materialize assets in a run of their own, as `dagster asset materialize` does."""
+        job = build_definitions(self.config(**changes)).resolve_implicit_global_asset_job_def()
+        run_config = {"resources": {"run_folder": {"config": {"run_id": run_id}}}} if run_id else {}
+        with dg.DagsterInstance.get() as instance:
+            return job.execute_in_process(
+                asset_selection=[dg.AssetKey(name) for name in assets],
+                partition_key=partition,
+                instance=instance,
+                run_config=run_config,
+                raise_on_error=False,
+            )
+
+
+def prepare(root: Path) -> None:
+    """A Dagster home and a copy of the preferences, which tests may edit."""
+    (root / "home").mkdir(parents=True)
+    (root / "home" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    shutil.copytree(PREFERENCES, root / "preferences")
+
+
+@pytest.fixture
+def evaluation(fake, tmp_path, monkeypatch):
+    """`evaluation("tinker", num_steps=2)`: not run yet; light (no capability items) unless asked for."""
+    prepare(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+
+    def make(kind="embedded", /, *, fake_settings=None, **config):
+        light = {"metrics": ["logprob", "compliance"], **config}
+        return Evaluation(fake(kind, **(fake_settings or {})), tmp_path, **light)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory):
+    """One evaluation with everything, run once for the tests of a module that read it."""
+    root = tmp_path_factory.mktemp("finished")
+    prepare(root)
+    with pytest.MonkeyPatch.context() as patch, FakeClaas("embedded", temper=Temper(full_after=4)) as deployment:
+        patch.setenv("DAGSTER_HOME", str(root / "home"))
+        made = Evaluation(deployment, root, plots=True)
+        made.summary = made.run()
+        yield made
+
+
+@pytest.fixture
+def finished(finished_once, tmp_path, monkeypatch):
+    """A copy of it, with its Dagster history, that a test may change. The deployment is shared: count from here."""
+    shutil.copytree(finished_once.root, tmp_path / "copy")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "copy" / "home"))
+    made = Evaluation(finished_once.fake, tmp_path / "copy", plots=True)
+    made.summary = finished_once.summary
+    made.requests_before = len(made.fake.log.requests)
+    made.updates_before = dict(made.fake.updates)
+    return made

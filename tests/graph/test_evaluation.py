@@ -1,0 +1,297 @@
+"""The whole evaluation against the fake deployment: files, fields, resume, and no request below training."""
+
+import csv
+import json
+
+import pytest
+
+from claas_assets.defs.run_folder import ASSET_FILES
+from claas_assets.evaluation.errors import DeploymentUnreachable, IncompleteEvaluation, PreferenceError
+from claas_assets.evaluation.records import METRIC_COLUMNS
+from claas_assets.evaluation.run_files import read_asset, read_steps
+from tests.fake_claas.faults import status
+from tests.fake_claas.model import Temper
+
+STRICT = {  # the fields that existing readers of CLaaS results know: no other key may stand there
+    "logprob_margin": {"positive_logprob", "negative_logprob", "margin", "margin_delta_from_baseline"},
+    "general": {"coding_correct", "coding_has_docstring", "ifeval_pass_rate", "general_score"},
+    "collapse": {
+        "mean_entropy", "mean_logprob", "entropy_ratio_to_baseline", "self_rouge_l", "mean_logprob_drift", "alert",
+    },
+}  # fmt: skip
+STEP_FIELDS = {
+    "preference", "step", "timestamp", "feedback_given", "sdpo_metrics", "eval", "prompt_used", "response_text",
+    "timing_s", "sub_step_count", "rollout_batch",
+}  # fmt: skip
+RESULTS = ("metric_table", "collapse_snapshots", "verdict")
+
+
+def lines(evaluation, preference="identity"):
+    text = (evaluation.folder / preference / "steps.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def requests_since(evaluation):
+    return [request.path for request in evaluation.fake.log.requests[evaluation.requests_before :]]
+
+
+def test_the_file_tree_and_the_fields(finished):
+    names = {str(p.relative_to(finished.folder)) for p in finished.folder.rglob("*") if p.is_file()}
+    files = {f"identity/{ASSET_FILES[name]}" for name in ("adapter", "baseline", "training_steps", *RESULTS)}
+    assert {name for name in names if not name.startswith(("plots/", "identity/."))} == {*files, "summary.json"}
+    assert any(name.startswith("plots/") for name in names)
+    steps = lines(finished)
+    assert [step["step"] for step in steps] == [0, 1, 2]
+    for step in steps:
+        assert set(step) >= STEP_FIELDS
+        assert all(set(step["eval"][part]) == keys for part, keys in STRICT.items() if step["eval"][part])
+        assert [len(step["rollout_batch"]), step["sub_step_count"]] == [2, 2]
+        assert step["sdpo_metrics"]["steps_per_batch_applied"] == 2
+        assert all(message["content"] is not None for t in step["eval"]["rollouts"] for message in t["messages"])
+    with open(finished.folder / "identity" / "metrics.csv") as file:
+        assert tuple(next(csv.reader(file))) == METRIC_COLUMNS
+
+
+def test_updates_applied_and_updates_recorded_are_equal(finished):
+    recorded = sum(step["sub_step_count"] for step in lines(finished))
+    assert finished.updates_before == {"eval/identity-the-run": recorded} == {"eval/identity-the-run": 6}
+
+
+def test_it_learns_and_the_summary_says_so(finished):
+    entry = finished.summary["identity"]
+    baseline = read_asset("baseline", finished.folder / "identity" / "baseline.json")
+    assert baseline.preference_compliance < 0.2
+    assert entry.final_compliance > 0.8
+    assert entry.logprob_margin_delta > 1
+    assert entry.criteria["compliance"].evidence == "shown"
+    assert entry.overall == "pass"
+
+
+def test_rollouts_are_generated_after_the_probes_of_the_step_before_and_feedback_follows_at_once(finished):
+    paths = [request.path for request in finished.fake.log.requests]
+    for index, path in enumerate(paths):
+        if path == "/v1/feedback":
+            before = [p for p in paths[:index] if p in ("/v1/chat/completions", "/v1/score")][-2:]
+            assert before == ["/v1/chat/completions"] * 2
+    assert paths.count("/v1/feedback") == 3
+
+
+def test_transcripts_hold_all_that_scoring_needs(finished):
+    baseline = read_asset("baseline", finished.folder / "identity" / "baseline.json")
+    greedy = next(t for t in baseline.rollouts if t.key == "collapse/ocean/greedy")
+    assert len(greedy.metadata.logprobs) == len(greedy.metadata.entropies) == greedy.metadata.completion_tokens
+    scored = next(t for t in baseline.rollouts if t.metadata.kind == "score")
+    assert scored.metadata.logprob_sum == pytest.approx(sum(scored.metadata.logprobs), abs=1e-3)
+
+
+def test_materializing_results_again_sends_no_request_and_gives_equal_tables_from_transcripts_alone(finished):
+    folder = finished.folder / "identity"
+    before = {name: (folder / ASSET_FILES[name]).read_bytes() for name in RESULTS}
+    summary = (finished.folder / "summary.json").read_bytes()
+    steps = lines(finished)
+    for step in steps:  # the inline numbers are deleted, the transcripts stay
+        kept = {key: step["eval"][key] for key in ("rollouts", "snapshot", "versions", "requests", "duration_s")}
+        step["eval"] = kept
+    (folder / "steps.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
+    for name in RESULTS:
+        (folder / ASSET_FILES[name]).unlink()
+    (finished.folder / "summary.json").unlink()
+    nowhere = {"claas_url": "http://127.0.0.1:9"}  # the network is cut
+
+    assert finished.materialize(*RESULTS, partition="identity", **nowhere).success
+    assert finished.materialize("summary", "plots", **nowhere).success
+    assert {name: (folder / ASSET_FILES[name]).read_bytes() for name in RESULTS} == before
+    assert (finished.folder / "summary.json").read_bytes() == summary
+    assert requests_since(finished) == []
+
+
+def test_a_changed_threshold_shows_up_in_the_verdict_without_a_request(finished):
+    strict = {"logprob_margin": {"pass_at": 500.0, "fail_at": 400.0}}
+    assert finished.materialize("verdict", partition="identity", thresholds=strict).success
+    verdict = read_asset("verdict", finished.folder / "identity" / "verdict.json")
+    assert verdict.criteria["logprob_margin"].grade == "fail"
+    assert verdict.overall == "fail"
+    assert requests_since(finished) == []
+
+
+def test_a_changed_verifier_shows_up_in_the_table_without_a_request(finished):
+    file = finished.root / "preferences" / "identity.yaml"
+    file.write_text(file.read_text().replace("  name: kuro\n", "  name: zora\n", 1))
+    assert finished.materialize(*RESULTS, partition="identity").success
+    verdict = read_asset("verdict", finished.folder / "identity" / "verdict.json")
+    assert verdict.final_compliance == 0.0
+    assert requests_since(finished) == []
+
+
+def test_the_same_output_dir_again_changes_nothing(finished):
+    before = {p: p.read_bytes() for p in finished.folder.rglob("*") if p.is_file() and p.suffix != ".png"}
+    finished.run()
+    assert not {"/v1/feedback", "/v1/lora/init", "/v1/score"} & set(requests_since(finished))
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_more_steps_in_the_same_folder_go_on_with_the_same_adapter(evaluation):
+    made = evaluation(num_steps=1)
+    made.run()
+    old = (made.folder / "identity" / "steps.jsonl").read_bytes()
+    made.run(num_steps=3)
+    assert (made.folder / "identity" / "steps.jsonl").read_bytes().startswith(old)
+    assert [step["step"] for step in lines(made)] == [0, 1, 2]
+    assert made.fake.updates == {"eval/identity-the-run": 6}
+
+
+def test_another_training_in_the_same_folder_is_refused_with_the_difference(finished):
+    with pytest.raises(IncompleteEvaluation, match=r"training: .*'alpha': 0\.0.*then.*'alpha': 0\.5.*now"):
+        finished.run(training={"steps_per_batch": 2, "alpha": 0.5})
+    assert finished.fake.updates == finished.updates_before
+
+
+def test_adapter_and_baseline_cannot_spoil_a_trained_run(finished):
+    folder = finished.folder / "identity"
+    before = {name: (folder / name).read_bytes() for name in ("metadata.json", "baseline.json", "steps.jsonl")}
+    assert finished.materialize("adapter", partition="identity", run_id="the-run").success
+    refused = finished.materialize("baseline", partition="identity", run_id="the-run")
+    assert not refused.success
+    assert any("has been trained here" in str(event) for event in refused.all_events)
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    assert requests_since(finished) == []
+
+
+def test_an_interrupted_run_resumes_at_the_first_missing_step(evaluation):
+    made = evaluation()
+    made.fake.faults.add("/v1/feedback", status(422), nth=2)
+    with pytest.raises(IncompleteEvaluation, match="output_dir="):
+        made.run()
+    first = (made.folder / "identity" / "steps.jsonl").read_bytes()
+    assert len(lines(made)) == 1
+    assert read_asset("summary", made.folder / "summary.json")["identity"].overall == "unfinished"
+    summary = made.run()
+    assert (made.folder / "identity" / "steps.jsonl").read_bytes().startswith(first)
+    assert [step["step"] for step in lines(made)] == [0, 1, 2]
+    assert made.fake.updates == {"eval/identity-the-run": 6}
+    assert summary["identity"].overall != "unfinished"
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_feedback_of_unknown_effect_is_resolved_by_the_counter_and_never_sent_twice(evaluation, applied):
+    made = evaluation()
+    made.fake.faults.add("/v1/feedback", status(409, applied=applied), nth=2)
+    if applied:
+        made.run()
+    else:
+        with pytest.raises(IncompleteEvaluation):
+            made.run()
+        made.run()
+    assert [step["sub_step_count"] for step in lines(made)] == [2, 2, 2]
+    assert made.fake.updates == {"eval/identity-the-run": 6}
+
+
+def test_without_a_counter_the_step_is_marked_and_not_sent_again(evaluation):
+    made = evaluation("local", mode="local", openclaw_url=None, base_model="Qwen/Qwen3-8B")
+    made.fake.faults.add("/v1/feedback", status(409, applied=True), nth=2)
+    summary = made.run()
+    assert [step["interrupted"] for step in lines(made)] == [False, True, False]
+    assert made.fake.log.count("/v1/feedback") == 3
+    assert summary["identity"].interrupted_steps == [1]
+
+
+def test_one_preference_that_fails_leaves_the_others_whole(evaluation):
+    made = evaluation(preferences=["concise", "identity"], num_steps=1)
+    made.fake.faults.add("/v1/lora/init", status(403), nth=1)
+    with pytest.raises(IncompleteEvaluation, match="concise") as caught:
+        made.run()
+    assert str(made.folder) in str(caught.value)
+    summary = read_asset("summary", made.folder / "summary.json")
+    assert "identity" in summary
+    assert summary["identity"].overall != "unfinished"
+    again = made.run()
+    assert set(again) == {"concise", "identity"}
+    assert again["concise"].overall != "unfinished"
+
+
+def test_a_broken_preference_file_fails_its_own_partition_not_the_code_location(evaluation):
+    made = evaluation(num_steps=0)
+    (made.root / "preferences" / "broken.yaml").write_text("name: broken\nfeedback_string: 3\n")
+    failed = made.materialize("adapter", partition="broken")
+    assert not failed.success
+    assert any("broken.yaml" in str(event) and "verifier" in str(event) for event in failed.all_events)
+    assert made.materialize("adapter", partition="identity").success
+    with pytest.raises(PreferenceError, match=r"broken\.yaml"):
+        made.run(preferences=["broken"])
+
+
+def test_num_steps_0_measures_only(evaluation):
+    made = evaluation(num_steps=0)
+    summary = made.run()
+    assert made.fake.log.count("/v1/feedback") == 0
+    assert summary["identity"].overall == "inconclusive"
+    assert read_steps(made.folder / "identity").steps == []
+
+
+def test_a_deployment_that_does_not_answer_is_said_before_any_run(evaluation):
+    made = evaluation()
+    made.fake.close()
+    with pytest.raises(DeploymentUnreachable, match=made.fake.url):
+        made.run()
+    assert not made.folder.exists()
+
+
+def test_tinker_measures_the_baseline_on_the_base_model_not_on_the_preference_before(evaluation, monkeypatch):
+    made = evaluation(
+        "tinker", mode="tinker", openclaw_url=None, preferences=["identity", "concise"], metrics=["all"],
+        fake_settings={"temper": Temper(full_after=2)}, num_steps=2, base_model="Qwen/Qwen3-8B",
+    )  # fmt: skip
+    made.run()
+    refreshed = [body["model_path"] for body in made.fake.log.bodies("/v1/sampler/refresh")]
+    assert refreshed.count(None) >= 2
+    baseline = read_asset("baseline", made.folder / "concise" / "baseline.json")
+    assert "kuro" not in " ".join(t.answer or "" for t in baseline.rollouts if t.metadata.kind == "generate").lower()
+    assert baseline.collapse.mean_entropy is None
+    assert baseline.unmeasured["collapse.mean_entropy"].kind == "unavailable"
+    assert [step["sub_step_count"] for step in lines(made, "concise")] == [2, 2]
+
+
+def test_tinker_without_sampler_endpoints_leaves_the_baseline_null_with_the_reason(evaluation):
+    made = evaluation(
+        "tinker", mode="tinker", openclaw_url=None, base_model="Qwen/Qwen3-8B", num_steps=1,
+        fake_settings={"sampler_endpoints": False},
+    )  # fmt: skip
+    made.run()
+    baseline = read_asset("baseline", made.folder / "identity" / "baseline.json")
+    assert baseline.preference_compliance is None
+    assert "/v1/sampler/refresh" in baseline.unmeasured["preference_compliance"].reason
+
+
+@pytest.mark.parametrize("generation", ["new", "old"])
+def test_both_feedback_generations_make_steps_per_batch_updates(evaluation, generation):
+    made = evaluation(
+        "modal", mode="modal", openclaw_url=None, base_model="Qwen/Qwen3-8B", num_steps=1,
+        fake_settings={"generation": generation}, training={"steps_per_batch": 3, "feedback_repetitions": 2},
+    )  # fmt: skip
+    made.run()
+    assert made.fake.updates == {"eval/identity-the-run-init": 3}
+    assert lines(made)[0]["sub_step_count"] == 3
+    assert made.fake.log.count("/v1/feedback") == {"new": 1, "old": 3}[generation]
+    sent = made.fake.log.bodies("/v1/feedback")[-1]["requests"][0]
+    if generation == "old":
+        assert sent["feedback"].count("Your name is Kuro") == 2
+
+
+def test_through_a_gateway_chat_goes_there_and_the_token_reaches_no_file(evaluation, gateway, monkeypatch):
+    made = evaluation("tinker", mode="tinker", base_model="Qwen/Qwen3-8B", num_steps=1)
+    door = gateway(made.fake, token="s3cr3t-gateway-token")
+    monkeypatch.setenv("OPENCLAW_GATEWAY_TOKEN", "s3cr3t-gateway-token")
+    made.run(openclaw_url=door.url)
+    assert lines(made)
+    files = [p for p in made.root.rglob("*") if p.is_file()]
+    assert not [p for p in files if b"s3cr3t-gateway-token" in p.read_bytes()]
+
+
+def test_fail_on_makes_such_a_verdict_exit_3(evaluation):
+    from claas_assets.launch import exit_code_of
+
+    made = evaluation(num_steps=0)
+    summary = made.run()
+    assert exit_code_of(summary, made.config()) == 0
+    assert exit_code_of(summary, made.config(fail_on="inconclusive")) == 3
+    assert exit_code_of(summary, made.config(fail_on="fail")) == 0
