@@ -125,7 +125,7 @@ def _paragraph(ruling: Ruling, criteria: Mapping[str, Criterion], steps: Sequenc
     parts = [f"{ruling.overall}: {ruling.why}"]
     if steps:
         updates = sum(step.sub_step_count for step in steps)
-        parts.append(f"After {len(steps)} feedback steps ({updates} gradient updates)")
+        parts.append(f"After {len(steps)} feedback step{'s'[: len(steps) > 1]} ({updates} gradient updates)")
         told = [name for name, found in criteria.items() if name in _ALWAYS_TOLD or found.grade in _BAD_GRADES]
         parts[-1] += "".join(f"{'; ' if i else ', '}{criteria[name].sentence}" for i, name in enumerate(told))
     return ". ".join(parts) + "."

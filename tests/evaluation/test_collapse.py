@@ -199,7 +199,7 @@ def test_answers_cut_by_our_own_limit_are_not_counted_as_truncated():
 @pytest.mark.parametrize("alert", [*OCEAN_ALERTS, *FURTHER_ALERTS], ids=lambda alert: f"{alert.name}-{alert.below}")
 def test_each_alert_fires_beyond_its_bound_only(alert):
     record = CollapseScores if alert in OCEAN_ALERTS else CollapseStats
-    blank = {name: None for name in CollapseScores.model_fields} | {"alert": False} if alert in OCEAN_ALERTS else {}
+    blank = dict.fromkeys(CollapseScores.model_fields) | {"alert": False} if alert in OCEAN_ALERTS else {}
     beyond = alert.bound + (-0.01 if alert.below else 0.01)
 
     assert alert.fired(record(**{**blank, alert.field: alert.bound})) is None

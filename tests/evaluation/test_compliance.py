@@ -48,9 +48,7 @@ def scored(transcripts: list[Transcript], asked: Preference = ASKED) -> EvalSnap
 def answers(held: list[str], again: list[str] | None = None) -> list[Transcript]:
     found = [generated(f"compliance/heldout_prompts/{i}", ASKED.heldout_prompts[i], a) for i, a in enumerate(held)]
     found += [generated("compliance/probe_prompts/0", ASKED.probe_prompts[0], "Kuro")]
-    return found + [
-        generated(f"compliance/noise/{i}", ASKED.heldout_prompts[i], a) for i, a in enumerate(again or [])
-    ]
+    return found + [generated(f"compliance/noise/{i}", ASKED.heldout_prompts[i], a) for i, a in enumerate(again or [])]
 
 
 def test_what_is_asked_when():

@@ -55,8 +55,12 @@ def run() -> tuple[EvalSnapshot, list[StepRecord]]:
         return score_snapshot(answers, ScoringContext(ASKED, baseline), size="full", metrics=MOST)
 
     baseline = scored(transcripts(chance, baseline=True, own=own), None)
+    healthy = transcripts(chance, baseline=False, own=own)
     looping = transcripts(chance, baseline=False, own=own, voice=Voice(looping=0.9))
-    steps = [step(0, scored(transcripts(chance, baseline=False, own=own), baseline)), step(1, scored(looping, baseline))]
+    steps = [
+        step(0, scored(healthy, baseline)),
+        step(1, scored(looping, baseline)),
+    ]
     return baseline.model_copy(update={"requests": 99, "duration_s": 3.5}), steps
 
 
