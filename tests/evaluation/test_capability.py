@@ -198,7 +198,7 @@ def test_a_number_survives_its_sentence(number: int, sentence: str) -> None:
         ("extraction_city", "Lisbon, Madrid, Vienna", False),
         ("extraction_price", "$35", True),
         ("extraction_price", "Lamp: 35 dollars. Table: 120 dollars.", False),
-        ("extraction_date", "The shop opens on April\n15.", True),
+        ("extraction_date", "The shop opens on April\n15th.", True),
         ("extraction_email", "Her address is <anna.berg@example.com>.", True),
     ],
 )
