@@ -37,6 +37,10 @@ def main(arguments: list[str] | None = None) -> None:
     base_model = canonical_model(options.base_model)
     state_dir = options.state_dir or default_state_folder(base_model)
 
+    # Threads that spin while they wait for each other cost ten times the time when something else
+    # needs a core as well. Read once, when torch loads its thread pool.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
     import torch
     import uvicorn
 
