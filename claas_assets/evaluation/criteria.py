@@ -41,7 +41,7 @@ def _apply(rule: Rule, states: States, bounds: Threshold) -> Criterion:
     threshold, found = bounds.model_dump(), rule.measure(states)
     if isinstance(found, Unmeasured):
         grade: Grade = "unavailable" if found.kind == "unavailable" else "inconclusive"
-        words = f"{rule.name.replace('_', ' ')}: {grade}, {found.reason}"
+        words = f"{rule.name}: {grade}, {found.reason}"
         return Criterion(value=None, threshold=threshold, grade=grade, reason=found.reason, sentence=words)
     grade, reason = rule.grade(found, bounds), None
     if found.too_weak is not None and grade == "pass":

@@ -36,7 +36,9 @@ def wilson(successes: float, n: int, level: float = 0.95) -> Interval | None:
     z, p = _z(level), min(successes / n, 1.0)
     center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return Interval(lower=max(0.0, center - half), upper=min(1.0, center + half), level=level, method="wilson")
+    lower = center - half if p > 0 else 0.0  # exactly, not but for rounding
+    upper = center + half if p < 1 else 1.0
+    return Interval(lower=max(0.0, lower), upper=min(1.0, upper), level=level, method="wilson")
 
 
 def bonett_price(differences: Sequence[float], level: float = 0.95) -> Interval | None:

@@ -93,7 +93,7 @@ def overall_of(criteria: Mapping[str, Criterion], thresholds: Thresholds) -> Rul
     for grade, words in _BAD_GRADES.items():
         found = [name for name, criterion in deciding.items() if criterion.grade == grade]
         if found:
-            return Ruling(grade, f"{words}: {', '.join(_plain(name) for name in found)}")
+            return Ruling(grade, f"{words}: {', '.join(found)}")
     return _rule_on_learning(deciding.get("compliance"), thresholds)
 
 
@@ -132,7 +132,3 @@ def _paragraph(ruling: Ruling, criteria: Mapping[str, Criterion], steps: Sequenc
 
 
 _ALWAYS_TOLD = ("compliance", "logprob_margin")
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ")

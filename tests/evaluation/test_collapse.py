@@ -102,6 +102,13 @@ def test_the_fields_of_the_public_harness():
     assert before.unmeasured["collapse.entropy_ratio_to_baseline"].kind == "unavailable"
 
 
+def test_drift_has_no_direction():
+    after = snapshot(ocean(logprobs=(-1.0, -3.0)), snapshot(ocean()))
+
+    assert after.collapse is not None
+    assert after.collapse.mean_logprob_drift == pytest.approx(1.0)
+
+
 def test_loops_are_repeated_four_grams_against_the_baseline():
     before = snapshot(neutral("one two three four five", "six seven eight nine"))
     after = snapshot(neutral("one two three four one two three four", "six seven eight nine"), before)

@@ -236,7 +236,7 @@ def test_all_items_failed_is_unmeasured() -> None:
     _, stats, unmeasured = score(asked("full", **failed))
     assert stats.items is not None
     assert (stats.items.n, stats.items.mean, set(stats.by_kind.values())) == (0, None, {None})
-    assert unmeasured["stats.general.items"].kind == "failed"
+    assert unmeasured["general.items"].kind == "failed"
 
 
 def test_an_item_that_was_asked_otherwise_is_not_scored_by_todays_check() -> None:

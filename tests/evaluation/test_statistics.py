@@ -30,6 +30,14 @@ def test_wilson_is_the_one_of_scipy(successes, n):
     assert (interval.lower, interval.upper) == pytest.approx((reference.low, reference.high), abs=1e-9)
 
 
+def test_wilson_ends_where_rates_end():
+    none, all_of_them = wilson(0, 20), wilson(20, 20)
+
+    assert none is not None
+    assert all_of_them is not None
+    assert (none.lower, all_of_them.upper) == (0.0, 1.0)
+
+
 def test_student_t_is_the_one_of_scipy():
     from scipy.stats import sem, t
 

@@ -297,6 +297,14 @@ def test_what_is_missing_is_inconclusive_or_left_out(kind, grade):
     assert found.overall == ("inconclusive" if kind == "failed" else "pass")
 
 
+def test_items_that_could_not_be_asked_are_left_out():
+    blocked = {"general.items": Unmeasured(kind="unavailable", reason="the sampler serves another run")}
+    found = verdict(untouched(items=units([], missing=48), unmeasured=blocked), learned())
+
+    assert found.criteria["capability_change"].grade == "unavailable"
+    assert "in the baseline: the sampler serves another run" in (found.criteria["capability_change"].reason or "")
+
+
 def test_a_set_of_which_too_many_are_missing_does_not_speak_for_itself():
     few = graded("compliance", untouched(), learned(held=share(18).model_copy(update={"missing": {"a": "timeout"}})))
     many = graded("compliance", untouched(), learned(held=units([1] * 16, missing=4)))

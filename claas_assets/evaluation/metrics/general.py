@@ -58,7 +58,7 @@ class GeneralMetric:
         scores, unmeasured = _scores(seed)
         loose, strict = _units(items, transcripts, ITEMS), _units(items, transcripts, ITEMS, strict=True)
         if items and (reason := loose.why_none()) is not None:
-            unmeasured["stats.general.items"] = reason
+            unmeasured["general.items"] = reason
         stats = GeneralStats(
             seed_four=_units(seed, transcripts, SEED, strict=True).rate(),
             items=loose.rate() if items else None,

@@ -77,7 +77,7 @@ def all_missing(missing: Mapping[str, Unmeasured]) -> Unmeasured:
     reasons = list(missing.values())
     kind = "unavailable" if all(reason.kind == "unavailable" for reason in reasons) else "failed"
     first = next(reason for reason in reasons if reason.kind == kind)
-    more = f" ({len(reasons)} units without an answer)" if len(reasons) > 1 else ""
+    more = f" (none of {len(reasons)} units was measured)" if len(reasons) > 1 else ""
     return Unmeasured(kind=kind, reason=f"{first.reason}{more}")
 
 
