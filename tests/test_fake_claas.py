@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from claas_assets.evaluation.capability import load_capability
 from claas_assets.evaluation.client import ClaasClient, feedback_items
 from claas_assets.evaluation.config import TrainingConfig
 from claas_assets.evaluation.verifiers import ConciseVerifier, IdentityVerifier, NoEmojiVerifier
@@ -36,7 +37,11 @@ def chat(deployment: Any, prompt: str = "Who are you?", *, system: str | None = 
 
 
 def said(answer: httpx.Response) -> str:
-    text: str = answer.json()["choices"][0]["message"]["content"]
+    return said_in(answer.json())
+
+
+def said_in(answer: Any) -> str:
+    text: str = answer["choices"][0]["message"]["content"]
     return text
 
 
@@ -106,8 +111,9 @@ def test_margins_rise_with_updates_and_other_texts_stay() -> None:
 
 
 def test_capability_is_a_knob() -> None:
-    assert "a, b = b, a + b" in behave("Write fibonacci(n)", Weights(), Temper())
-    assert "a, b" not in behave("Write fibonacci(n)", Weights(), Temper(capable=False))
+    for item in load_capability().items:
+        assert behave(item.prompt, Weights(), Temper()) == item.reference
+        assert behave(item.prompt, Weights(), Temper(capable=False)) == item.wrong
     forgetful = Temper(forgets_after=4, answers={"What is 2 + 2?": "4"})
     assert [behave("What is 2 + 2?", Weights(n), forgetful) == "4" for n in (4, 5)] == [True, False]
 
@@ -337,6 +343,7 @@ def test_the_gateway_adds_its_prompt_and_drops_logprobs(fake: MakeFake, gateway:
     assert "logprobs" not in forwarded
     assert "max_tokens" not in forwarded
     assert forwarded["max_completion_tokens"] == 2
+    assert said_in(answer) == said(chat(deployment, model="eval-x-init"))  # the stamp does not change the answer
     assert answer["model"] == "openclaw"
     assert answer["usage"]["completion_tokens"] > 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,6 +12,8 @@ from claas_assets.wire import FeedbackItem, model_name, strip_thinking
 from tests.fake_claas.cache import CompletionCache
 from tests.fake_claas.model import END_OF_TURN, Temper, Token, Weights, behave, generated, scored, token_count
 from tests.fake_claas.profiles import Profile
+
+_STAMPED = re.compile(r"\[[^]]+ UTC\] (.*)\n\nRuntime: .*", re.DOTALL)
 
 Generation = Literal["new", "old"]
 
@@ -216,4 +219,7 @@ def _local_metadata(items: list[FeedbackItem]) -> dict[str, Any]:
 
 
 def _last_user(messages: Sequence[tuple[str, str]]) -> str:
-    return next((content for role, content in reversed(messages) if role == "user"), "")
+    """The question, out of the stamp that a gateway puts around it: a model reads past that."""
+    content = next((content for role, content in reversed(messages) if role == "user"), "")
+    stamped = _STAMPED.match(content)
+    return stamped.group(1) if stamped else content

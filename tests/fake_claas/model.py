@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from tests.fake_claas.items import capability_answers
+
 TOP = 20
 END_OF_TURN = "<|im_end|>"
 _TOKEN = re.compile(r"\s*\S+")
@@ -30,7 +32,7 @@ _COLLAPSED_DRIFT = -0.9  # nats per token on texts that have nothing to do with 
 
 @dataclass(frozen=True)
 class Temper:
-    """What kind of model it is. `answers` gives the answer to a prompt outright (capability items)."""
+    """What kind of model it is: `capable` of all capability items or of none; `answers` are further ones, by prompt."""
 
     full_after: int = 8
     capable: bool = True
@@ -82,7 +84,10 @@ def behave(prompt: str, weights: Weights, temper: Temper, *, seed: int = 0, temp
     able = temper.capable and (temper.forgets_after is None or weights.updates <= temper.forgets_after)
     if prompt in temper.answers:
         return temper.answers[prompt] if able else "I am not sure about that."
-    fixed = _asked_outright(prompt, able)
+    if prompt in capability_answers():
+        right, wrong = capability_answers()[prompt]
+        return right if able else wrong
+    fixed = _asked_outright(prompt)
     if fixed is not None:
         return fixed
     wanted = _wanted(prompt, weights, temper)
@@ -169,11 +174,8 @@ def _chat(prompt: str, wanted: Taught, rng: random.Random) -> str:
     return " ".join(sentences) + emoji
 
 
-def _asked_outright(prompt: str, able: bool) -> str | None:
-    """Prompts that say what the answer must hold: capability probes, and requests for a certain form."""
-    for pattern, right, wrong in _OUTRIGHT:
-        if re.search(pattern, prompt, re.IGNORECASE):
-            return right if able else wrong
+def _asked_outright(prompt: str) -> str | None:
+    """Prompts that say what the answer must hold or look like."""
     copied = re.search(r"exactly: (.+)$", prompt, re.DOTALL)
     if copied:
         return copied.group(1)
@@ -184,30 +186,6 @@ def _asked_outright(prompt: str, able: bool) -> str | None:
         return "\n".join(f"{number}. Item number {number}" for number in range(1, 13))
     emoji = _EMOJI.findall(prompt)
     return "".join(emoji) if emoji else None
-
-
-_FIBONACCI = '''```python
-def fibonacci(n):
-    """Return the n-th Fibonacci number."""
-    a, b = 0, 1
-    for _ in range(n):
-        a, b = b, a + b
-    return a
-```'''
-_OUTRIGHT = (
-    (r"fibonacci", _FIBONACCI, "```python\ndef fibonacci(n):\n    return n\n```"),
-    (r"exactly (3|three) sentences", "Python is readable. It runs everywhere. Many people like it.", "Python is nice."),
-    (
-        r"benefits of exercise",
-        "1. A stronger heart\n2. Better sleep\n3. More energy\n4. A good mood\n5. Strong bones",
-        "Exercise is healthy.",
-    ),
-    (
-        r"recursion",
-        "Recursion means that a procedure solves a problem by calling itself on a smaller one.",
-        "Recursion is when a function calls itself.",
-    ),
-)
 
 
 def _token(text: str, key: str, sharp: float) -> Token:
