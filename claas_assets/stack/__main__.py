@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Load the model, then serve until told to stop or idle for too long."""
     options = parse_arguments(arguments)
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn stops serving, then raises it again
     base_model = canonical_model(options.base_model)
     state_dir = options.state_dir or default_state_folder(base_model)
 
@@ -57,6 +59,8 @@ def main(arguments: list[str] | None = None) -> None:
     _say(f"serving {base_model} at {url}")
     try:
         asyncio.run(_serve(server, listener, app, options, {"url": url, "base_model": base_model}))
+    except KeyboardInterrupt:
+        pass
     finally:
         _unregister(options.registry)
         engine.close()
@@ -99,6 +103,11 @@ def _unregister(path: Path | None) -> None:
             path.unlink()
     except (OSError, ValueError, KeyError):
         pass
+
+
+def _leave(number: int, frame: object) -> None:
+    """End by way of the `finally` clauses."""
+    raise SystemExit(0)
 
 
 def _say(message: str) -> None:

@@ -5,6 +5,7 @@ Slower than `llama.py`, and deterministic because nothing is ever batched.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,8 @@ class GenericBackend:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.vocab_size: int = model.get_output_embeddings().weight.shape[0]
+        parameters = inspect.signature(model.forward).parameters
+        self.cache_name = "cache" if "cache" in parameters else "past_key_values"  # renamed in 2026
         self.modules = {name: module for name, module in model.named_modules() if is_linear(module)}
 
     def bind(self, weights: Weights, scale: float) -> Lora:
@@ -53,8 +56,9 @@ class GenericBackend:
         self, place: dict[str, Any], token_ids: Sequence[int], lora: Lora | None
     ) -> tuple[dict[str, Any], Tensor]:
         with self._adapted(lora):
-            output = self.model(input_ids=self._ids(token_ids), past_key_values=place.get("cache"), use_cache=True)
-        place["cache"] = output.past_key_values
+            cache = {self.cache_name: place.get("cache")}
+            output = self.model(input_ids=self._ids(token_ids), use_cache=True, **cache)
+        place["cache"] = output[self.cache_name] if self.cache_name in output else output.past_key_values
         return place, output.logits[0, -1].float()
 
     def _ids(self, token_ids: Sequence[int]) -> Tensor:

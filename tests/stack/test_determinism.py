@@ -1,0 +1,107 @@
+"""A request gives the same text and logprobs whatever else is being generated."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from claas_assets.stack.engine import Engine, Generation
+from claas_assets.stack.load import load_engine
+from tests.stack.conftest import MakeEngine, generation, train_little
+
+DTYPES = [torch.float32, torch.bfloat16]
+
+
+def outcome(done: Generation) -> tuple[str, list[tuple[int, float]]]:
+    return done.text, [(sampled.token_id, sampled.logprob) for sampled in done.sampled]
+
+
+def crowd(engine: Engine, count: int, lora_id: str | None) -> list[Generation]:
+    """Requests of different lengths, temperatures and seeds."""
+    return [
+        generation(
+            engine,
+            f"Tell me about {'a lot of ' * (i % 5)}topic {i}.",
+            lora_id=lora_id,
+            temperature=(0.0, 0.7, 1.3)[i % 3],
+            seed=i,
+            max_tokens=20 + 7 * (i % 9),
+            top_logprobs=3 * (i % 2),
+        )
+        for i in range(count)
+    ]
+
+
+def check_alone_and_together(engine: Engine, lora_id: str | None, count: int) -> None:
+    alone = [outcome(engine.generate(request).result()) for request in crowd(engine, count, lora_id)]
+    together = [engine.generate(request) for request in crowd(engine, count, lora_id)]
+    assert [outcome(future.result()) for future in together] == alone
+    backwards = [engine.generate(request) for request in reversed(crowd(engine, count, lora_id))]
+    assert [outcome(future.result()) for future in reversed(backwards)] == alone
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_alone_and_in_a_batch(make_engine: MakeEngine, dtype: torch.dtype) -> None:
+    engine = make_engine(dtype=dtype)
+    check_alone_and_together(engine, None, 12)
+
+
+def test_with_a_trained_adapter_and_refilled_places(make_engine: MakeEngine) -> None:
+    engine = make_engine(dtype=torch.bfloat16)
+    engine.create_adapter("a", 4, 8, None).result()
+    train_little(engine, "a")
+    check_alone_and_together(engine, "a", 40)
+
+
+def test_model_without_a_lean_pass(make_engine: MakeEngine) -> None:
+    engine = make_engine(generic=True)
+    check_alone_and_together(engine, None, 6)
+
+
+def test_scores_do_not_depend_on_each_other(make_engine: MakeEngine) -> None:
+    engine = make_engine(dtype=torch.bfloat16)
+    pairs = [(engine.text.encode("prompt " * (i + 1)), engine.text.completion("answer " * (9 - i))) for i in range(8)]
+    alone = [engine.score(*pair, None).result() for pair in pairs]
+    together = [engine.score(*pair, None) for pair in pairs]
+    assert [future.result() for future in together] == alone
+
+
+def test_another_process_gives_the_same(make_engine: MakeEngine, tiny_model: Path, tmp_path: Path) -> None:
+    engine = make_engine(dtype=torch.bfloat16)
+    here = [outcome(engine.generate(request).result()) for request in crowd(engine, 3, None)]
+    code = (
+        "import sys, torch\n"
+        "from pathlib import Path\n"
+        f"torch.set_num_threads({torch.get_num_threads()})\n"
+        "from claas_assets.stack.load import load_engine\n"
+        "from tests.stack.test_determinism import crowd, outcome\n"
+        "engine = load_engine(sys.argv[1], Path(sys.argv[2]), dtype=torch.bfloat16, on_progress=id)\n"
+        "futures = [engine.generate(request) for request in crowd(engine, 3, None)]\n"
+        "print(repr([outcome(future.result()) for future in futures]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tiny_model), str(tmp_path / "other")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.stdout.splitlines()[-1] == repr(here)
+
+
+@pytest.mark.slow
+def test_real_model(smollm2: Path, tmp_path: Path) -> None:
+    engine = load_engine(str(smollm2), tmp_path / "adapters")
+    engine.create_adapter("a", 32, 64, None).result()
+    train_little(engine, "a", learning_rate=5e-4)
+    for lora_id in (None, "a"):
+        alone = [outcome(engine.generate(request).result()) for request in crowd(engine, 12, lora_id)[:3]]
+        together = [engine.generate(request) for request in crowd(engine, 12, lora_id)]
+        assert [outcome(future.result()) for future in together[:3]] == alone
+    engine.close()

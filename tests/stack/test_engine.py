@@ -1,0 +1,231 @@
+"""What is generated, scored and trained, against transformers' own forward pass."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from claas_assets.stack.backend import packs
+from claas_assets.stack.engine import Generation
+from claas_assets.stack.generic import GenericBackend
+from claas_assets.stack.llama import LlamaBackend, padded_length
+from claas_assets.stack.load import load_engine
+from claas_assets.stack.trainer import Rollout
+from claas_assets.wire import TrainingOptions
+from tests.stack.conftest import MESSAGES, MakeEngine, generation, make_tiny_model, train_little
+
+
+def trained_weights(modules: dict[str, tuple[int, int]], r: int = 4) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    random = torch.Generator().manual_seed(3)
+    return {
+        name: (torch.randn(r, i, generator=random) * 0.1, torch.randn(o, r, generator=random) * 0.1)
+        for name, (i, o) in modules.items()
+    }
+
+
+@pytest.mark.parametrize("targets", [None, ["q_proj", "v_proj", "down_proj"]], ids=["all", "some"])
+def test_lean_pass_equals_transformers(make_engine: MakeEngine, tiny_model: Path, targets: list[str] | None) -> None:
+    engine = make_engine()
+    lean, plain = engine.backend, GenericBackend(AutoModelForCausalLM.from_pretrained(tiny_model))
+    assert isinstance(lean, LlamaBackend)
+    weights = trained_weights({n: s for n, s in engine.modules.items() if not targets or n.split(".")[-1] in targets})
+    ids = engine.text.prompt(MESSAGES)
+    for own, other in ((None, None), (lean.bind(weights, 2.0), plain.bind(weights, 2.0))):
+        found = lean.logits([ids], [9], own)[0]
+        torch.testing.assert_close(found, plain.logits([ids], [9], other)[0], rtol=1e-4, atol=1e-4)
+
+
+def test_adapter_changes_the_model_as_peft_does(make_engine: MakeEngine, tiny_model: Path, tmp_path: Path) -> None:
+    import io
+    import zipfile
+
+    from peft import PeftModel
+
+    engine = make_engine()
+    engine.create_adapter("a", 4, 8, None).result()
+    train_little(engine, "a")
+    zipfile.ZipFile(io.BytesIO(engine.store.export("a"))).extractall(tmp_path / "peft")
+    peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_model), tmp_path / "peft")
+    adapter = engine.store.load("a")
+    ids = engine.text.prompt(MESSAGES)
+    found = engine.backend.logits([ids], [5], engine.backend.bind(adapter.weights, adapter.info.scale))[0]
+    expected = peft(input_ids=torch.tensor([ids])).logits[0, -5:]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert (found - engine.backend.logits([ids], [5], None)[0]).abs().max() > 1e-2
+
+
+def test_steps_equal_the_whole_sequence(make_engine: MakeEngine) -> None:
+    """Also across the move to a longer cache, and when a neighbor leaves."""
+    engine = make_engine()
+    done = [engine.generate(generation(engine, "x" * n, max_tokens=90, seed=n)) for n in (1, 20, 50)]
+    for request in (future.result() for future in done):
+        ids = [sampled.token_id for sampled in request.sampled]
+        again = engine.score(request.prompt_ids, ids, None).result()
+        torch.testing.assert_close(
+            torch.tensor(again), torch.tensor([s.logprob for s in request.sampled]), rtol=1e-3, atol=1e-4
+        )
+
+
+def test_gradients_are_the_same_in_both_passes(make_engine: MakeEngine, tiny_model: Path) -> None:
+    engine = make_engine()
+    plain = GenericBackend(AutoModelForCausalLM.from_pretrained(tiny_model))
+    ids = engine.text.prompt(MESSAGES)
+    gradients = []
+    for backend in (engine.backend, plain):
+        weights = trained_weights(engine.modules)
+        for a, b in weights.values():
+            a.requires_grad_()
+            b.requires_grad_()
+        backend.logits([ids, ids[:20]], [5, 5], backend.bind(weights, 2.0))[0].log_softmax(-1)[:, 7].sum().backward()
+        gradients.append([matrix.grad for pair in weights.values() for matrix in pair])
+    for own, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-4)
+
+
+def test_first_update_sees_a_ratio_of_one(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    engine.create_adapter("a", 4, 8, None).result()
+    for _ in range(2):  # with an untrained adapter, and with a trained one
+        first = train_little(engine, "a", updates=2).steps[0]
+        assert first["mean_is_ratio"] == pytest.approx(1.0, abs=1e-4)
+        assert first["clip_fraction"] == 0.0
+
+
+def test_training_goes_towards_the_teacher(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    engine.create_adapter("a", 8, 16, None).result()
+    losses = [step["distill_loss"] for step in train_little(engine, "a", updates=8, learning_rate=0.01).steps]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_stop_length_and_end_of_turn(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    whole = engine.generate(generation(engine, max_tokens=30)).result()
+    assert (whole.finish_reason, len(whole.sampled)) == ("length", 30)
+    stop = whole.text[10:12]
+    cut = engine.generate(generation(engine, max_tokens=30, stop=[stop])).result()
+    assert cut.text == whole.text[: whole.text.index(stop)]
+    assert cut.finish_reason == "stop"
+    engine.text.end_ids.add(whole.sampled[4].token_id)
+    ended = engine.generate(generation(engine, max_tokens=30)).result()
+    first = [s.token_id for s in whole.sampled].index(whole.sampled[4].token_id)
+    assert ended.finish_reason == "stop"
+    assert len(ended.sampled) == first + 1  # the end of turn is kept for training, not shown
+    assert ended.text == engine.text.decode([s.token_id for s in whole.sampled[:first]])
+
+
+def test_small_top_p_is_greedy_and_seeds_differ(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+
+    def text(**options: object) -> str:
+        return engine.generate(generation(engine, **options)).result().text  # type: ignore[arg-type]
+
+    assert text(temperature=1.5, top_p=1e-6) == text(temperature=0.0)
+    assert text(seed=1) != text(seed=2)
+    assert text(seed=None) != text(seed=None)
+
+
+def test_top_logprobs_are_the_raw_distribution(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    hot, cold = (engine.generate(generation(engine, temperature=t, top_logprobs=25)).result() for t in (1.5, 0.1))
+    assert hot.sampled[0].top == cold.sampled[0].top
+    values = [logprob for _, logprob in hot.sampled[0].top]
+    assert len(values) == 25
+    assert values == sorted(values, reverse=True)
+    assert cold.sampled[0].logprob == values[0]
+
+
+def test_adapters_take_turns(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    for name in ("a", "b"):
+        engine.create_adapter(name, 4, 8, None).result()
+    train_little(engine, "b")
+    mixed = [engine.generate(generation(engine, lora_id=name)) for name in (None, "a", "b") * 12]
+    texts = [future.result(timeout=30).text for future in mixed]
+    assert texts == texts[:3] * 12
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_cancelled_request_leaves(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    request = generation(engine, max_tokens=400)
+    future = engine.generate(request)
+    request.cancelled = True
+    assert len(future.result(timeout=20).sampled) < 400
+
+
+def test_unknown_adapter_fails_only_its_own_request(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    bad = engine.generate(generation(engine, lora_id="nobody"))
+    with pytest.raises(LookupError):
+        bad.result(timeout=20)
+    assert engine.generate(generation(engine)).result(timeout=20).text
+
+
+def test_closing_answers_what_waits(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    futures = [engine.generate(generation(engine, max_tokens=300)) for _ in range(40)]
+    time.sleep(0.05)
+    engine.close()
+    for future in futures:
+        assert future.done()
+
+
+def test_bias_and_separate_head(tmp_path: Path) -> None:
+    """Qwen2's shape: biases on q, k and v, here with an output head of its own."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    folder = make_tiny_model(tmp_path / "model")
+    config = Qwen2Config(
+        vocab_size=99, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=256, tie_word_embeddings=False, eos_token_id=2,
+    )  # fmt: skip
+    model = Qwen2ForCausalLM(config)
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter)
+    model.save_pretrained(folder)
+    engine = load_engine(str(folder), tmp_path / "adapters", dtype=torch.float32, on_progress=lambda _: None)
+    assert isinstance(engine.backend, LlamaBackend)
+    ids = engine.text.prompt(MESSAGES)
+    expected = model(input_ids=torch.tensor([ids])).logits[0, -3:]
+    torch.testing.assert_close(engine.backend.logits([ids], [3], None)[0], expected, rtol=1e-4, atol=1e-4)
+    engine.close()
+
+
+@pytest.mark.parametrize(("length", "padded"), [(1, 64), (64, 64), (65, 128), (8192, 8192), (8193, 12288)])
+def test_padded_length(length: int, padded: int) -> None:
+    assert padded_length(length) == padded
+
+
+def test_packs_cover_everything_once() -> None:
+    sizes = [10, 500, 600, 1, 3000, 2, 2]
+    assert [i for part in packs(sizes) for i in range(len(sizes))[part]] == list(range(len(sizes)))
+    assert [part.stop - part.start for part in packs([1] * 130)] == [64, 64, 2]
+
+
+@pytest.mark.slow
+def test_first_ratio_on_the_real_model(smollm2: Path, tmp_path: Path) -> None:
+    engine = load_engine(str(smollm2), tmp_path / "adapters")
+    engine.create_adapter("a", 32, 64, None).result()
+    hindsight = [MESSAGES[0], {"role": "user", "content": "Who are you?\n\nYour name is Kuro."}]
+    options = TrainingOptions(alpha=0.0, learning_rate=3e-4, steps_per_batch=2)
+    for _ in range(2):
+        requests = [generation(engine, f"Say {i}.", lora_id="a", seed=i, max_tokens=48) for i in range(4)]
+        done: list[Generation] = [f.result() for f in [engine.generate(request) for request in requests]]
+        rollouts = [
+            Rollout(
+                d.prompt_ids,
+                engine.text.prompt(hindsight),
+                [s.token_id for s in d.sampled],
+                [s.logprob for s in d.sampled],
+            )
+            for d in done
+        ]
+        first = engine.train("a", rollouts, options).result().steps[0]
+        assert first["mean_is_ratio"] == pytest.approx(1.0, abs=0.01)
+    engine.close()
