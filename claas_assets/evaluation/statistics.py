@@ -77,7 +77,7 @@ def evidence(differences: Sequence[float], interval_of: IntervalOf, floor: float
 
     The mean must be beyond the floor, not the bound: flips widen the interval already, and counting them
     twice would show a rise of 0.5 (20 prompts, 8 % flips) in 74 % of runs rather than 97 %, with false
-    alarms below 1 % either way (simulated; `benchmarks/truth.py` has what is in use).
+    alarms of 1 % or less either way (simulated; `benchmarks/truth.py` has what is in use).
     """
     bounds = interval_of(differences, ONE_SIDED)
     if bounds is None:
