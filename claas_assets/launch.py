@@ -84,6 +84,8 @@ async def _preflight(config: EvalConfig, say: Callable[[str], None]) -> None:
 
     url = find_or_start(config, say)
     routes = routes_for(config, url, gateway_token(config))
+    if routes.gateway_caution:
+        say(routes.gateway_caution)
     async with ClaasClient(routes, retry=RetryBudget(attempts=2)) as client:
         deployment = await client.describe()
     say(f"{deployment.name or 'a CLaaS'} {deployment.version or 'of unknown version'} at {url}")

@@ -110,6 +110,11 @@ async def give_feedback(session: Session, lora_id: str, intent: FeedbackIntent, 
             raise
         metadata = dict(response.distill_result.metadata) if response.distill_result else {}
         metadata["updates"] = updates_applied(response)
+        if metadata["updates"] == 0:
+            raise DeploymentError(
+                f"step {intent.step}: the deployment took the feedback and says that it made no update "
+                "(steps_per_batch_applied is 0): look at its log; run again to resume"
+            )
         intent = intent.model_copy(update={"answers": [*intent.answers, metadata]})
         journal.write_intent(intent)
     return FeedbackOutcome(updates=_updates_made(intent), answers=intent.answers)
