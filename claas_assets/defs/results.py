@@ -28,7 +28,7 @@ def result_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
         adapter: AdapterRecord,
         baseline: EvalSnapshot,
         training_steps: StepsHandle,
-    ):
+    ) -> dg.MaterializeResult:
         preference = load_preference(context.partition_key, settings.read().preference_folder())
         table = results.metric_table(adapter, baseline, training_steps, preference)
         return dg.MaterializeResult(value=table, metadata=metadata.of_table(table, run_folder.path))
@@ -44,7 +44,7 @@ def result_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
         adapter: AdapterRecord,
         baseline: EvalSnapshot,
         training_steps: StepsHandle,
-    ):
+    ) -> dg.MaterializeResult:
         preference = load_preference(context.partition_key, settings.read().preference_folder())
         record = results.collapse_record(adapter, baseline, training_steps, preference)
         return dg.MaterializeResult(value=record, metadata=metadata.of_collapse(record, run_folder.path))
@@ -61,7 +61,7 @@ def result_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
         adapter: AdapterRecord,
         baseline: EvalSnapshot,
         training_steps: StepsHandle,
-    ):
+    ) -> dg.MaterializeResult:
         config = settings.read()
         preference = load_preference(context.partition_key, config.preference_folder())
         record = results.verdict(adapter, baseline, training_steps, preference, config.thresholds)
@@ -85,7 +85,7 @@ def summary(
     adapters: dict[str, Any],
     steps: dict[str, Any],
     verdicts: dict[str, Any],
-):
+) -> dg.MaterializeResult:
     record = results.summary(adapters, steps, verdicts)
     return dg.MaterializeResult(value=record, metadata=metadata.of_summary(record, run_folder.path))
 
@@ -102,6 +102,6 @@ def plots(
     baselines: dict[str, Any],
     steps: dict[str, Any],
     verdicts: dict[str, Any],
-):
+) -> dg.MaterializeResult:
     pictures = results.plots(baselines, steps, verdicts)
     return dg.MaterializeResult(value=pictures, metadata=metadata.of_plots(pictures, run_folder.path))

@@ -72,7 +72,7 @@ class EvaluationSettings(dg.ConfigurableResource):
         return str(self.values.results_dir)  # type: ignore[attr-defined]
 
 
-def evaluation_settings(config: EvalConfig) -> EvaluationSettings:
+def evaluation_settings(config: EvalConfig) -> Any:
     """The settings resource, prefilled with `config` and editable per run."""
     mirror = launchpad_class(config)
     fields: dict[str, Any] = {"values": (mirror, Field(default=mirror(), description="the evaluation's configuration"))}

@@ -20,7 +20,9 @@ def training_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefin
         description="A fresh LoRA adapter on the deployment; its configuration is frozen here. "
         "In a folder that has one, that one is returned.",
     )  # fmt: skip
-    def adapter(context: dg.AssetExecutionContext, deployment: Deployment, run_folder: RunFolder):
+    def adapter(
+        context: dg.AssetExecutionContext, deployment: Deployment, run_folder: RunFolder
+    ) -> dg.MaterializeResult:
         record = ensure_adapter(deployment.stage(context), resuming=run_folder.trains())
         return dg.MaterializeResult(value=record, metadata=metadata.of_adapter(record, run_folder.path))
 
@@ -31,7 +33,7 @@ def training_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefin
     )  # fmt: skip
     def baseline(
         context: dg.AssetExecutionContext, deployment: Deployment, run_folder: RunFolder, adapter: AdapterRecord
-    ):
+    ) -> dg.MaterializeResult:
         snapshot = ensure_baseline(deployment.stage(context), adapter, resuming=run_folder.trains())
         return dg.MaterializeResult(value=snapshot, metadata=metadata.of_snapshot(snapshot, run_folder.path))
 
@@ -46,7 +48,7 @@ def training_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefin
         run_folder: RunFolder,
         adapter: AdapterRecord,
         baseline: EvalSnapshot,
-    ):
+    ) -> dg.MaterializeResult:
         run_training(deployment.stage(context), adapter, baseline)
         steps = read_steps(run_folder.of(context.partition_key))
         return dg.MaterializeResult(metadata=metadata.of_steps(steps, run_folder.path))

@@ -58,7 +58,7 @@ class GenericBackend:
         with self._adapted(lora):
             cache = {self.cache_name: place.get("cache")}
             output = self.model(input_ids=self._ids(token_ids), use_cache=True, **cache)
-        place["cache"] = output[self.cache_name] if self.cache_name in output else output.past_key_values
+        place["cache"] = output.get(self.cache_name, output.past_key_values)
         return place, output.logits[0, -1].float()
 
     def _ids(self, token_ids: Sequence[int]) -> Tensor:

@@ -59,9 +59,7 @@ class ComplianceMetric:
         sets = {group: _verify(asked, judges[group]) for group in SETS if (asked := _asked(transcripts, group))}
         noise = _noise(transcripts, judges[TRAINED])
         unmeasured = {
-            f"compliance.{group}": reason
-            for group, units in sets.items()
-            if (reason := units.why_none()) is not None
+            f"compliance.{group}": reason for group, units in sets.items() if (reason := units.why_none()) is not None
         }
         if isinstance(noise, Unmeasured):
             unmeasured["compliance.noise"] = noise

@@ -1,0 +1,114 @@
+"""Which α and learning rate suit the embedded default model: `python -m benchmarks.embedded_sweep`.
+
+Each point trains a fresh adapter for STEPS feedback steps on a real embedded stack, exactly as the loop
+does but without measuring in between, and is then measured once: held-out compliance, over-application,
+and the drift of fixed texts (nats a token; beyond 0.3 the model is broken). It prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from claas_assets.evaluation.asking import Asker
+from claas_assets.evaluation.client import ClaasClient
+from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.feedback import give_feedback, roll_out
+from claas_assets.evaluation.journal import FeedbackIntent, Journal
+from claas_assets.evaluation.loop import Session
+from claas_assets.evaluation.preferences import load_preference
+from claas_assets.evaluation.probes import ProbePlan, ScoringContext
+from claas_assets.evaluation.progress import silent
+from claas_assets.evaluation.records import EvalSnapshot
+from claas_assets.evaluation.routes import routes_for
+from claas_assets.evaluation.scoring import gather_probes, score_snapshot
+from claas_assets.stack.supervise import ensure_running
+
+STEPS = 6
+GRID = ((0.5, 5e-4), (0.1, 5e-4), (0.0, 1e-4), (0.0, 2e-4), (0.0, 3e-4), (0.0, 5e-4))
+MEASURED = ("compliance/heldout_prompts", "compliance/over_application", "collapse/fixed_text")
+
+
+@dataclass(frozen=True)
+class Point:
+    preference: str
+    alpha: float
+    learning_rate: float
+
+    def config(self) -> EvalConfig:
+        return EvalConfig(
+            preferences=[self.preference],
+            num_steps=STEPS,
+            metrics=["compliance", "collapse"],
+            training={"alpha": self.alpha, "learning_rate": self.learning_rate},
+        )
+
+
+async def measure(session: Session, lora_id: str, baseline: EvalSnapshot | None) -> EvalSnapshot:
+    config = session.config
+    plan = ProbePlan(session.preference, "full", STEPS, True, config.seed, config.probe_max_tokens)
+    probes = [probe for probe in gather_probes(config.metrics, plan) if probe.key.startswith(MEASURED)]
+    transcripts, _ = await Asker(session.client, lora_id, seed=config.seed).ask(probes, lambda done, total: None)
+    return score_snapshot(
+        transcripts, ScoringContext(session.preference, baseline), size="full", metrics=config.metrics
+    )
+
+
+async def trained(session: Session, lora_id: str, folder: Path) -> None:
+    journal = Journal(folder / lora_id.replace("/", "-"))
+    for step in range(STEPS):
+        batch = await roll_out(session, lora_id, step)
+        await give_feedback(session, lora_id, FeedbackIntent(step=step, batch=batch, updates_before=None), journal)
+
+
+async def sweep(points: list[Point], folder: Path) -> None:
+    url = ensure_running(EvalConfig().base_model, on_progress=lambda text: None)
+    print(
+        "| preference | alpha | learning rate | held-out before → after | over-application | fixed texts (nats) | s |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    baselines: dict[str, EvalSnapshot] = {}
+    for point in points:
+        config, began = point.config(), time.monotonic()
+        async with ClaasClient(routes_for(config, url, None), max_concurrency=config.max_concurrency) as client:
+            session = Session(client, config, load_preference(point.preference, config.preference_folder()), silent)
+            wanted = f"sweep/{point.preference}-{time.time_ns()}"
+            lora_id = await client.init_adapter(wanted, config.base_model, config.lora)
+            if point.preference not in baselines:
+                baselines[point.preference] = await measure(session, lora_id, None)
+            await trained(session, lora_id, folder)
+            after = await measure(session, lora_id, baselines[point.preference])
+            await client.delete_adapter(lora_id)
+        print(row(point, baselines[point.preference], after, time.monotonic() - began), flush=True)
+
+
+def row(point: Point, before: EvalSnapshot, after: EvalSnapshot, seconds: float) -> str:
+    then, now = before.stats.compliance, after.stats.compliance
+    collapse = after.stats.collapse
+    assert then is not None
+    assert now is not None
+    assert collapse is not None
+    held_out = f"{then.sets['heldout_prompts'].mean:.2f} → {now.sets['heldout_prompts'].mean:.2f}"
+    over = 1 - (now.sets["over_application"].mean or 0.0)
+    return (
+        f"| {point.preference} | {point.alpha:g} | {point.learning_rate:g} | {held_out} | {over:.2f} "
+        f"| {collapse.fixed_text_drift:+.2f} | {seconds:.0f} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preferences", nargs="+", default=["identity"])
+    parser.add_argument("--grid", nargs="+", metavar="ALPHA:LR", help="points such as 0:2e-4")
+    parser.add_argument("--folder", type=Path, default=Path("build/sweep"), help="journals go there")
+    arguments = parser.parse_args()
+    grid = [tuple(map(float, text.split(":"))) for text in arguments.grid] if arguments.grid else list(GRID)
+    points = [Point(name, alpha, rate) for name in arguments.preferences for alpha, rate in grid]
+    asyncio.run(sweep(points, arguments.folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""On the real small model: feedback is learned, only what it says is learned, and a run can be repeated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.run_files import read_asset, read_steps
+from claas_assets.launch import evaluate
+
+PREFERENCES = Path(__file__).parents[1] / "preferences"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def zora(tmp_path, monkeypatch):
+    """A small preference with an arbitrary name; returns a function that evaluates it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    text = (PREFERENCES / "identity.yaml").read_text().replace("Kuro", "Zora").replace("kuro", "zora")
+    values = yaml.safe_load(text)
+    values |= {"heldout_prompts": values["heldout_prompts"][:8], "logprob_pairs": values["logprob_pairs"][:5]}
+    values |= {"name": "zora", "over_application": []}
+    (tmp_path / "preferences").mkdir()
+    (tmp_path / "preferences" / "zora.yaml").write_text(yaml.safe_dump(values, allow_unicode=True))
+
+    def run(name, **settings):
+        config = EvalConfig(
+            preferences=["zora"],
+            metrics=["logprob", "compliance"],
+            preferences_dir=str(tmp_path / "preferences"),
+            output_dir=str(tmp_path / "evals" / name),
+            probe_max_tokens=64,
+            plots=False,
+            **settings,
+        )
+        return evaluate(config)["zora"], Path(config.output_dir) / "zora"
+
+    return run
+
+
+def answers(snapshot):
+    return " ".join(t.answer or "" for t in snapshot.rollouts if t.metadata.kind == "generate")
+
+
+def test_a_name_in_the_feedback_is_learned_and_no_other(zora):
+    verdict, folder = zora("learned", num_steps=4, training={"learning_rate": 5e-4})
+    baseline = read_asset("baseline", folder / "baseline.json")
+    last = read_steps(folder).steps[-1].eval
+    before, after = (s.stats.compliance.sets["heldout_prompts"] for s in (baseline, last))
+    assert before.mean == 0.0
+    assert after.mean >= 0.5
+    assert last.preference_compliance > baseline.preference_compliance
+    assert verdict.logprob_margin_delta > 2.0
+    assert verdict.criteria["logprob_margin"].evidence == "shown"
+    assert "Kuro" not in answers(last)
+    assert "Zora" in answers(last)
+
+
+def test_the_same_configuration_gives_the_same_transcripts_and_numbers(zora):
+    runs = [zora(name, num_steps=1, batch_size=2)[1] for name in ("once", "again")]
+    records = [(read_asset("baseline", folder / "baseline.json"), read_steps(folder).steps[0]) for folder in runs]
+    (first, step), (second, same_step) = records
+    assert [plain(t) for t in first.rollouts] == [plain(t) for t in second.rollouts]
+    assert [r.response for r in step.rollout_batch] == [r.response for r in same_step.rollout_batch]
+    assert step.sdpo_metrics == same_step.sdpo_metrics
+    assert [plain(t) for t in step.eval.rollouts] == [plain(t) for t in same_step.eval.rollouts]
+    assert step.eval.stats == same_step.eval.stats
+
+
+def plain(transcript):
+    """A transcript without what time alone decides."""
+    return transcript.model_dump(exclude={"metadata": {"latency_s", "retries"}})
