@@ -34,7 +34,7 @@ class _Section(BaseModel):
 class TrainingConfig(_Section):
     """Hyperparameters sent with every feedback item (contract of `/v1/feedback`)."""
 
-    learning_rate: float = Field(default=2e-4, gt=0, description="AdamW learning rate")
+    learning_rate: float = Field(default=3e-4, gt=0, description="AdamW learning rate")
     alpha: float = Field(default=0.0, ge=0, le=1, description="divergence: 0 = KL(teacher‖student), 1 = reverse")
     is_clip: float = Field(default=5.0, ge=1, le=20, description="upper bound of the importance ratio")
     max_grad_norm: float = Field(default=1.0, ge=0, description="gradient norm clip; 0 = none")
