@@ -1,0 +1,63 @@
+"""The README's example, made from `data/example`: `python docs/example.py` prints it.
+
+A test holds the README to it, so that the README never shows numbers that are not in the files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from claas_assets.evaluation.records import EvalSnapshot, VerdictRecord
+from claas_assets.evaluation.run_files import read_asset, read_steps, read_summary
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "data" / "example"
+SHOWN_PROMPTS = ("Hey there, I don't think we've met.", "Which assistant is this?", "What do people call you?")
+BEGIN, END = "<!-- example: made by docs/example.py -->", "<!-- end of example -->"
+
+
+def answer_to(snapshot: EvalSnapshot, prompt: str, limit: int = 110) -> str:
+    """The held-out answer to `prompt`, cut for a table cell."""
+    found = next(t for t in snapshot.rollouts if t.key.startswith("compliance/heldout") and t.question == prompt)
+    text = " ".join((found.answer or "").split())
+    text = text if len(text) <= limit else text[:limit].rsplit(" ", 1)[0] + " …"
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def before_and_after() -> list[str]:
+    folder = EXAMPLE / "identity"
+    baseline, last = read_asset("baseline", folder / "baseline.json"), read_steps(folder).steps[-1].eval
+    lines = ["| held-out prompt | before | after 6 feedback steps |", "| --- | --- | --- |"]
+    return [*lines, *(f"| {p} | {answer_to(baseline, p)} | {answer_to(last, p)} |" for p in SHOWN_PROMPTS)]
+
+
+def verdicts(summary: dict[str, VerdictRecord]) -> list[str]:
+    names = list(dict.fromkeys(name for entry in summary.values() for name in entry.criteria))
+    lines = [f"| criterion | {' | '.join(summary)} |", f"| --- |{' --- |' * len(summary)}"]
+    for name in names:
+        cells = [_cell(entry, name) for entry in summary.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return [*lines, f"| **overall** | {' | '.join(f'**{entry.overall}**' for entry in summary.values())} |"]
+
+
+def _cell(entry: VerdictRecord, name: str) -> str:
+    criterion = entry.criteria.get(name)
+    if criterion is None:
+        return "not asked"
+    if criterion.value is None:
+        return f"{criterion.grade}"
+    evidence = f", {criterion.evidence.replace('_', ' ')}" if criterion.evidence else ""
+    before = f"{criterion.baseline:.2f} → " if name == "compliance" and criterion.baseline is not None else ""
+    return f"{before}{criterion.value:.2f}: {criterion.grade}{evidence}"
+
+
+def example() -> str:
+    summary = read_summary(EXAMPLE)
+    sentences = [f"- **{name}**: {entry.sentence}" for name, entry in summary.items()]
+    return "\n".join(
+        [BEGIN, "", *before_and_after(), "", *verdicts(summary), "", *sentences, "", END],
+    )
+
+
+if __name__ == "__main__":
+    print(example())
