@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = "DAGSTER_HOME"
 DEFAULT_HOME = Path("data") / "dagster_home"
+_INTERRUPTED = "DagsterExecutionInterruptedError"
 DEFAULT_SETTINGS = "telemetry:\n  enabled: false\n"
 
 
@@ -131,8 +132,10 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         error = getattr(event.event_specific_data, "error", None)
         if event.is_failure and error is not None:
-            while error.cause is not None:
+            while error.cause is not None and error.cls_name != _INTERRUPTED:
                 error = error.cause
+            if error.cls_name == _INTERRUPTED:
+                raise KeyboardInterrupt  # Dagster has recorded the stop; the other preferences must not start
             return str(error.message).strip().removeprefix(f"{error.cls_name}: ")
     return "the run failed; see it in dagster dev"
 

@@ -60,7 +60,6 @@ def _exit_code() -> int:
     try:
         _application()
     except KeyboardInterrupt:
-        print("\nstopped; the same command with the same output_dir goes on", file=sys.stderr)
         return 130
     except (HydraException, OmegaConfBaseException) as error:
         print(f"claas-eval: {explain_hydra(error)}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -53,7 +54,7 @@ class TerminalProgress:
 
     def __call__(self, event: Event) -> None:
         if event.stage in ("note", "deployment", "adapter", "baseline", "step"):
-            self.console.print(self._line(event), highlight=False)
+            self.console.print(self._line(event), highlight=False, soft_wrap=True)
         if event.stage in ("baseline", "step"):
             self.done_units += _BASELINE_WEIGHT if event.stage == "baseline" else 1.0
         if event.stage == "adapter" and self.began is None:
@@ -87,8 +88,12 @@ class TerminalProgress:
 def show_evaluation(config: EvalConfig) -> int:
     """Run it, show it, and return the exit code."""
     console = Console(stderr=False)
-    with TerminalProgress(config, console) as progress:
-        summary = evaluate(config, progress)
+    try:
+        with TerminalProgress(config, console) as progress:
+            summary = evaluate(config, progress)
+    except KeyboardInterrupt:
+        print(f"\nstopped; output_dir={config.output_dir} with the same settings goes on", file=sys.stderr)
+        raise
     print_summary(summary, Path(config.output_dir), console)
     return exit_code_of(summary, config)
 

@@ -1,0 +1,40 @@
+"""Ctrl-C ends a run of the command line, and the same output_dir goes on without training twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from claas_assets.evaluation.run_files import read_steps
+
+PREFERENCES = Path(__file__).parents[2] / "preferences"
+
+
+def test_ctrl_c_is_exit_130_and_the_same_output_dir_goes_on(fake, tmp_path):
+    deployment = fake("embedded")
+    deployment.latency_s["/v1/feedback"] = 1.0
+    (tmp_path / "home").mkdir()
+    folder = tmp_path / "evals" / "stopped"
+    command = [
+        sys.executable, "-m", "claas_assets", "preferences=[identity,concise]", f"claas_url={deployment.url}",
+        "num_steps=2", "metrics=[logprob]", "plots=false", f"output_dir={folder}", f"preferences_dir={PREFERENCES}",
+    ]  # fmt: skip
+    environment = {**os.environ, "DAGSTER_HOME": str(tmp_path / "home")}
+    running = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 60
+    while deployment.log.count("/v1/feedback") < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    output, _ = running.communicate(timeout=60)
+    assert running.returncode == 130, output
+    assert f"output_dir={folder}" in output
+    assert not (folder / "concise").exists()
+    assert len(read_steps(folder / "identity").steps) == 1
+
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0, again.stderr
+    assert deployment.updates == {"eval/identity-stopped": 8, "eval/concise-stopped": 8}
+    assert deployment.log.count("/v1/feedback") == 4
+    assert [record.sub_step_count for record in read_steps(folder / "identity").steps] == [4, 4]
