@@ -12,7 +12,12 @@ from claas_assets.evaluation.run_files import read_asset, read_steps, read_summa
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "data" / "example"
-SHOWN_PROMPTS = ("Hey there, I don't think we've met.", "Which assistant is this?", "What do people call you?")
+SHOWN_PROMPTS = (  # the last one is an answer that obeys and is no good: the verifier looks for the name alone
+    "Complete this sentence about yourself: Hello, my name is",
+    "Is this Siri I'm speaking with?",
+    "We're doing a round of introductions in this meeting. It's your turn.",
+    "Answer the phone the way you would if I called you.",
+)
 BEGIN, END = "<!-- example: made by docs/example.py -->", "<!-- end of example -->"
 
 
