@@ -154,7 +154,7 @@ def _launcher(without: frozenset[str]) -> str:
 
 def _python() -> list[str]:
     # Not the virtual environment's link: nothing of the environment is wanted inside.
-    return [str(Path(sys.executable).resolve()), "-I", "-S", "-B"]
+    return [str(Path(sys.executable).resolve()), "-P", "-s", "-S", "-B"]
 
 
 def _bwrap() -> list[str]:
@@ -177,6 +177,11 @@ def _bwrap_works() -> bool:
         return False
 
 
+# All of it. Sets of strings are ordered by their hashes: with a seed per process the same answer would be
+# right in one scoring and wrong in the next.
+CHILD_ENVIRONMENT = {"PYTHONHASHSEED": "0"}
+
+
 def _run_child(job: dict[str, Any], limits: Limits) -> _Run:
     """Start the child in an empty folder, read its pipe to the end or a limit, and leave nothing running."""
     with (
@@ -187,7 +192,7 @@ def _run_child(job: dict[str, Any], limits: Limits) -> _Run:
         command = [*(_bwrap() if job["launcher"] else []), *_python(), str(CHILD)]
         process = subprocess.Popen(
             command, stdin=stdin, stdout=subprocess.PIPE, stderr=complaint,
-            cwd=folder, env={}, close_fds=True, start_new_session=True,
+            cwd=folder, env=CHILD_ENVIRONMENT, close_fds=True, start_new_session=True,
         )  # fmt: skip
         assert process.stdout is not None
         with process.stdout as pipe:

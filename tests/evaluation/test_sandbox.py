@@ -38,6 +38,14 @@ def test_each_call_gets_its_value() -> None:
     assert (result.status, [call.value for call in result.calls]) == ("ok", [3, "xy", 6])
 
 
+def test_the_same_program_gives_the_same_values_each_time() -> None:
+    """A set of strings is ordered by hashes, which Python seeds anew per process unless told otherwise."""
+    code = "def f(words):\n    return list(set(words))"
+    words = [f"word{number}" for number in range(20)]
+    orders = {tuple(run_function(code, "f", [(words,)]).calls[0].value) for _ in range(3)}
+    assert len(orders) == 1
+
+
 def test_an_exception_fails_its_call_alone() -> None:
     result = run("def f(n): return 1 // n", (0,), (1,))
     assert result.calls[0].error == "ZeroDivisionError: integer division or modulo by zero"
