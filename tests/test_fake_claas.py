@@ -410,4 +410,4 @@ def test_it_runs_by_hand() -> None:
             assert httpx.get(f"{url}/v1/sampler/status", trust_env=False).json()["model_path"] is None
             assert "gateway at http://" in lines[1]
         finally:
-            process.terminate()
+            process.kill()  # a shell that runs tests in the background may have made SIGTERM ignored
