@@ -423,13 +423,9 @@ def _rollout(state: State, item: wire.FeedbackItem) -> Rollout:
 
 
 def with_hindsight(messages: list[dict[str, str]], feedback: str) -> list[dict[str, str]]:
-    """The messages with the feedback after the prompt, in the last user turn.
-
-    Named as feedback, since a small model obeys it better then: with the bare sentence “Don't use
-    any emojis …” the default model used more of them than without.
-    """
+    """The messages with the feedback after the prompt, in the last user turn."""
     last = max((i for i, m in enumerate(messages) if m["role"] == "user"), default=len(messages) - 1)
-    changed = {**messages[last], "content": f"{messages[last]['content']}\n\nFeedback: {feedback}"}
+    changed = {**messages[last], "content": f"{messages[last]['content']}\n\n{feedback}"}
     return [*messages[:last], changed, *messages[last + 1 :]]
 
 
