@@ -92,16 +92,22 @@ def summary(
 
 @dg.asset(
     io_manager_key=FILES, group_name="summary", kinds={"matplotlib"},
-    ins={"baselines": _all_of("baseline"), "steps": _all_of("training_steps"), "verdicts": _all_of("verdict")},
+    ins={
+        "adapters": _all_of("adapter"), "baselines": _all_of("baseline"),
+        "steps": _all_of("training_steps"), "verdicts": _all_of("verdict"),
+    },
     description="Margins, learning curves, the collapse dashboard, forgetting, and SDPO diagnostics.",
 )  # fmt: skip
 def plots(
     context: dg.AssetExecutionContext,
     settings: EvaluationSettings,
     run_folder: RunFolder,
+    adapters: dict[str, Any],
     baselines: dict[str, Any],
     steps: dict[str, Any],
     verdicts: dict[str, Any],
 ) -> dg.MaterializeResult:
-    pictures = results.plots(baselines, steps, verdicts)
+    folder = settings.read().preference_folder()
+    preferences = {name: load_preference(name, folder) for name in baselines}
+    pictures = results.plots(adapters, baselines, steps, verdicts, preferences)
     return dg.MaterializeResult(value=pictures, metadata=metadata.of_plots(pictures, run_folder.path))

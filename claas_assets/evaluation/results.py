@@ -94,9 +94,19 @@ def _recorded(steps: StepsHandle | None) -> int:
 
 
 def plots(
-    baselines: Mapping[str, EvalSnapshot], steps: Mapping[str, StepsHandle], verdicts: Mapping[str, VerdictRecord]
+    adapters: Mapping[str, AdapterRecord],
+    baselines: Mapping[str, EvalSnapshot],
+    steps: Mapping[str, StepsHandle],
+    verdicts: Mapping[str, VerdictRecord],
+    preferences: Mapping[str, Preference],
 ) -> dict[str, bytes]:
-    """File name → PNG."""
+    """File name → PNG, scored afresh like the tables, so that no picture contradicts its verdict."""
     from claas_assets.evaluation.figures import draw  # matplotlib: 0.5 s, and only for the plots
 
-    return draw(baselines, steps, verdicts)
+    fresh_baselines, fresh_steps = dict(baselines), dict(steps)
+    for name, baseline in baselines.items():
+        lines = steps[name].steps if name in steps else []
+        fresh_baselines[name], scored = rescore(baseline, lines, preferences[name], adapters[name].config["metrics"])
+        if name in steps:
+            fresh_steps[name] = steps[name].model_copy(update={"steps": scored})
+    return draw(fresh_baselines, fresh_steps, verdicts)
