@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import uuid4
 
+import httpx
 import pytest
 import yaml
 
 from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.names import lora_id_for
 from claas_assets.evaluation.run_files import read_asset, read_steps
 from claas_assets.launch import evaluate
+from claas_assets.stack.supervise import ensure_running
 
 PREFERENCES = Path(__file__).parents[1] / "preferences"
 
@@ -30,7 +34,11 @@ def zora(tmp_path, monkeypatch):
     (tmp_path / "preferences").mkdir()
     (tmp_path / "preferences" / "zora.yaml").write_text(yaml.safe_dump(values, allow_unicode=True))
 
+    made = []
+
     def run(name, **settings):
+        # The stack and its adapters outlive the test: an id that was used before is refused, rightly.
+        name = f"{name}-{uuid4().hex[:12]}"
         config = EvalConfig(
             preferences=["zora"],
             metrics=["logprob", "compliance"],
@@ -40,9 +48,13 @@ def zora(tmp_path, monkeypatch):
             plots=False,
             **settings,
         )
+        made.append(lora_id_for(config.lora_id_prefix, "zora", config.run_id))
         return evaluate(config)["zora"], Path(config.output_dir) / "zora"
 
-    return run
+    yield run
+    url = ensure_running(EvalConfig().base_model)
+    for lora_id in made:
+        httpx.delete(f"{url}/v1/lora", params={"lora_id": lora_id}, trust_env=False).raise_for_status()
 
 
 def answers(snapshot):
