@@ -3,7 +3,7 @@
 import dagster as dg
 
 from claas_assets.defs.io_managers import RunFolderFiles
-from claas_assets.defs.jobs import evaluate, report, summarize
+from claas_assets.defs.jobs import evaluate, report, rescore, summarize
 from claas_assets.defs.partitions import preference_partitions
 from claas_assets.defs.resources import Deployment
 from claas_assets.defs.results import plots, result_assets, summary
@@ -21,7 +21,7 @@ def build_definitions(config: EvalConfig) -> dg.Definitions:
     run_folder = RunFolder.configure_at_launch(settings=settings)
     return dg.Definitions(
         assets=[*training_assets(preferences), *result_assets(preferences), summary, plots],
-        jobs=[evaluate, report, summarize],
+        jobs=[evaluate, rescore, report, summarize],
         resources={
             "settings": settings,
             "run_folder": run_folder,

@@ -49,6 +49,22 @@ def evaluate(config: EvalConfig, listener: Reporter = silent) -> Summary:
     return read_summary(Path(config.output_dir))
 
 
+def rescore(config: EvalConfig, listener: Reporter = silent) -> Summary:
+    """Tables, verdicts, summary and plots of the run folder `config.output_dir`, from its files alone.
+
+    Raises `PreferenceError`, `RunFolderError`, and `IncompleteEvaluation` naming what could not be scored.
+    """
+    for name in config.preferences:
+        load_preference(name, config.preference_folder())
+    instance = open_instance(listener)
+    with listening(listener):
+        failures = _run_all(config, instance, job="rescore")
+    if failures:
+        reasons = "\n".join(f"  {name}: {reason}" for name, reason in failures.items())
+        raise IncompleteEvaluation(f"not scored again:\n{reasons}")
+    return read_summary(Path(config.output_dir))
+
+
 def check_before_sending(config: EvalConfig) -> None:
     """Everything that can be wrong with a configuration and be seen without a deployment."""
     for name in config.preferences:
@@ -92,15 +108,15 @@ async def _preflight(config: EvalConfig, say: Callable[[str], None]) -> None:
     say(f"{deployment.name or 'a CLaaS'} {deployment.version or 'of unknown version'} at {url}")
 
 
-def _run_all(config: EvalConfig, instance: dg.DagsterInstance) -> dict[str, str]:
-    """Run every preference and the report; what failed, by preference, with the reason."""
+def _run_all(config: EvalConfig, instance: dg.DagsterInstance, job: str = "evaluate") -> dict[str, str]:
+    """Run `job` for every preference, then the report; what failed, by preference, with the reason."""
     from claas_assets.definitions import build_definitions
 
     logging.getLogger("dagster").setLevel(logging.ERROR)
     defs = build_definitions(config)
     failures = {}
     for preference in config.preferences:
-        reason = _run_job(defs, "evaluate", config, instance, preference)
+        reason = _run_job(defs, job, config, instance, preference)
         if reason is not None:
             failures[preference] = reason
     if len(failures) < len(config.preferences) or _has_adapter(config):

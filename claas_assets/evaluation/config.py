@@ -16,13 +16,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from claas_assets.evaluation.errors import ConfigError
+from claas_assets.evaluation.metrics import metric_names
 from claas_assets.evaluation.names import check_lora_prefix, check_preference_name, check_run_id, new_run_id
 
 Mode = Literal["embedded", "local", "tinker", "modal"]
-MetricName = Literal["logprob", "compliance", "general", "collapse"]
 FailOn = Literal["fail", "marginal", "inconclusive"]
 MODES: tuple[str, ...] = get_args(Mode)
-METRICS: tuple[str, ...] = get_args(MetricName)
+METRICS = metric_names()
 METRIC_PRESETS: dict[str, list[str]] = {"all": list(METRICS), "quick": ["logprob"]}
 GATEWAY_TOKEN_VARIABLE = "OPENCLAW_GATEWAY_TOKEN"
 
@@ -86,7 +86,7 @@ class EvalConfig(_Section):
     preferences: tuple[str, ...] = Field(
         default=("no_emoji", "concise", "identity"), min_length=1, description="preferences to evaluate"
     )
-    metrics: tuple[MetricName, ...] = Field(
+    metrics: tuple[str, ...] = Field(
         default=("logprob", "compliance", "general", "collapse"), min_length=1, description="or: all, quick"
     )
     num_steps: int = Field(default=20, ge=0, le=10_000, description="feedback steps; 0 measures only")
@@ -126,6 +126,10 @@ class EvalConfig(_Section):
         if not isinstance(names, list | tuple):
             return value
         expanded = [metric for name in names for metric in METRIC_PRESETS.get(name, [name])]
+        unknown = [name for name in expanded if name not in METRICS]
+        if unknown:
+            known = ", ".join((*METRICS, *METRIC_PRESETS))
+            raise ValueError(f"there is no metric {', '.join(map(str, unknown))}. Metrics and presets: {known}")
         return list(dict.fromkeys(expanded))
 
     @field_validator("preferences")

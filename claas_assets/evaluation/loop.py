@@ -123,7 +123,7 @@ async def measure_baseline(session: Session, adapter: AdapterRecord) -> EvalSnap
     """The untouched adapter, in full."""
     blocked = await _sampler_on(session.client, None)
     baseline = await measure(session, adapter, step=BASELINE_STEP, size="full", baseline=None, blocked=blocked)
-    session.say("baseline", "baseline measured", numbers=_headline(baseline))
+    session.say("baseline", f"baseline measured ({_cost(baseline)})", numbers=_headline(baseline))
     return baseline
 
 
@@ -168,7 +168,8 @@ async def train(session: Session, adapter: AdapterRecord, baseline: EvalSnapshot
         journal.append(record)
         session.say(
             "step",
-            f"step {step + 1} of {session.config.num_steps} done",
+            f"step {step + 1} of {session.config.num_steps} done"
+            + (f" ({_cost(record.eval)})" if record.eval.snapshot == "full" else ""),
             step=step,
             num_steps=session.config.num_steps,
             numbers=_headline(record.eval),
@@ -235,6 +236,11 @@ async def _updates(session: Session, lora_id: str) -> int | None:
     """The adapter's update counter, where the deployment has one."""
     status = await session.client.adapter_status(lora_id)
     return None if status is None else status.updates
+
+
+def _cost(snapshot: EvalSnapshot) -> str:
+    """What a snapshot cost: a full one is worth knowing before `snapshot_steps` asks for more of them."""
+    return f"{snapshot.snapshot} snapshot: {snapshot.requests} requests, {snapshot.duration_s or 0:.0f} s"
 
 
 def _headline(snapshot: EvalSnapshot) -> dict[str, float | None]:

@@ -22,6 +22,7 @@ def notes_on(states: States, steps: Sequence[StepRecord], criteria: dict[str, Cr
         *_memorized(states.last),
         *_cut_or_empty(states.last.rollouts),
         *_unanswered(states.last),
+        *_open_network(states),
         *_other_versions(states),
         "one run speaks for this adapter; a claim about a recipe needs three seeds or more",
     ]
@@ -82,6 +83,13 @@ def _unanswered(last: EvalSnapshot) -> Iterator[str]:
     for name, units in last.stats.compliance.sets.items():
         if units.missing and units.scores:
             yield f"{len(units.missing)} of {units.n + len(units.missing)} {name} have no score, and are in no mean"
+
+
+def _open_network(states: States) -> Iterator[str]:
+    """Where the system grants neither namespaces nor seccomp, model-written code could reach the network."""
+    general = states.last.stats.general
+    if general is not None and general.sandbox.get("network") == "none":
+        yield "model-written code ran without network isolation: this system grants no namespace and no seccomp filter"
 
 
 def _other_versions(states: States) -> Iterator[str]:

@@ -24,7 +24,10 @@ class MetricScore:
 
 
 class Metric(Protocol):
-    """`version` rises when the same transcripts would give another number (CHANGELOG says which)."""
+    """`version` rises when the same transcripts would give another number (CHANGELOG says which).
+
+    A metric that asks prompts of its own also has `prompt_sets`: their names and versions.
+    """
 
     name: str
     version: int

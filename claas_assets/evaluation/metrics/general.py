@@ -35,6 +35,11 @@ class GeneralMetric:
     name = "general"
     version = 1
 
+    @property
+    def prompt_sets(self) -> dict[str, int]:
+        """Versions of what is asked."""
+        return {"capability_items": load_capability().version}
+
     def probes(self, plan: ProbePlan) -> list[Probe]:
         known = load_capability()
         asked = {SEED: known.seed_four, ITEMS: known.items if plan.size == "full" else ()}
