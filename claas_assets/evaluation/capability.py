@@ -173,9 +173,16 @@ def items_by_id(items: Sequence[Item]) -> dict[str, Item]:
     return {item.id: item for item in items}
 
 
-@lru_cache(maxsize=2048)
 def _run(candidates: tuple[str, ...], function: str, inputs: str) -> SandboxResult:
     """One run of the same program in a process: table, collapse series, verdict and plots then agree, and cost one."""
+    result = _run_once(candidates, function, inputs)
+    if result.status == "unavailable":
+        _run_once.cache_clear()  # the system may grant it next time
+    return result
+
+
+@lru_cache(maxsize=2048)
+def _run_once(candidates: tuple[str, ...], function: str, inputs: str) -> SandboxResult:
     return run_function(candidates, function, json.loads(inputs))
 
 
