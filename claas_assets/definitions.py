@@ -14,13 +14,18 @@ from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.config_files import chosen_config
 
 
+def pool_of(mode: str) -> str:
+    """The concurrency pool of what talks to such a deployment: `claas_tinker`, `claas_local`, …"""
+    return f"claas_{mode}"
+
+
 def build_definitions(config: EvalConfig) -> dg.Definitions:
     """The graph whose launchpad is prefilled with `config`."""
     preferences = preference_partitions(config)
     settings = evaluation_settings(config)
     run_folder = RunFolder.configure_at_launch(settings=settings)
     return dg.Definitions(
-        assets=[*training_assets(preferences), *result_assets(preferences), summary, plots],
+        assets=[*training_assets(preferences, pool_of(config.mode)), *result_assets(preferences), summary, plots],
         jobs=[evaluate, rescore, report, summarize],
         resources={
             "settings": settings,

@@ -102,6 +102,10 @@ class EvalConfig(_Section):
     preferences_dir: str | None = Field(default=None, description="folder of preference files; null: ./preferences")
     fail_on: FailOn | None = Field(default=None, description="exit 3 at such a verdict or a worse one")
     max_concurrency: int = Field(default=32, ge=1, le=256, description="requests in flight per deployment")
+    parallel_preferences: int = Field(default=3, ge=1, le=16, description="preferences evaluated side by side")
+    deployment_timeout_s: float = Field(
+        default=300, ge=0, le=86_400, description="how long to wait for a deployment that went away"
+    )
     rollout_temperature: float = Field(default=0.7, ge=0, le=2, description="sampling of the trained answers")
     rollout_max_tokens: int = Field(default=64, ge=8, le=32768, description="token limit of a rollout")
     probe_max_tokens: int = Field(default=256, ge=8, le=32768, description="token limit of a probe")

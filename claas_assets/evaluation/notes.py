@@ -17,6 +17,7 @@ def notes_on(states: States, steps: Sequence[StepRecord], criteria: dict[str, Cr
     """In the order of their weight."""
     return [
         *_interrupted(steps),
+        *_miscounted(steps),
         *_not_available(criteria),
         *_teachable(states),
         *_memorized(states.last),
@@ -35,6 +36,14 @@ def _interrupted(steps: Sequence[StepRecord]) -> Iterator[str]:
             f"{len(found)} of {len(steps)} steps were interrupted ({', '.join(found)}): their feedback was sent, "
             "whether it trained is not known, and it was not sent again"
         )
+
+
+def _miscounted(steps: Sequence[StepRecord]) -> Iterator[str]:
+    """What the deployment counted against what the steps record: an interrupted step may have trained."""
+    counted = steps[-1].updates_counted if steps else None
+    recorded = sum(step.sub_step_count for step in steps)
+    if counted is not None and counted != recorded:
+        yield f"the deployment counted {counted} updates of this adapter, and the steps record {recorded}"
 
 
 def _not_available(criteria: dict[str, Criterion]) -> Iterator[str]:

@@ -54,6 +54,15 @@ class GeneralMetric:
             for item in items
         ]
 
+    def prescore(self, transcript: Transcript) -> None:
+        """Run the program of an answer as it arrives: the score then finds it run (`capability._run`)."""
+        group, _, name = transcript.key.rpartition("/")
+        known = load_capability()
+        items = {SEED: known.seed_four, ITEMS: known.items}.get(group, ())
+        for item in items:
+            if item.id == name and item.kind == "code":
+                _judge(item, transcript)
+
     def score(self, transcripts: Transcripts, context: ScoringContext) -> MetricScore:
         if not transcripts.below(SEED) and not transcripts.below(ITEMS):
             return MetricScore()  # it was not asked
