@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import yaml
 from claas_assets.evaluation.errors import EvaluationError
 from claas_assets.evaluation.run_files import read_steps
 from tests.fake_claas import FakeClaas, Gate, Temper
+from tests.fake_claas.deployment import Adapter
 from tests.fake_claas.recorder import Request
 from tests.faults.driver import NUM_STEPS, UPDATES, Hook, Job, evaluate, run_as_child
 
@@ -64,6 +67,15 @@ SMALL = {
 }
 
 
+@dataclass(frozen=True)
+class Undisturbed:
+    """An evaluation without faults: its adapter, the files before any step, the margin (nats) of each step."""
+
+    lora_id: str
+    files: dict[str, bytes]
+    margins: list[float | None]
+
+
 @dataclass
 class Arena:
     """`errors`: what each unsuccessful run ended with; `seen`: the whole lines of steps.jsonl after each run."""
@@ -71,8 +83,18 @@ class Arena:
     profile: Profile
     fake: FakeClaas
     job: Job
+    undisturbed: Undisturbed | None = None
     errors: list[Exception] = field(default_factory=list)
     seen: list[bytes] = field(default_factory=list)
+
+    def begin_from(self, undisturbed: Undisturbed) -> None:
+        """With adapter and baseline made already: they would be half of a case's time, and are not its matter."""
+        self.undisturbed = undisturbed
+        adapters = self.fake.deployment.adapters
+        adapters[undisturbed.lora_id] = Adapter(undisturbed.lora_id, self.fake.deployment.base_model)
+        self.job.folder.mkdir(parents=True)
+        for name, data in undisturbed.files.items():
+            (self.job.folder / name).write_bytes(data)
 
     # --- running ----------------------------------------------------------------------------
 
@@ -92,7 +114,7 @@ class Arena:
         try:
             if gate is not None:
                 assert gate.reached.wait(60), "the held request never came"
-                _send(child, with_signal)
+                os.kill(child.pid, with_signal)
             child.join(60)
             assert child.exitcode is not None, "the child did not end"
         finally:
@@ -117,6 +139,14 @@ class Arena:
 
     # --- what a fault meets --------------------------------------------------------------------
 
+    def where(self, boundary: str) -> tuple[str, Callable[[Request], bool]]:
+        """The endpoint and the requests of step 1 that a fault at this boundary is about."""
+        return {
+            "during rollouts": ("/v1/chat/completions", self.is_rollout),
+            "feedback unanswered": ("/v1/feedback", self.is_feedback),
+            "during probes": ("/v1/score", self.is_probe),
+        }[boundary]
+
     def is_rollout(self, request: Request) -> bool:
         """Of step 1, before its feedback."""
         return bool(request.body["temperature"] > 0) and self.updates == UPDATES
@@ -134,7 +164,7 @@ class Arena:
 
     # --- what must hold --------------------------------------------------------------------------
 
-    def check(self, undisturbed: list[float | None]) -> None:
+    def check(self) -> None:
         """Whole files, each step once, earlier bytes kept, nothing trained twice, numbers of the right weights."""
         for path in self.job.folder.glob("*.json"):
             json.loads(path.read_bytes())
@@ -147,11 +177,15 @@ class Arena:
         assert len(self.fake.faults) == 0, "a fault of this case was never met"
         self._check_updates(lines)
         if self.updates == NUM_STEPS * UPDATES:
-            self._check_weights(lines, undisturbed)
+            self._check_weights(lines)
+
+    def recorded(self) -> tuple[int, list[int]]:
+        """Updates that steps.jsonl records, and the steps that are marked interrupted."""
+        steps = read_steps(self.job.folder).steps
+        return sum(record.sub_step_count for record in steps), [s.step for s in steps if s.interrupted]
 
     def _check_updates(self, lines: list[dict[str, Any]]) -> None:
-        recorded = sum(line["sub_step_count"] for line in lines)
-        interrupted = [line["step"] for line in lines if line["interrupted"]]
+        recorded, interrupted = self.recorded()
         assert len(self.fake.updates) == 1, "an adapter was made beside the first"
         assert recorded <= self.updates <= NUM_STEPS * UPDATES, "trained twice, or not all that is recorded"
         assert self.updates == recorded or interrupted == [1]
@@ -161,21 +195,16 @@ class Arena:
         if self.profile.counts:
             assert (recorded, interrupted) == (NUM_STEPS * UPDATES, []), "the counter tells what happened"
 
-    def _check_weights(self, lines: list[dict[str, Any]], undisturbed: list[float | None]) -> None:
+    def _check_weights(self, lines: list[dict[str, Any]]) -> None:
         """Each step was measured on the weights that it made: the fake's margins depend on nothing else."""
-        for line, expected in zip(lines, undisturbed, strict=True):
+        assert self.undisturbed is not None
+        for line, expected in zip(lines, self.undisturbed.margins, strict=True):
             if not line["eval"]["unmeasured"] and not _has_failed(line["eval"]["rollouts"]):
                 assert line["eval"]["logprob_margin"]["margin"] == expected, f"step {line['step']}"
 
 
 def _has_failed(transcripts: list[dict[str, Any]]) -> bool:
     return any(transcript["metadata"]["error"] for transcript in transcripts)
-
-
-def _send(child: Any, number: int) -> None:
-    import os
-
-    os.kill(child.pid, number)
 
 
 def arena_in(root: Path, profile: Profile, fake: FakeClaas) -> Arena:
@@ -189,3 +218,14 @@ def arena_in(root: Path, profile: Profile, fake: FakeClaas) -> Arena:
 def fake_of(profile: Profile) -> FakeClaas:
     """It learns until the last step, so that the margin of each step is another one."""
     return FakeClaas(profile.mode, generation=profile.generation, temper=Temper(full_after=NUM_STEPS * UPDATES))
+
+
+def run_undisturbed(root: Path, profile: Profile) -> Undisturbed:
+    with fake_of(profile) as fake:
+        arena = arena_in(root, profile, fake)
+        assert arena.run()
+    done = read_steps(arena.job.folder)
+    margins = [record.eval.logprob_margin.margin for record in done.steps if record.eval.logprob_margin]
+    assert len(set(margins)) == NUM_STEPS, "margins that do not tell the steps apart"
+    files = {name: (arena.job.folder / name).read_bytes() for name in ("metadata.json", "baseline.json")}
+    return Undisturbed(done.lora_id, files, margins)

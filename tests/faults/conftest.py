@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 
-from claas_assets.evaluation.run_files import read_steps
-from tests.faults.arena import PROFILES, Arena, arena_in, fake_of
+from tests.faults.arena import PROFILES, Arena, Undisturbed, arena_in, fake_of, run_undisturbed
 
 CELL = "cell of the fault matrix"
 BOUNDARIES = (
@@ -25,30 +25,20 @@ FAULTS = (
 )  # fmt: skip
 
 
-@pytest.fixture
-def arena(request: pytest.FixtureRequest, tmp_path) -> Iterator[Arena]:
-    """Of the test's `profile` (its name)."""
-    profile = PROFILES[request.getfixturevalue("profile")]
-    with fake_of(profile) as fake:
-        yield arena_in(tmp_path, profile, fake)
-
-
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[float | None]]:
-    """`undisturbed(profile)`: the margin of each step of an evaluation without faults."""
-    known: dict[str, list[float | None]] = {}
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Undisturbed]:
+    """`undisturbed(profile)`, run once."""
+    return cache(lambda profile: run_undisturbed(tmp_path_factory.mktemp("undisturbed"), PROFILES[profile]))
 
-    def of(profile: str) -> list[float | None]:
-        if profile not in known:
-            with fake_of(PROFILES[profile]) as fake:
-                quiet = arena_in(tmp_path_factory.mktemp("undisturbed"), PROFILES[profile], fake)
-                assert quiet.run()
-                margins = [record.eval.logprob_margin for record in read_steps(quiet.job.folder).steps]
-                known[profile] = [margin.margin if margin else None for margin in margins]
-                assert len(set(known[profile])) == len(margins), "steps whose margins do not tell them apart"
-        return known[profile]
 
-    return of
+@pytest.fixture
+def arena(request: pytest.FixtureRequest, tmp_path, undisturbed) -> Iterator[Arena]:
+    """Of the test's `profile` (its name)."""
+    name = request.getfixturevalue("profile")
+    with fake_of(PROFILES[name]) as fake:
+        made = arena_in(tmp_path, PROFILES[name], fake)
+        made.begin_from(undisturbed(name))
+        yield made
 
 
 @pytest.fixture(autouse=True)

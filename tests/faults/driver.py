@@ -67,6 +67,8 @@ def evaluate(job: Job) -> None:
     with (
         patch.object(client, "RetryBudget", lambda: QUICK),
         patch.object(client, "Timeouts", lambda: timeouts),
+        # What a killed process has written is kept; only a power cut loses it, and nothing here makes one.
+        patch.object(os, "fsync", lambda descriptor: None),
         patch.dict(os.environ, XDG_CACHE_HOME=str(job.cache)),
     ):
         adapter = ensure_adapter(stage, resuming=True)
@@ -114,11 +116,16 @@ Point = Literal[
 
 @dataclass(frozen=True)
 class Hook:
-    """`act` runs once, at `point` of step 1. `feedback_call`: which call of `/v1/feedback` the point is about."""
+    """`act` runs once, at `point` of step 1.
+
+    `feedback_call`: which call of `/v1/feedback` the point is about. `after_lines`: how many lines this
+    process has written by then (a resumed one begins at none).
+    """
 
     point: Point
     act: Callable[[], None]
     feedback_call: int = 2
+    after_lines: int = 1
 
 
 class _Watch:
@@ -134,15 +141,15 @@ class _Watch:
     def due(self, point: Point) -> bool:
         if self.acted or self.hook.point != point:
             return False
-        call = self.hook.feedback_call
+        call, lines = self.hook.feedback_call, self.hook.after_lines
         return {
-            "line of the step before appended": self.lines == 1,
-            "intent half written": self.lines == 1 and self.begun == call - 1,
+            "line of the step before appended": self.lines == lines,
+            "intent half written": self.lines == lines and self.begun == call - 1,
             "feedback not yet sent": self.begun == call - 1,
             "answer arrived": self.returned == call,
             "answer half recorded": self.returned == call,
-            "half of the line written": self.lines == 1,
-            "line written, not yet finished": self.lines == 1,
+            "half of the line written": self.lines == lines,
+            "line written, not yet finished": self.lines == lines,
         }[point]
 
     def act_at(self, point: Point) -> None:
@@ -154,7 +161,7 @@ class _Watch:
         self.hook.act()
 
     def open(self, path: Any, mode: str = "r", *rest: Any, **more: Any) -> Any:
-        file = builtins.open(path, mode, *rest, **more)
+        file = builtins.open(path, mode, *rest, **more)  # noqa: SIM115 - whoever opens it closes it
         return _HalfWriter(file, self) if self._breaks(Path(path).name, mode) else file
 
     def _breaks(self, name: str, mode: str) -> bool:
@@ -196,7 +203,7 @@ def hooked(hook: Hook) -> Iterator[_Watch]:
 
     def watched_append(self: Journal, record: Any, *rest: Any) -> None:
         append(self, record, *rest)
-        watch.lines = record.step + 1
+        watch.lines += 1
         watch.act_at("line of the step before appended")
 
     async def watched_feedback(self: ClaasClient, *items: Any, **options: Any) -> Any:

@@ -20,10 +20,12 @@ from tests.fake_claas import (
 )
 from tests.faults.arena import PROFILES, Arena
 from tests.faults.driver import Hook, Point, disk_full, hooked
+from tests.faults.known import cells
 
 ALL = tuple(PROFILES)
 NEWER = ("counter", "no counter", "one sampler")
-CHAT, SCORE, FEEDBACK = "/v1/chat/completions", "/v1/score", "/v1/feedback"
+PAIR = ("counter", "no counter")  # where nothing depends on the sampler
+COUNT = ("distill_result", "metadata", "steps_per_batch_applied")
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,11 @@ ROLLOUTS, SENT, PROBES = "during rollouts", "feedback unanswered", "during probe
 MET = [
     # The engine timed out: refused as if locked, whether it has trained or not.
     Met(SENT, "409", "after training", again(lambda: status(409, "the adapter is locked", applied=True), 1), ALL),
-    Met(SENT, "409", "not trained", again(lambda: status(409, "the adapter is locked"), 1), ALL),
+    Met(SENT, "409", "not trained", again(lambda: status(409, "the adapter is locked"), 1)),
     Met(SENT, "500", "after training", again(lambda: status(500, "reload failed", applied=True), 1), ALL),
     Met(SENT, "500", "plain, after training", again(lambda: text(500, applied=True), 1)),
     Met(SENT, "500", "plain, not trained", again(lambda: text(500), 1)),
-    Met(SENT, "503", "not idle", again(lambda: status(503, "vLLM did not go idle"), 1), ALL),
+    Met(SENT, "503", "not idle", again(lambda: status(503, "vLLM did not go idle"), 1)),
     Met(SENT, "503", "after training", again(lambda: status(503, "restarting", applied=True), 1)),
     Met(SENT, "time-out", "after training", held("before"), ALL, {"feedback_s": 0.4}),
     Met(SENT, "time-out", "never trained", held("never"), ALL, {"feedback_s": 0.4}),
@@ -63,27 +65,24 @@ MET = [
     Met(SENT, "null", "status", again(lambda: nulled("status"), 1)),
     Met(SENT, "null", "lora_id", again(lambda: nulled("lora_id"), 1)),
     Met(SENT, "null", "metadata", again(lambda: nulled("distill_result", "metadata"), 1)),
-    Met(
-        SENT, "null", "steps_per_batch_applied",
-        again(lambda: nulled("distill_result", "metadata", "steps_per_batch_applied"), 1),
-    ),  # fmt: skip
-    Met(ROLLOUTS, "500", "plain, passes", again(lambda: text(500), 1)),
-    Met(ROLLOUTS, "500", "plain, stays", again(lambda: text(500), 12)),
-    Met(ROLLOUTS, "503", "passes", again(lambda: status(503), 1)),
+    Met(SENT, "null", "number of updates", again(lambda: nulled(*COUNT), 1)),
+    Met(ROLLOUTS, "500", "plain, passes", again(lambda: text(500), 1), PAIR),
+    Met(ROLLOUTS, "500", "plain, stays", again(lambda: text(500), 12), PAIR),
+    Met(ROLLOUTS, "503", "passes", again(lambda: status(503), 1), PAIR),
     Met(ROLLOUTS, "503", "stays", again(lambda: status(503), 6)),
-    Met(ROLLOUTS, "time-out", "of each try", again(lambda: hold(Gate()), 3), ALL[:2], {"generate_s": 0.4}),
-    Met(ROLLOUTS, "malformed", "an answer", again(malformed, 1)),
-    Met(ROLLOUTS, "truncated", "an answer", again(truncated, 1)),
-    Met(ROLLOUTS, "null", "choices", again(lambda: nulled("choices"), 1)),
-    Met(ROLLOUTS, "null", "content", again(lambda: nulled("choices", 0, "message", "content"), 1)),
-    Met(PROBES, "500", "plain, stays", again(lambda: text(500), 12)),
-    Met(PROBES, "500", "JSON", again(lambda: status(500), 1)),
+    Met(ROLLOUTS, "time-out", "of each try", again(lambda: hold(Gate()), 3), PAIR, {"generate_s": 0.4}),
+    Met(ROLLOUTS, "malformed", "an answer", again(malformed, 1), PAIR),
+    Met(ROLLOUTS, "truncated", "an answer", again(truncated, 1), PAIR),
+    Met(ROLLOUTS, "null", "choices", again(lambda: nulled("choices"), 1), PAIR),
+    Met(ROLLOUTS, "null", "content", again(lambda: nulled("choices", 0, "message", "content"), 1), PAIR),
+    Met(PROBES, "500", "plain, stays", again(lambda: text(500), 12), PAIR),
+    Met(PROBES, "500", "JSON", again(lambda: status(500), 1), PAIR),
     Met(PROBES, "503", "stays", again(lambda: status(503), 12)),
-    Met(PROBES, "time-out", "of each try", again(lambda: hold(Gate()), 3), ALL[:2], {"generate_s": 0.4}),
-    Met(PROBES, "malformed", "a score", again(malformed, 1)),
-    Met(PROBES, "truncated", "a score", again(truncated, 1)),
-    Met(PROBES, "null", "logprobs", again(lambda: nulled("logprobs"), 1)),
-    Met(PROBES, "null", "logprob_sum", again(lambda: nulled("logprob_sum"), 1)),
+    Met(PROBES, "time-out", "of each try", again(lambda: hold(Gate()), 3), PAIR, {"generate_s": 0.4}),
+    Met(PROBES, "malformed", "a score", again(malformed, 1), PAIR),
+    Met(PROBES, "truncated", "a score", again(truncated, 1), PAIR),
+    Met(PROBES, "null", "logprobs", again(lambda: nulled("logprobs"), 1), PAIR),
+    Met(PROBES, "null", "logprob_sum", again(lambda: nulled("logprob_sum"), 1), PAIR),
 ]
 
 
@@ -109,19 +108,14 @@ def profile(case: Case) -> str:
 REQUESTS = [Case(met.boundary, met.fault, met.what, name, met=met) for met in MET for name in met.profiles]
 
 
-@pytest.mark.parametrize("case", REQUESTS, ids=named)
-def test_a_request_meets_a_fault(case: Case, arena: Arena, undisturbed):
+@pytest.mark.parametrize("case", cells(REQUESTS, named))
+def test_a_request_meets_a_fault(case: Case, arena: Arena):
     assert case.met is not None
-    where = {
-        ROLLOUTS: (CHAT, arena.is_rollout),
-        SENT: (FEEDBACK, arena.is_feedback),
-        PROBES: (SCORE, arena.is_probe),
-    }
-    endpoint, is_it = where[case.boundary]
+    endpoint, is_it = arena.where(case.boundary)
     arena.fake.faults.add(endpoint, *case.met.make(), when=is_it)
     arena.run(**case.met.short)
     arena.finish()
-    arena.check(undisturbed(case.profile))
+    arena.check()
 
 
 DEATHS = [
@@ -136,20 +130,15 @@ DEATHS = [
 ]
 
 
-@pytest.mark.parametrize("case", DEATHS, ids=named)
-def test_the_deployment_dies_on_a_request(case: Case, arena: Arena, undisturbed):
-    where = {
-        ROLLOUTS: (CHAT, arena.is_rollout),
-        SENT: (FEEDBACK, arena.is_feedback),
-        PROBES: (SCORE, arena.is_probe),
-    }
-    endpoint, is_it = where[case.boundary]
+@pytest.mark.parametrize("case", cells(DEATHS, named))
+def test_the_deployment_dies_on_a_request(case: Case, arena: Arena):
+    endpoint, is_it = arena.where(case.boundary)
     dies = calling(arena.fake.die, applied=case.detail == "after applying")
     arena.fake.faults.add(endpoint, dies, when=is_it)
     arena.run()
     arena.fake.restart()
     arena.finish()
-    arena.check(undisturbed(case.profile))
+    arena.check()
 
 
 HOOKED_DEATHS: list[tuple[str, Point, tuple[str, ...]]] = [
@@ -162,17 +151,16 @@ HOOKED_DEATHS: list[tuple[str, Point, tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(
     "case",
-    [Case(b, "death", point, name, point=point) for b, point, names in HOOKED_DEATHS for name in names],
-    ids=named,
+    cells([Case(b, "death", point, name, point=point) for b, point, names in HOOKED_DEATHS for name in names], named),
 )
-def test_the_deployment_dies_between_requests(case: Case, arena: Arena, undisturbed):
+def test_the_deployment_dies_between_requests(case: Case, arena: Arena):
     assert case.point is not None
     with hooked(Hook(case.point, arena.fake.close, arena.profile.feedback_call)) as watch:
         assert not arena.run()
     assert watch.acted
     arena.fake.restart()
     arena.finish()
-    arena.check(undisturbed(case.profile))
+    arena.check()
 
 
 FULL_DISKS: list[tuple[str, Point, tuple[str, ...]]] = [
@@ -185,14 +173,13 @@ FULL_DISKS: list[tuple[str, Point, tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(
     "case",
-    [Case(b, "ENOSPC", point, name, point=point) for b, point, names in FULL_DISKS for name in names],
-    ids=named,
+    cells([Case(b, "ENOSPC", point, name, point=point) for b, point, names in FULL_DISKS for name in names], named),
 )
-def test_the_disk_is_full(case: Case, arena: Arena, undisturbed):
+def test_the_disk_is_full(case: Case, arena: Arena):
     assert case.point is not None
     with hooked(Hook(case.point, disk_full, arena.profile.feedback_call)) as watch:
         assert not arena.run()
     assert watch.acted
     assert "No space left" in str(arena.errors[0])
     arena.finish()
-    arena.check(undisturbed(case.profile))
+    arena.check()

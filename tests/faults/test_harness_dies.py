@@ -12,14 +12,11 @@ from tests.fake_claas import Gate, hold
 from tests.fake_claas.faults import Effect
 from tests.faults.arena import PROFILES, Arena
 from tests.faults.driver import Hook, Point, interrupt_self, kill_self
+from tests.faults.known import cells
 
 SIGNALS = {"SIGKILL": (signal.SIGKILL, -signal.SIGKILL), "SIGINT": (signal.SIGINT, 130)}
 ALL = tuple(PROFILES)
 NEWER = ("counter", "no counter", "one sampler")
-TINKER_RESUME = (
-    "a step that trained and was not yet measured is measured, when resumed, on the sampler of the step before: "
-    "_resume_sampler reads steps.jsonl alone, and the checkpoint is in intent.json (or, unanswered, nowhere)"
-)
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,6 @@ class AtHook(Case):
 class WhileHeld(Case):
     """A request is held at the fake; its effect comes before that, after it, or never."""
 
-    what: str
     effect: Effect
 
 
@@ -51,18 +47,17 @@ HOOKED: list[tuple[str, Point, tuple[str, ...]]] = [
     ("while appending", "half of the line written", NEWER),
     ("while appending", "line written, not yet finished", NEWER),
 ]
-HELD: list[tuple[str, str, Effect, tuple[str, ...]]] = [
-    ("during rollouts", "rollout", "before", NEWER),
-    ("feedback unanswered", "feedback", "before", ALL),
-    ("feedback unanswered", "feedback", "after", ALL),
-    ("feedback unanswered", "feedback", "never", ALL),
-    ("during probes", "probe", "before", NEWER),
+HELD: list[tuple[str, Effect, tuple[str, ...]]] = [
+    ("during rollouts", "before", NEWER),
+    ("feedback unanswered", "before", ALL),
+    ("feedback unanswered", "after", ALL),
+    ("feedback unanswered", "never", ALL),
+    ("during probes", "before", NEWER),
 ]
-ENDPOINTS = {"rollout": "/v1/chat/completions", "feedback": "/v1/feedback", "probe": "/v1/score"}
 
 
 def named(case: Any) -> str:
-    detail = case.point if isinstance(case, AtHook) else f"{case.what}, effect {case.effect}"
+    detail = case.point if isinstance(case, AtHook) else f"effect {case.effect}"
     return f"{case.fault} {case.boundary} ({detail}) {case.profile}"
 
 
@@ -71,14 +66,14 @@ def at_hooks() -> list[Any]:
         AtHook(boundary, fault, profile, point)
         for boundary, point, profiles in HOOKED
         for fault in SIGNALS
-        for profile in profiles
+        for profile in (profiles if fault == "SIGKILL" else NEWER)
     ]
 
 
 def while_held() -> list[Any]:
     return [
-        WhileHeld(boundary, fault, profile, what, effect)
-        for boundary, what, effect, profiles in HELD
+        WhileHeld(boundary, fault, profile, effect)
+        for boundary, effect, profiles in HELD
         for fault in SIGNALS
         for profile in profiles
     ]
@@ -89,21 +84,21 @@ def profile(case: Case) -> str:
     return case.profile
 
 
-@pytest.mark.parametrize("case", at_hooks(), ids=named)
-def test_dies_by_itself(case: AtHook, arena: Arena, undisturbed):
+@pytest.mark.parametrize("case", cells(at_hooks(), named))
+def test_dies_by_itself(case: AtHook, arena: Arena):
     act = kill_self if case.fault == "SIGKILL" else interrupt_self
     ended = arena.die_as_child(Hook(case.point, act, arena.profile.feedback_call))
     assert ended == SIGNALS[case.fault][1]
     arena.finish()
-    arena.check(undisturbed(case.profile))
+    arena.check()
 
 
-@pytest.mark.parametrize("case", while_held(), ids=named)
-def test_dies_while_a_request_is_held(case: WhileHeld, arena: Arena, undisturbed):
+@pytest.mark.parametrize("case", cells(while_held(), named))
+def test_dies_while_a_request_is_held(case: WhileHeld, arena: Arena):
     gate = Gate()
-    is_it = {"rollout": arena.is_rollout, "feedback": arena.is_feedback, "probe": arena.is_probe}[case.what]
-    arena.fake.faults.add(ENDPOINTS[case.what], hold(gate, case.effect), when=is_it)
+    endpoint, is_it = arena.where(case.boundary)
+    arena.fake.faults.add(endpoint, hold(gate, case.effect), when=is_it)
     number, expected = SIGNALS[case.fault]
     assert arena.die_as_child(gate=gate, with_signal=number) == expected
     arena.finish()
-    arena.check(undisturbed(case.profile))
+    arena.check()
