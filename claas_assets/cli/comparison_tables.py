@@ -18,6 +18,7 @@ _STYLES = {
     "pass": "green", "marginal": "yellow", "fail": "red", "inconclusive": "magenta", "unfinished": "magenta",
     "unavailable": "dim",
 }  # fmt: skip
+_LEVELS = {"compliance", "over_application"}  # the value of every other criterion with an interval is a change
 _SETS = {"heldout_prompts": "held-out prompts", "probe_prompts": "trained prompts"}
 
 
@@ -67,27 +68,31 @@ def _configuration(comparison: Comparison, names: Sequence[str]) -> Iterator[Ren
 def _criteria(found: PreferenceComparison, names: Sequence[str]) -> Table:
     table = _table(found.preference, ["criterion", *names])
     for row in found.rows:
-        table.add_row(row.criterion, *(_criterion(criterion) for criterion in row.cells))
+        table.add_row(row.criterion, *(_criterion(row.criterion, found) for found in row.cells))
     table.add_section()
     table.add_row("overall", *(Text(overall or "–", style=_STYLES.get(overall or "", "")) for overall in found.overall))
     return table
 
 
-def _criterion(found: Criterion | None) -> Text:
+def _criterion(name: str, found: Criterion | None) -> Text:
     if found is None:
         return Text("–")
-    said = "–" if found.value is None else _number(found.value)
-    if found.change is not None and found.change != found.value:
-        said += f" ({found.change:+.2f}{_range(found.interval)})"
-    else:
-        said += _range(found.interval)
     evidence = f", {found.evidence.replace('_', ' ')}" if found.evidence else ""
-    text = Text(f"{said}\n")
+    text = Text(f"{_level_or_change(name, found)}\n")
     text.append(found.grade, style=_STYLES[found.grade])
     text.append(evidence)
     if found.value is None and found.reason:
         text.append(f"\n{cut(found.reason, 160)}", style="dim")
     return text
+
+
+def _level_or_change(name: str, found: Criterion) -> str:
+    """A level is shown with its change: the interval is that of the change, never of the level."""
+    if found.value is None:
+        return "–"
+    if found.change is None or name not in _LEVELS:
+        return _number(found.value) + _range(found.interval)
+    return f"{_number(found.value)} ({found.change:+.2f}{_range(found.interval)})"
 
 
 def _pair(pair: Pair, names: Sequence[str]) -> Iterator[RenderableType]:
