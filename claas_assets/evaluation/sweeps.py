@@ -7,6 +7,7 @@ seeds' values; below `CLAIM_SEEDS` seeds there is a mean and no claim.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -32,7 +33,8 @@ NOT_THE_RECIPE = {
 """Keys that say where a run is, what else it evaluated and what is done with its results."""
 _RANGES = {
     "compliance": (0.0, 1.0), "over_application": (0.0, 1.0), "self_rouge_l": (0.0, 1.0),
-    "capability_change": (-1.0, 1.0), "loops": (-1.0, 1.0),
+    "capability_change": (-1.0, 1.0), "loops": (-1.0, 1.0), "capability_ratio": (0.0, math.inf),
+    "entropy_ratio": (0.0, math.inf), "fixed_text_drift": (0.0, math.inf),
 }  # fmt: skip
 
 
@@ -212,5 +214,5 @@ def _claim(values: Sequence[float], interval: Interval | None) -> str:
     if len(values) < CLAIM_SEEDS:
         return f"{count}: no claim"
     if interval is None:
-        return f"{count}, all with the same value: no interval, no claim"
+        return f"{count}, all equal: no interval, no claim"
     return f"{count}: mean {fmean(values):.3g}, 95 % {interval.lower:.3g}…{interval.upper:.3g}"

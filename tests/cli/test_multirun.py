@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
+from benchmarks.synthetic import preference
+from claas_assets import load_runs
 from claas_assets.cli import main, terminal
-from claas_assets.evaluation.errors import DeploymentUnreachable
+from claas_assets.evaluation.errors import DeploymentUnreachable, RunFolderError
 from claas_assets.evaluation.loop import check_frozen
+from tests.made_runs import made_preference_run
+
+PREFERENCES = Path(__file__).parents[2] / "preferences"
 
 
 @pytest.fixture
@@ -107,12 +113,38 @@ def test_a_sweep_id_that_is_no_name_is_exit_2(evaluated, name, capsys):
 
 
 def test_the_frozen_check_lets_a_sweep_go_on_and_refuses_another_job_in_its_folder(evaluated):
-    from tests.made_runs import made_preference_run
-
     _, (first, other) = evaluated("--multirun", "seed=1,2", "sweep_id=s")
     run = made_preference_run(config=first)
-    from benchmarks.synthetic import preference
-
     check_frozen(run.adapter, first.model_copy(update={"sweep_id": "another"}), preference())
-    with pytest.raises(Exception, match="seed: 1 then, 2 now"):
+    with pytest.raises(RunFolderError, match="seed: 1 then, 2 now"):
         check_frozen(run.adapter, other, preference())
+
+
+def test_a_sweep_trains_each_job_once_and_goes_on_where_it_was(fake, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["claas-eval"])
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    deployment = fake("embedded")
+
+    def sweep(seeds, *more):
+        with pytest.raises(SystemExit) as ended:
+            main.main([
+                "--multirun", f"seed={seeds}", "sweep_id=s", "preferences=[identity]", f"claas_url={deployment.url}",
+                "metrics=[logprob]", "num_steps=1", "plots=false", f"preferences_dir={PREFERENCES}", *more,
+            ])  # fmt: skip
+        return ended.value.code
+
+    assert sweep("1,2") == 0, capsys.readouterr().err
+    runs = load_runs(tmp_path / "data" / "evals", sweep_id="s")
+    assert [run.run_id for run in runs] == ["s-00", "s-01"]
+    assert [run.preferences["identity"].adapter.config["seed"] for run in runs] == [1, 2]
+    assert deployment.updates == {"eval/identity-s-00": 4, "eval/identity-s-01": 4}
+
+    assert sweep("1,2,3") == 0  # further seeds at the end: the first two are done
+    assert deployment.updates == {"eval/identity-s-00": 4, "eval/identity-s-01": 4, "eval/identity-s-02": 4}
+    assert (tmp_path / "data" / "sweeps" / "s" / "multirun.yaml").exists()
+
+    assert sweep("2,1,3") == 1
+    assert "seed: 1 then, 2 now" in capsys.readouterr().err
+    assert sum(deployment.updates.values()) == 12
