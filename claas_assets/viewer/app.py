@@ -36,6 +36,7 @@ class Places:
 
     def __init__(self, root: Path, only: str | None = None) -> None:
         self.root = root.resolve()
+        self.shown = str(root)  # as it was named: an absolute path tells a reader nothing more
         self.only = only
 
     def results(self, asked: str | None) -> Path:
@@ -126,7 +127,8 @@ def _lists(places: Places) -> APIRouter:
         query = lists.Query(q, sort, page, per_page, results_dir)
         found = lists.make_listing(places.listed(folder), query)
         linked = folder == places.root
-        return HTMLResponse(pages.list_page(_base(request), found, query, folder, linked=linked, part=part))
+        place = places.shown if linked else str(results_dir)
+        return HTMLResponse(pages.list_page(_base(request), found, query, place, linked=linked, part=part))
 
     @router.get("/api/runs")
     def tell_runs(

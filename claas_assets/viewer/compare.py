@@ -19,7 +19,7 @@ SETS = {
     "over_application": "Where the preference does not apply: passed means that it was not applied",
 }
 MAX_WORDS = 600  # the comparison is quadratic; an answer of the default limit has some 200
-ALIKE = 0.25  # of the words; below it nearly all would be marked, which marks nothing
+ALIKE = 0.4  # of the shorter answer's words; below it nearly all would be marked, which marks nothing
 _WORDS = re.compile(r"\s+|\S+")
 
 
@@ -47,13 +47,21 @@ class PromptSet:
     pairs: list[Pair]
 
     @property
+    def passes(self) -> tuple[int, int]:
+        """How many pass in the baseline, and after."""
+        verdicts = [pair.verdicts for pair in self.pairs]
+        return sum(before is True for before, _ in verdicts), sum(after is True for _, after in verdicts)
+
+    @property
     def after_steps(self) -> int | None:
         return int(self.after_state) + 1 if self.after_state is not None else None
 
 
 @dataclass(frozen=True)
 class Difference:
-    """`kept`: the share of words that both have in order, or None where the answers were too long to compare."""
+    """`kept`: the share of the shorter answer's words that the other has too, in order; None where the answers
+    were too long to compare.
+    """
 
     before: Markup
     after: Markup
@@ -102,8 +110,8 @@ def word_difference(before: str, after: str) -> Difference:
     matcher = SequenceMatcher(None, old, new, autojunk=False)
     blocks = matcher.get_opcodes()
     same = sum(not word.isspace() for tag, i, j, _, _ in blocks if tag == "equal" for word in old[i:j])
-    most = max(sum(not word.isspace() for word in words) for words in (old, new))
-    kept = same / most if most else 1.0
+    fewest = min(sum(not word.isspace() for word in words) for words in (old, new))
+    kept = same / fewest if fewest else 0.0
     if kept < ALIKE:
         return Difference(marked(cut(before).text), marked(cut(after).text), kept, sizes)
     return Difference(

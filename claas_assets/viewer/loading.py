@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,7 +14,6 @@ from claas_assets.evaluation.journal import STEPS_FILE, Journal
 from claas_assets.evaluation.records import (
     AdapterRecord,
     EvalSnapshot,
-    MetricTable,
     StepRecord,
     StepsHandle,
     VerdictRecord,
@@ -80,13 +80,13 @@ def load_preference(folder: Path) -> PreferenceRecords:
     return found
 
 
-def load_table(folder: Path) -> MetricTable | None:
-    """`metrics.csv`, or None where it is not written yet. Raises `RunFolderError` where it cannot be read."""
+def load_reasons(folder: Path) -> list[tuple[str, str, int]] | None:
+    """(quantity, reason, feedback steps before it) of all that `metrics.csv` has no number for; None without the file.
+
+    Raises `RunFolderError` where it cannot be read.
+    """
     path = folder / TABLE
-    if file_stamp(path) is None:
-        return None
-    table: MetricTable = _small("metric_table", path, check_regular(path))
-    return table
+    return None if file_stamp(path) is None else _reasons(path, check_regular(path))
 
 
 def stamps_of(folder: Path) -> tuple[Stamp | None, ...]:
@@ -104,6 +104,16 @@ def _read(found: PreferenceRecords, name: str, read: Callable[[Path, Stamp], T])
         text = without_path(error).replace(f"{found.folder}/", "")
         found.problems.append(text if name in text else f"{name}: {text}")
         return None
+
+
+@lru_cache(maxsize=256)
+def _reasons(path: Path, stamp: Stamp) -> list[tuple[str, str, int]]:
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["reason"]]
+        return [(str(row["quantity"]), str(row["reason"]), int(row["step"]) + 1) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise RunFolderError(f"{path.name} cannot be read: {without_path(error)}") from error
 
 
 @lru_cache(maxsize=256)

@@ -28,12 +28,12 @@ class NotThere(Exception):
     """What was asked for is not in the files; the message says what, for a 404."""
 
 
-def list_page(base: str, listing: Listing, query: Query, place: Path, *, linked: bool, part: bool) -> str:
+def list_page(base: str, listing: Listing, query: Query, place: str, *, linked: bool, part: bool) -> str:
     """`linked`: whether the pages of these runs are served here. `part`: the table alone."""
     template = "_list.html" if part else "list.html"
     token = token_of(listing.runs)
     return render(
-        template, base=base, listing=listing, query=query, columns=COLUMNS, place=str(place), linked=linked, token=token
+        template, base=base, listing=listing, query=query, columns=COLUMNS, place=place, linked=linked, token=token
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from claas_assets.evaluation.records import EvalSnapshot, StepRecord, VerdictRecord
 from claas_assets.evaluation.tables import Quantity, quantities_of
-from claas_assets.viewer.loading import PreferenceRecords, load_preference, load_table
+from claas_assets.viewer.loading import PreferenceRecords, load_preference, load_reasons
 
 COLUMNS = {
     "compliance.heldout_prompts": "held-out compliance",
@@ -120,10 +120,8 @@ class Missing:
 
 def missing_in(records: PreferenceRecords) -> list[Missing]:
     """From `metrics.csv` where it is written, which is small; else from the snapshots themselves."""
-    table = load_table(records.folder)
-    if table is not None:
-        rows = [(str(r["quantity"]), str(r["reason"]), int(r["step"]) + 1) for r in table.rows if r["reason"]]
-    else:
+    rows = load_reasons(records.folder)
+    if rows is None:
         rows = list(_missing_in_snapshots(load_preference(records.folder)))
     found: dict[tuple[str, str], list[int]] = {}
     for quantity, reason, x in rows:

@@ -17,14 +17,14 @@ STATIC = Path(__file__).with_name("static")
 
 CRITERIA = {
     "compliance": "compliance with the preference",
-    "logprob_margin": "logprob margin, nats",
+    "logprob_margin": "logprob margin, increase in nats",
     "capability_ratio": "capability, four probes (ratio)",
-    "capability_change": "capability, 48 items",
+    "capability_change": "capability, 48 items (change)",
     "entropy_ratio": "token entropy (ratio)",
     "self_rouge_l": "likeness of samples (self-ROUGE-L)",
-    "loops": "loops (rep4)",
+    "loops": "loops (rise of rep4)",
     "fixed_text_drift": "drift of fixed texts, nats a token",
-    "over_application": "over-application",
+    "over_application": "over-application (rate)",
 }
 
 
