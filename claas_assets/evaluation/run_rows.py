@@ -160,8 +160,9 @@ def _preference(
         recorded = _steps_recorded(folder, has[STEPS_FILE], has[VERDICT], verdict)
     except RunFolderError as error:
         return PreferenceOverview(folder.name, "broken", str(error))
-    current = verdict is not None and verdict.overall != "unfinished" and verdict.steps_recorded == recorded
-    state, words = _progress(recorded, metadata.config.num_steps, bool(has[BASELINE]), alive, current)
+    asked = max(metadata.config.num_steps, recorded)
+    current = verdict is not None and verdict.overall != "unfinished" and verdict.steps_recorded == recorded == asked
+    state, words = _progress(recorded, asked, has_baseline=bool(has[BASELINE]), alive=alive, judged=current)
     if verdict is None or not current:
         return PreferenceOverview(folder.name, state, words)
     found = verdict.criteria.compliance
@@ -171,15 +172,16 @@ def _preference(
     )  # fmt: skip
 
 
-def _progress(recorded: int, asked: int, has_baseline: bool, alive: bool, judged: bool) -> tuple[RunState, str]:
-    if alive and not has_baseline:
-        return "running", "baseline"
-    if alive and recorded < asked:
-        return "running", f"step {recorded + 1} of {asked}"
+def _progress(recorded: int, asked: int, *, has_baseline: bool, alive: bool, judged: bool) -> tuple[RunState, str]:
+    if alive:
+        step = f"step {recorded + 1} of {asked}" if recorded < asked else f"all {asked} steps are recorded"
+        return "running", step if has_baseline else "baseline"
     if judged:
         return "complete", f"{recorded} of {asked} steps"
-    if recorded < asked or not has_baseline:
-        return "interrupted", f"after {recorded} of {asked} steps" if has_baseline else "before the baseline was whole"
+    if not has_baseline:
+        return "interrupted", "before the baseline was whole"
+    if recorded < asked:
+        return "interrupted", f"after {recorded} of {asked} steps"
     return "interrupted", f"all {asked} steps are recorded, no verdict for them"
 
 

@@ -86,8 +86,8 @@ def groups_of(snapshot: EvalSnapshot) -> list[tuple[str, list[Told]]]:
 def whole_answer(snapshot: EvalSnapshot, step: StepRecord | None, key: str) -> str | None:
     """The uncut text behind a key: a transcript's answer, or `batch/<index>` of a step; None where there is none."""
     group, _, index = key.partition("/")
-    if step is not None and group == "batch" and index.isdecimal() and int(index) < len(step.rollout_batch):
-        return step.rollout_batch[int(index)].response
+    if step is not None and group == "batch":
+        return next((r.response for i, r in enumerate(step.rollout_batch) if str(i) == index), None)
     return next((t.answer for t in snapshot.rollouts if t.key == key), None)
 
 

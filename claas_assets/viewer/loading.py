@@ -59,7 +59,7 @@ class PreferenceRecords:
         return step.eval if step else None
 
     def step(self, name: str) -> StepRecord | None:
-        return self.steps[int(name)] if name.isdecimal() and int(name) < len(self.steps) else None
+        return next((step for step in self.steps if str(step.step) == name), None)
 
 
 def load_head(folder: Path) -> PreferenceRecords:
@@ -100,7 +100,7 @@ def _read(found: PreferenceRecords, name: str, read: Callable[[Path, Stamp], T])
         return None
     try:
         return read(path, check_regular(path))
-    except RunFolderError as error:
+    except (RunFolderError, ValueError, RecursionError) as error:  # bytes that are no text; brackets without end
         text = without_path(error).replace(f"{found.folder}/", "")
         found.problems.append(text if name in text else f"{name}: {text}")
         return None

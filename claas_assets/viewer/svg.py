@@ -19,6 +19,7 @@ from claas_assets.evaluation.figures.series import runs_of
 from claas_assets.evaluation.run_rows import Stamp
 from claas_assets.evaluation.runs import preference_names
 from claas_assets.viewer.loading import load_preference, stamps_of
+from claas_assets.viewer.text import plain
 
 TITLES = {
     "learning_curves": "Does it do what the user asked?",
@@ -97,13 +98,13 @@ def _cleaned(element: ElementTree.Element, prefix: str, referred: set[str]) -> E
     if tag not in _TAGS:
         return None
     clean = ElementTree.Element(tag, _attributes(element, prefix, referred))
-    clean.text = element.text if tag in ("text", "tspan") else None
+    clean.text = plain(element.text or "") if tag in ("text", "tspan") else None
     children = [child for e in element if (child := _cleaned(e, prefix, referred)) is not None]
     if tag == "g" and not clean.attrib and len(children) == 1:
         return children[0]  # matplotlib groups every line by itself
     clean.extend(children)
     for child, original in zip(children, element, strict=False):
-        child.tail = original.tail if tag == "text" else None
+        child.tail = plain(original.tail or "") if tag == "text" else None
     return clean if children or clean.text or tag not in ("g", "defs") else None
 
 

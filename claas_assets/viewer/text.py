@@ -50,7 +50,7 @@ def marked(text: object) -> Markup:
 
 
 def plain(text: object) -> str:
-    """For where no mark-up can stand, such as a page's title: invisible characters become U+FFFD."""
+    """For where no mark-up can stand, such as an attribute or a picture: invisible characters become U+FFFD."""
     return _INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", " ".join(str(text).split()))
 
 

@@ -30,6 +30,10 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
 
+    def handle_endtag(self, tag):
+        if tag in ("td", "th", "p", "li", "div", "section", "article"):
+            self.texts.append(" ")
+
     def handle_data(self, data):
         self.texts.append(data)
 

@@ -86,12 +86,12 @@ def test_another_prompt_without_leaving_the_page(open_page):
 def test_the_filter_works_as_one_types(open_page):
     page = open_page("/")
     page.get_by_label("Filter").fill("no_emoji")
-    page.wait_for_function("document.querySelectorAll('#runs tbody tr').length === 1")
+    page.wait_for_function("() => document.querySelectorAll('#runs tbody tr').length === 1")
     assert "q=no_emoji" in page.url
     page.get_by_label("Filter").fill("")
-    page.wait_for_function("document.querySelectorAll('#runs tbody tr').length === 3")
+    page.wait_for_function("() => document.querySelectorAll('#runs tbody tr').length === 3")
     page.get_by_role("link", name="Verdict").click()
-    page.wait_for_function("document.querySelector('th[aria-sort=ascending]')?.innerText.startsWith('Verdict')")
+    page.wait_for_function("() => document.querySelector('th[aria-sort=ascending]')?.innerText.startsWith('Verdict')")
 
 
 def test_the_list_follows_a_run(open_page, results, example):
