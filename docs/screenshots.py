@@ -1,6 +1,7 @@
 """The pictures of the viewer in docs/images, made from `data/example`: `python -m docs.screenshots`.
 
-The list shows copies of that run, cut at different places: its states are made up, its numbers are not. Needs the `dev` extra and a Chromium (Debian: `apt-get install chromium`).
+The list shows copies of that run, cut at different places: its states are made up, its numbers are not.
+Needs the `dev` extra and a Chromium (Debian: `apt-get install chromium`).
 """
 
 from __future__ import annotations
@@ -113,11 +114,11 @@ def take(page: Any, shot: Shot, address: str, folder: Path) -> Path:
 
 
 def _small(png: bytes) -> bytes:
-    """The same picture with 128 colors: a third of the size."""
+    """The same picture with 255 colors: a third of the size."""
     from PIL import Image
 
     buffer = BytesIO()
-    Image.open(BytesIO(png)).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    Image.open(BytesIO(png)).convert("RGB").quantize(255, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 

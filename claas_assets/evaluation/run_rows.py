@@ -112,8 +112,12 @@ def _read_small(path: Path, model: type[_S]) -> _S:
         raise RunFolderError(f"{path.name} has {size} bytes, which no such file has")
     try:
         return model.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError) as error:
-        raise RunFolderError(f"{path.name} cannot be read: {without_path(error)}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RunFolderError(f"{path.name} cannot be read: {where}{': ' if where else ''}{first['msg']}") from error
+    except OSError as error:
+        raise RunFolderError(f"{path.name} cannot be read: {error.strerror}") from error
 
 
 def make_overview(folder: Path, found: dict[str, tuple[Stamp | None, ...]], alive: dict[str, bool]) -> RunOverview:

@@ -9,16 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.records import EvalSnapshot, VerdictRecord
-from claas_assets.evaluation.run_rows import RunOverview, without_path
+from claas_assets.evaluation.run_rows import RunOverview
 from claas_assets.evaluation.runs import preference_names
 from claas_assets.evaluation.tables import quantities_of
 from claas_assets.viewer.answers import groups_of, whole_answer
 from claas_assets.viewer.compare import Pair, PromptSet, find_pair, prompt_sets, word_difference
 from claas_assets.viewer.listing import COLUMNS, Listing, Query
 from claas_assets.viewer.loading import PreferenceRecords, load_head, load_preference
-from claas_assets.viewer.states import Missing, missing_in, state_table, version_notes
+from claas_assets.viewer.states import missing_in, state_table, version_notes
 from claas_assets.viewer.svg import TITLES
 from claas_assets.viewer.templating import render
 from claas_assets.viewer.text import cut
@@ -44,7 +43,7 @@ def run_page(base: str, folder: Path, overview: RunOverview) -> str:
 def run_context(folder: Path, overview: RunOverview) -> dict[str, Any]:
     """What the page of a run and its report share."""
     found = [load_head(folder / name) for name in _names(folder, overview)]
-    missing, problems = _missing(found)
+    missing, problems = missing_in(found)
     return {
         "run": overview,
         "preferences": found,
@@ -160,17 +159,6 @@ def judged(found: list[PreferenceRecords], overview: RunOverview) -> dict[str, V
 def _names(folder: Path, overview: RunOverview) -> list[str]:
     there = set(preference_names(folder))
     return [p.name for p in overview.preferences if p.name in there]
-
-
-def _missing(found: list[PreferenceRecords]) -> tuple[list[Missing], list[str]]:
-    missing: list[Missing] = []
-    problems: list[str] = []
-    for records in found:
-        try:
-            missing += missing_in(records)
-        except RunFolderError as error:
-            problems.append(f"{records.name}: {without_path(error)}")
-    return missing, problems
 
 
 def _configuration(found: list[PreferenceRecords]) -> dict[str, dict[str, Any]]:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.records import EvalSnapshot, StepRecord, VerdictRecord
+from claas_assets.evaluation.run_rows import without_path
 from claas_assets.evaluation.tables import Quantity, quantities_of
 from claas_assets.viewer.loading import PreferenceRecords, load_preference, load_reasons
 
 COLUMNS = {
-    "compliance.heldout_prompts": "held-out compliance",
-    "preference_compliance": "trained compliance",
+    "compliance.heldout_prompts": "held-out",
+    "preference_compliance": "trained",
     "compliance.over_application": "not over-applied",
-    "logprob_margin.margin": "margin, nats",
-    "logprob_margin.margin_delta_from_baseline": "change of margin, nats",
+    "logprob_margin.margin": "margin",
+    "logprob_margin.margin_delta_from_baseline": "Δ margin",
     "general.general_score": "four probes",
     "general.items": "48 items",
     "collapse.entropy_ratio_to_baseline": "entropy ratio",
-    "collapse.self_rouge_l": "self-ROUGE-L",
+    "collapse.self_rouge_l": "ROUGE-L",
     "collapse.rep4": "rep4",
-    "collapse.fixed_text_drift": "drift, nats/token",
+    "collapse.fixed_text_drift": "drift",
 }
+"""Quantity → heading; the table's caption says the units."""
+
 _WITH_INTERVAL_OF = {"preference_compliance": "compliance.probe_prompts"}
 ENGINE = {"distill_loss": "loss", "grad_norm": "grad norm", "kl_reg": "KL", "kl_mean": "KL", "adv_mean": "advantage"}
 
@@ -110,26 +115,39 @@ def _number(value: Any) -> float | None:
 
 @dataclass(frozen=True)
 class Missing:
-    """A quantity without a number, the reason, and the states (feedback steps before them) it holds for."""
+    """Quantities without a number for one reason, in the same states (feedback steps before them)."""
 
-    preference: str
-    quantity: str
+    preferences: list[str]
+    quantities: list[str]
     reason: str
     states: list[int]
 
 
-def missing_in(records: PreferenceRecords) -> list[Missing]:
-    """From `metrics.csv` where it is written, which is small; else from the snapshots themselves."""
-    rows = load_reasons(records.folder)
-    if rows is None:
-        rows = list(_missing_in_snapshots(load_preference(records.folder)))
-    found: dict[tuple[str, str], list[int]] = {}
-    for quantity, reason, x in rows:
-        found.setdefault((quantity, reason), []).append(x)
-    return [Missing(records.name, quantity, reason, xs) for (quantity, reason), xs in found.items()]
+def missing_in(found: Iterable[PreferenceRecords]) -> tuple[list[Missing], list[str]]:
+    """What is missing in these preferences, said once for all that share it; then what cannot be read.
+
+    From `metrics.csv` where it is written, which is small; else from the snapshots themselves.
+    """
+    states: dict[tuple[str, str, str], list[int]] = {}
+    problems = []
+    for records in found:
+        try:
+            rows = load_reasons(records.folder)
+        except RunFolderError as error:
+            problems.append(f"{records.name}: {without_path(error)}")
+            continue
+        for quantity, reason, x in _missing_in_snapshots(records.folder) if rows is None else rows:
+            states.setdefault((records.name, quantity, reason), []).append(x)
+    shared: dict[tuple[str, tuple[int, ...]], Missing] = {}
+    for (preference, quantity, reason), xs in states.items():
+        row = shared.setdefault((reason, tuple(xs)), Missing([], [], reason, xs))
+        row.preferences.extend({preference} - {*row.preferences})
+        row.quantities.extend({quantity} - {*row.quantities})
+    return list(shared.values()), problems
 
 
-def _missing_in_snapshots(records: PreferenceRecords) -> Iterable[tuple[str, str, int]]:
+def _missing_in_snapshots(folder: Path) -> Iterable[tuple[str, str, int]]:
+    records = load_preference(folder)
     states = [(0, records.baseline), *((step.step + 1, step.eval) for step in records.steps)]
     for x, snapshot in states:
         for name, reason in (snapshot.unmeasured if snapshot else {}).items():

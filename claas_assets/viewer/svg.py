@@ -38,6 +38,7 @@ _STYLES = {
     "fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-dashoffset",
     "stroke-linecap", "stroke-linejoin", "opacity", "font-size", "font-weight", "font-style", "text-anchor",
 }  # fmt: skip
+_SCALE = 1.25  # of matplotlib's points to pixels of a page: its smallest text is then 11 pixels high
 _INK = {"#1a1a1a": "currentColor", "#000000": "currentColor"}
 _LONG_NUMBER = re.compile(r"(\d+\.\d{2})\d+")
 _REFERENCE = re.compile(r"#([\w.-]+)")
@@ -80,10 +81,10 @@ def clean_svg(source: bytes, name: str) -> str:
     referred = {match for element in root.iter() for value in element.attrib.values() for match in _refs(value)}
     clean = _cleaned(root, name, referred)
     assert clean is not None  # the root is an svg element
-    for size in ("width", "height"):
-        clean.attrib.pop(size, None)
+    width = clean.attrib.get("viewBox", "0 0 600 0").split()[2]
+    clean.attrib.pop("height", None)  # follows from the width and the view box
     clean.attrib |= {
-        "xmlns": _SVG, "class": "figure", "role": "img", "aria-label": TITLES.get(name, name),
+        "xmlns": _SVG, "class": "figure", "width": f"{float(width) * _SCALE:.0f}", "role": "img", "aria-label": TITLES.get(name, name),
         "font-family": "DejaVu Sans, Verdana, sans-serif", "stroke-linejoin": "round",
     }  # fmt: skip
     return ElementTree.tostring(clean, encoding="unicode")

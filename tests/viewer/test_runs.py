@@ -132,7 +132,7 @@ def test_a_run_that_began_a_moment_ago_is_starting(results):
         ("metadata.json", b"\xff\xfe\x00", "metadata.json cannot be read"),
         ("metadata.json", None, "metadata.json is missing"),
         ("verdict.json", b"", "verdict.json cannot be read"),
-        ("verdict.json", b'{"overall": "splendid", "criteria": {}}', "splendid"),
+        ("verdict.json", b'{"overall": "splendid", "criteria": {}}', "verdict.json cannot be read: overall: Input"),
     ],
 )
 def test_what_is_broken_is_said_and_the_others_stay(example, name, content, words):
