@@ -84,8 +84,9 @@ def clean_svg(source: bytes, name: str) -> str:
     width = clean.attrib.get("viewBox", "0 0 600 0").split()[2]
     clean.attrib.pop("height", None)  # follows from the width and the view box
     clean.attrib |= {
-        "xmlns": _SVG, "class": "figure", "width": f"{float(width) * _SCALE:.0f}", "role": "img", "aria-label": TITLES.get(name, name),
-        "font-family": "DejaVu Sans, Verdana, sans-serif", "stroke-linejoin": "round",
+        "xmlns": _SVG, "class": "figure", "width": f"{float(width) * _SCALE:.0f}", "role": "img",
+        "aria-label": TITLES.get(name, name), "font-family": "DejaVu Sans, Verdana, sans-serif",
+        "stroke-linejoin": "round",
     }  # fmt: skip
     return ElementTree.tostring(clean, encoding="unicode")
 

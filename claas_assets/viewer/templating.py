@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from claas_assets.evaluation.figures.captions import number, said
 from claas_assets.viewer.text import cut, plain, visible
@@ -40,7 +41,7 @@ def environment() -> Environment:
     env.filters |= {
         "visible": visible, "plain": plain, "cut": cut, "num": _number, "said": said, "moment": _moment,
         "value": _value, "criterion": lambda name: CRITERIA.get(name, str(name).replace("_", " ")),
-        "states": _states,
+        "states": _states, "path": lambda text: Markup("/<wbr>").join(map(visible, str(text).split("/"))),
     }  # fmt: skip
     return env
 
