@@ -1,4 +1,4 @@
-"""`claas-eval`: the Hydra application, and what surrounds it.
+"""`claas-eval`: the Hydra application, its subcommands, and what surrounds them.
 
 Exit codes: 0 complete, whatever the verdict; 1 a deployment or a run; 2 the configuration, before
 anything was sent; 3 a verdict that `fail_on` names; 130 Ctrl-C.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from importlib import import_module
 from typing import Any
 
 import hydra
@@ -47,11 +48,29 @@ def _application(composed: DictConfig) -> None:
         _exit_codes.append(error.exit_code)
 
 
+SUBCOMMANDS = {
+    "rescore": "claas_assets.cli.rescore",
+}
+"""Modules with `run(arguments) -> exit code`, by the first word of the command line. Hydra does not see them."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of `claas-eval` and `python -m claas_assets`."""
     if arguments is not None:
         sys.argv = [sys.argv[0], *arguments]
-    sys.exit(_exit_code())
+    first = sys.argv[1] if len(sys.argv) > 1 else ""
+    sys.exit(_run_subcommand(first, sys.argv[2:]) if first in SUBCOMMANDS else _exit_code())
+
+
+def _run_subcommand(name: str, arguments: list[str]) -> int:
+    try:
+        code: int = import_module(SUBCOMMANDS[name]).run(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except EvaluationError as error:
+        print(f"claas-eval {name}: {error}", file=sys.stderr)
+        return error.exit_code
+    return code
 
 
 def _exit_code() -> int:

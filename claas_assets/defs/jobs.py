@@ -2,12 +2,18 @@
 
 import dagster as dg
 
-PER_PREFERENCE = ("adapter", "baseline", "training_steps", "metric_table", "collapse_snapshots", "verdict")
+SCORES = ("metric_table", "collapse_snapshots", "verdict")
+PER_PREFERENCE = ("adapter", "baseline", "training_steps", *SCORES)
 
 evaluate = dg.define_asset_job(
     "evaluate",
     selection=dg.AssetSelection.assets(*PER_PREFERENCE),
     description="One preference, from a fresh adapter to its verdict. In a folder that has steps it resumes.",
+)
+rescore = dg.define_asset_job(
+    "rescore",
+    selection=dg.AssetSelection.assets(*SCORES),
+    description="The tables and the verdict of one preference again, from its files, by today's verifiers and bounds.",
 )
 report = dg.define_asset_job(
     "report",

@@ -12,11 +12,14 @@ from claas_assets.evaluation.stages import ensure_adapter, ensure_baseline, run_
 FILES = "run_folder_files"
 
 
-def training_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """adapter → baseline → training_steps, partitioned by preference."""
+def training_assets(preferences: dg.PartitionsDefinition, pool: str) -> list[dg.AssetsDefinition]:
+    """adapter → baseline → training_steps, partitioned by preference.
+
+    `pool`: of the deployment's kind; its limit is the instance's (`dagster instance concurrency set`).
+    """
 
     @dg.asset(
-        partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"json"},
+        partitions_def=preferences, io_manager_key=FILES, group_name="training", pool=pool, kinds={"json"},
         description="A fresh LoRA adapter on the deployment; its configuration is frozen here. "
         "In a folder that has one, that one is returned.",
     )  # fmt: skip
@@ -27,7 +30,7 @@ def training_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefin
         return dg.MaterializeResult(value=record, metadata=metadata.of_adapter(record, run_folder.path))
 
     @dg.asset(
-        partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"json"},
+        partitions_def=preferences, io_manager_key=FILES, group_name="training", pool=pool, kinds={"json"},
         description="All metrics on the untouched adapter, in full: what every later number is compared with. "
         "Refused once the adapter was trained.",
     )  # fmt: skip
@@ -38,7 +41,7 @@ def training_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefin
         return dg.MaterializeResult(value=snapshot, metadata=metadata.of_snapshot(snapshot, run_folder.path))
 
     @dg.asset(
-        partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"python", "json"},
+        partitions_def=preferences, io_manager_key=FILES, group_name="training", pool=pool, kinds={"python", "json"},
         description="The expensive one: rollouts → feedback → probes, one durable line a step. "
         "Materialized again it resumes after the last whole line.",
     )  # fmt: skip

@@ -76,6 +76,16 @@ def read_steps(folder: Path) -> StepsHandle:
     )
 
 
+def find_run(named: str, results_dir: Path) -> Path:
+    """The run folder that `named` is: a folder, or an id below `results_dir`. Raises `RunFolderError`."""
+    for folder in (Path(named), results_dir / named):
+        if any(folder.glob("*/metadata.json")):
+            return folder
+    raise RunFolderError(
+        f"{named}: no run folder, neither by itself nor below {results_dir}: none has an adapter in it"
+    )
+
+
 def read_summary(run_folder: Path) -> Summary:
     summary: Summary = read_asset("summary", run_folder / "summary.json")
     return summary
