@@ -17,12 +17,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from claas_assets.cli import multirun
 from claas_assets.evaluation.config import EvalConfig, load_config
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
-from claas_assets.evaluation.names import new_run_id
 
-# One id for a whole process, computed at first use: UTC, where Hydra's own ${now:} is local time.
-OmegaConf.register_resolver("claas_run_id", new_run_id, use_cache=True, replace=True)
+multirun.register_resolvers()
 
 
 def config_from_hydra(composed: DictConfig) -> EvalConfig:
@@ -30,7 +29,7 @@ def config_from_hydra(composed: DictConfig) -> EvalConfig:
     values = OmegaConf.to_container(composed, resolve=True)
     if not isinstance(values, dict):
         raise ConfigError("the composed configuration is not a mapping of keys")
-    return load_config({str(key): value for key, value in values.items()})
+    return load_config({**{str(key): value for key, value in values.items()}, "sweep_id": multirun.sweep_id(composed)})
 
 
 _exit_codes: list[int] = []  # one per evaluation: Hydra's multirun makes several
@@ -42,7 +41,9 @@ def _application(composed: DictConfig) -> None:
     try:
         from claas_assets.cli.terminal import show_evaluation
 
-        _exit_codes.append(show_evaluation(config_from_hydra(composed)))
+        config = config_from_hydra(composed)
+        multirun.check_own_folder(config)
+        _exit_codes.append(show_evaluation(config))
     except EvaluationError as error:
         print(f"claas-eval: {error}", file=sys.stderr)
         _exit_codes.append(error.exit_code)
@@ -76,6 +77,7 @@ def _run_subcommand(name: str, arguments: list[str]) -> int:
 def _exit_code() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us as exceptions rather than as Hydra's exit 1
     _exit_codes.clear()
+    multirun.begin()
     try:
         _application()
     except KeyboardInterrupt:
@@ -83,6 +85,8 @@ def _exit_code() -> int:
     except (HydraException, OmegaConfBaseException) as error:
         print(f"claas-eval: {explain_hydra(error)}", file=sys.stderr)
         return 2
+    finally:
+        multirun.say_how_to_go_on()
     return max(_exit_codes, default=0)
 
 

@@ -99,6 +99,7 @@ class EvalConfig(_Section):
     output_dir: str = Field(
         default_factory=lambda: f"./data/evals/{new_run_id()}", description="run folder; its name is the run id"
     )
+    sweep_id: str | None = Field(default=None, description="the sweep that this run is part of; null: of none")
     preferences_dir: str | None = Field(default=None, description="folder of preference files; null: ./preferences")
     fail_on: FailOn | None = Field(default=None, description="exit 3 at such a verdict or a worse one")
     max_concurrency: int = Field(default=32, ge=1, le=256, description="requests in flight per deployment")
@@ -180,6 +181,16 @@ class EvalConfig(_Section):
         except ConfigError as error:
             raise ValueError(str(error)) from error
         return value
+
+    @field_validator("sweep_id")
+    @classmethod
+    def _check_sweep_id(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            return check_run_id(value)
+        except ConfigError as error:
+            raise ValueError("letters, digits, '.', '_' and '-', beginning with a letter or digit") from error
 
     @model_validator(mode="after")
     def _check_addresses(self) -> EvalConfig:

@@ -13,6 +13,7 @@ from claas_assets.evaluation.deployment_locks import feedback_lock
 from claas_assets.evaluation.errors import DeploymentError, DeploymentUnreachable, OutcomeUnknown, RequestRefused
 from claas_assets.evaluation.journal import FeedbackIntent, Journal
 from claas_assets.evaluation.rollouts import roll_out
+from claas_assets.wire import FeedbackResponse
 
 if TYPE_CHECKING:
     from claas_assets.evaluation.loop import Session
@@ -76,10 +77,11 @@ async def give_feedback(session: Session, lora_id: str, intent: FeedbackIntent, 
                 giving.keep(calls_begun=len(giving.intent.answers))
                 await session.client.wait_until_back(error)
             except RequestRefused as error:
-                if error.status != 404 or giving.intent.replaced:
-                    journal.clear_intent()  # proven not trained: resuming starts this step afresh
-                    raise
-                await _generate_again(giving)
+                if error.status == 404 and not giving.intent.replaced:
+                    await _generate_again(giving)
+                    continue
+                _forget_call(giving)
+                raise
     return FeedbackOutcome(giving.intent)
 
 
@@ -96,13 +98,32 @@ async def _send(giving: _Giving, updates: int) -> None:
     giving.keep(calls_begun=intent.calls_begun + 1)
     response = await session.client.feedback(items)
     metadata = dict(response.distill_result.metadata) if response.distill_result else {}
-    metadata["updates"] = updates_applied(response)
+    metadata["updates"] = await _updates_of(giving, response)
     if metadata["updates"] == 0:
         raise DeploymentError(
-            f"step {intent.step}: the deployment took the feedback and says that it made no update "
-            "(steps_per_batch_applied is 0): look at its log; run again to resume"
+            f"step {intent.step}: the deployment took the feedback and made no update: look at its log; run again "
+            "to resume"
         )
     giving.keep(answers=[*intent.answers, metadata])
+
+
+async def _updates_of(giving: _Giving, response: FeedbackResponse) -> int:
+    """What the answer says; where it says nothing, what the adapter's counter shows, else 1 (the older generation)."""
+    before = giving.intent.updates_before
+    told = response.distill_result is not None and "steps_per_batch_applied" in response.distill_result.metadata
+    if not told and before is not None:
+        status = await giving.session.client.adapter_status(giving.lora_id)
+        if status is not None:
+            return status.updates - before - _updates_made(giving.intent)
+    return updates_applied(response)
+
+
+def _forget_call(giving: _Giving) -> None:
+    """Of a call that is proven not to have trained. What earlier calls of the step did stays on record."""
+    if giving.intent.answers:
+        giving.keep(calls_begun=len(giving.intent.answers))
+    else:
+        giving.journal.clear_intent()  # resuming starts this step afresh
 
 
 async def _generate_again(giving: _Giving) -> None:
@@ -137,12 +158,14 @@ async def _resolve(giving: _Giving) -> int | None:
 
 
 _FIRST_FEEDBACK_S = 20.0  # what a first update may take: none was timed yet
+_LEAST_S = 5.0
 
 
 async def _settled_count(giving: _Giving, before: int | None, known: int) -> int | None:
     """The adapter's counter. While it has not moved, the call may still be at work: it is given the time of three."""
     session = giving.session
-    patience_s = min(session.config.deployment_timeout_s, 3 * (giving.intent.expected_s or _FIRST_FEEDBACK_S))
+    expected_s = max(_LEAST_S, 3 * (giving.intent.expected_s or _FIRST_FEEDBACK_S))
+    patience_s = min(session.config.deployment_timeout_s, expected_s)
     began = time.monotonic()
     while True:
         status = await session.client.adapter_status(giving.lora_id)

@@ -190,7 +190,7 @@ async def train(session: Session, adapter: AdapterRecord, baseline: EvalSnapshot
         return 0
     with _saying_where(session, first):
         await session.client.check_adapter(adapter.lora_id)
-        await _resume_sampler(session, steps)
+        await _resume_sampler(session, steps, journal.intent())
     progress = Progress(
         counted=await _counter(session, adapter.lora_id),
         feedback_s=max((record.timings.get("feedback", 0.0) for record in steps), default=None),
@@ -228,11 +228,15 @@ class Progress:
     batch: list[RolloutRecord] | None = None
 
 
-async def _resume_sampler(session: Session, steps: Sequence[StepRecord]) -> None:
-    paths = [call.get("sampler_weights_path") for record in steps for call in record.feedback_calls]
+async def _resume_sampler(session: Session, steps: Sequence[StepRecord], intent: FeedbackIntent | None) -> None:
+    """Put Tinker's sampler on the adapter's latest known weights: a step's that is not yet recorded, too."""
+    answers = [call for record in steps for call in record.feedback_calls]
+    if intent is not None and intent.step == len(steps):
+        answers += intent.answers
+    paths = [answer.get("sampler_weights_path") for answer in answers]
     blocked = await _sampler_on(session.client, next((path for path in reversed(paths) if path), None))
     if blocked is not None and steps:
-        raise RunFolderError(f"cannot resume at step {len(steps)}: {blocked.reason}")
+        raise RunFolderError(f"cannot resume: {blocked.reason}")
 
 
 async def run_step(
@@ -256,13 +260,14 @@ async def run_step(
         size="full" if last or step in config.snapshot_steps else "light",
         baseline=baseline,
         ahead=() if last else rollout_probes(config, session.preference, step + 1),
+        blocked=_UNKNOWN_WEIGHTS if outcome.interrupted and session.client.routes.one_sampler else None,
     )
     (snapshot, ahead), counted = await gather_two(measure(session, lora_id, state), _counter(session, lora_id))
     record = _record(session, outcome, snapshot).model_copy(
         update={
             "timing_s": round(time.monotonic() - began, 3),
             "timings": _timings(outcome.intent.rollouts_s, feedback_s, snapshot),
-            "updates_counted": counted if counted is not None else _tinkers_count(outcome),
+            **_updates(outcome, counted),
         }
     )
     journal.append(record)
@@ -321,10 +326,24 @@ async def _counter(session: Session, lora_id: str) -> int | None:
     return None if status is None else status.updates
 
 
-def _tinkers_count(outcome: FeedbackOutcome) -> int | None:
-    """Tinker cannot be asked, but each of its answers has the count: `step`."""
-    counts = [answer.get("step") for answer in outcome.answers]
-    return counts[-1] if counts and isinstance(counts[-1], int) and not outcome.interrupted else None
+def _updates(outcome: FeedbackOutcome, counted: int | None) -> dict[str, int | None]:
+    """Updates of the step, and the deployment's count after it.
+
+    Where the deployment can be asked, its count decides: a call that was given up may have trained after
+    all. Tinker cannot be asked, but each of its answers has the count so far: `step`.
+    """
+    before = outcome.intent.updates_before
+    if counted is not None:
+        made = counted - before if before is not None else outcome.updates
+        return {"sub_step_count": made, "updates_counted": counted}
+    last = outcome.answers[-1].get("step") if outcome.answers and not outcome.interrupted else None
+    return {"sub_step_count": outcome.updates, "updates_counted": last if isinstance(last, int) else None}
+
+
+_UNKNOWN_WEIGHTS = Unmeasured(
+    kind="failed",
+    reason="whether the interrupted feedback trained is not known, nor then whose weights the one sampler serves",
+)
 
 
 def _cost(snapshot: EvalSnapshot) -> str:

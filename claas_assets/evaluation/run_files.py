@@ -110,10 +110,16 @@ def _from_csv(path: Path, text: str) -> MetricTable:
     rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(text)))
     for row in rows:
         for column in ("value", "lower", "upper"):
-            row[column] = float(row[column]) if row[column] else None
+            row[column] = _number(row[column])
         for column in ("step", "n"):
             row[column] = int(row[column]) if row[column] else None
     return MetricTable(run_id=path.parents[1].name, preference=path.parent.name, rows=rows)
+
+
+def _number(cell: str) -> float | bool | None:
+    if cell in ("True", "False"):  # `unit` is bool
+        return cell == "True"
+    return float(cell) if cell else None
 
 
 def _write_plots(folder: Path, plots: Mapping[str, bytes]) -> None:

@@ -55,6 +55,7 @@ def evaluate(job: Job) -> None:
             "preferences_dir": str(job.preferences),
             "metrics": ["logprob", "compliance"],
             "num_steps": NUM_STEPS,
+            "deployment_timeout_s": 0,
             "batch_size": 2,
             "rollout_temperature": 0.7,  # also on local, whose default is 0: it tells rollouts from probes
             "training": {"steps_per_batch": UPDATES},

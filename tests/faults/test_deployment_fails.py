@@ -20,7 +20,7 @@ from tests.fake_claas import (
 )
 from tests.faults.arena import PROFILES, Arena
 from tests.faults.driver import Hook, Point, disk_full, hooked
-from tests.faults.known import cells
+from tests.faults.cells import cells
 
 ALL = tuple(PROFILES)
 NEWER = ("counter", "no counter", "one sampler")

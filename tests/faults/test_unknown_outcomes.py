@@ -12,11 +12,6 @@ FEEDBACK = "/v1/feedback"
 
 
 @pytest.mark.parametrize("profile", ["counter"])
-@pytest.mark.xfail(
-    strict=True,
-    reason="the counter is read before the engine is done, so the batch is sent again, and both calls train; "
-    "the counter is not read after the second answer, so 4 of the 8 updates are recorded nowhere",
-)
 def test_a_call_that_trains_after_it_was_given_up_is_recorded(arena: Arena, profile):
     """As a real engine does: it works on after the client has gone; the second call waits for it to end."""
     gate = Gate()
@@ -36,11 +31,6 @@ def test_a_call_that_trains_after_it_was_given_up_is_recorded(arena: Arena, prof
 
 
 @pytest.mark.parametrize("profile", ["counter"])
-@pytest.mark.xfail(
-    strict=True,
-    reason="distill_result: null is taken for one update, as the contract says of a missing count, also where the "
-    "adapter's counter could tell: 4 were made, so the step trains 7 and records 4",
-)
 def test_an_answer_without_a_result_is_counted_by_the_counter(arena: Arena, profile):
     arena.fake.faults.add(FEEDBACK, nulled("distill_result"), when=arena.is_feedback)
     arena.run()
