@@ -181,5 +181,6 @@ def test_the_disk_is_full(case: Case, arena: Arena):
         assert not arena.run()
     assert watch.acted
     assert "No space left" in str(arena.errors[0])
+    assert (arena.job.folder / "steps.jsonl").read_bytes() == arena.seen[-1], "a part of a line was left"
     arena.finish()
     arena.check()
