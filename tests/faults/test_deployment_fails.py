@@ -19,8 +19,8 @@ from tests.fake_claas import (
     truncated,
 )
 from tests.faults.arena import PROFILES, Arena
-from tests.faults.driver import Hook, Point, disk_full, hooked
 from tests.faults.cells import cells
+from tests.faults.driver import Hook, Point, disk_full, hooked
 
 ALL = tuple(PROFILES)
 NEWER = ("counter", "no counter", "one sampler")

@@ -11,8 +11,8 @@ import pytest
 from tests.fake_claas import Gate, hold
 from tests.fake_claas.faults import Effect
 from tests.faults.arena import PROFILES, Arena
-from tests.faults.driver import Hook, Point, interrupt_self, kill_self
 from tests.faults.cells import cells
+from tests.faults.driver import Hook, Point, interrupt_self, kill_self
 
 SIGNALS = {"SIGKILL": (signal.SIGKILL, -signal.SIGKILL), "SIGINT": (signal.SIGINT, 130)}
 ALL = tuple(PROFILES)
