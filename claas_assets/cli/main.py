@@ -50,7 +50,10 @@ def _application(composed: DictConfig) -> None:
 
 
 SUBCOMMANDS = {
+    "compare": "claas_assets.cli.compare",
+    "report": "claas_assets.cli.report",
     "rescore": "claas_assets.cli.rescore",
+    "view": "claas_assets.cli.view",
 }
 """Modules with `run(arguments) -> exit code`, by the first word of the command line. Hydra does not see them."""
 
