@@ -28,7 +28,6 @@ KNOWN: dict[tuple[str, str], str] = {
     ("death feedback unanswered (after applying)", "one sampler"): UNKNOWN_WEIGHTS,
     ("null feedback unanswered (number of updates", "one sampler"): UNKNOWN_WEIGHTS,
     ("death feedback unanswered (after applying, waited", "one sampler"): RESTARTED_SAMPLER,
-    ("death during rollouts (before it answers, waited", "one sampler"): RESTARTED_SAMPLER,
     ("death during probes (before it answers, waited", "one sampler"): RESTARTED_SAMPLER,
     ("death feedback answered (answer arrived, waited", "one sampler"): RESTARTED_SAMPLER,
 }

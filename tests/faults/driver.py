@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
-from claas_assets.evaluation import client, files, journal, patience
+from claas_assets.evaluation import client, feedback, files, journal, patience
 from claas_assets.evaluation.client import ClaasClient, RetryBudget, Timeouts
 from claas_assets.evaluation.config import load_config
 from claas_assets.evaluation.journal import INTENT_FILE, STEPS_FILE, Journal
@@ -70,6 +70,7 @@ def evaluate(job: Job, report: Reporter = silent) -> None:
         patch.object(client, "RetryBudget", lambda: QUICK),
         patch.object(client, "Timeouts", lambda: timeouts),
         patch.object(patience, "POLL_S", 0.01),
+        patch.object(feedback, "_LEAST_S", 0.1),  # how long the counter is watched: the fake's calls are short
         # What a killed process has written is kept; only a power cut loses it, and nothing here makes one.
         patch.object(os, "fsync", lambda descriptor: None),
         patch.dict(os.environ, XDG_CACHE_HOME=str(job.cache)),
@@ -202,7 +203,7 @@ class _HalfWriter:
 def hooked(hook: Hook) -> Iterator[_Watch]:
     """Run with the hook in place."""
     watch = _Watch(hook)
-    append, feedback, sync_folder = Journal.append, ClaasClient.feedback, journal.sync_folder
+    append, send, sync_folder = Journal.append, ClaasClient.feedback, journal.sync_folder
 
     def watched_append(self: Journal, record: Any, *rest: Any) -> None:
         append(self, record, *rest)
@@ -212,7 +213,7 @@ def hooked(hook: Hook) -> Iterator[_Watch]:
     async def watched_feedback(self: ClaasClient, *items: Any, **options: Any) -> Any:
         watch.act_at("feedback not yet sent")
         watch.begun += 1
-        answer = await feedback(self, *items, **options)
+        answer = await send(self, *items, **options)
         watch.returned += 1
         watch.act_at("answer arrived")
         return answer

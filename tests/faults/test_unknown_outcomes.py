@@ -7,7 +7,6 @@ import json
 import pytest
 
 from tests.fake_claas import FakeClaas, Gate, delay, hold, nulled, status
-from tests.fake_claas.deployment import Adapter
 from tests.faults.arena import PROFILES, Arena, arena_in
 from tests.faults.driver import UPDATES, Hook, kill_self
 
@@ -86,8 +85,6 @@ def test_a_restarted_fake_keeps_its_adapters_and_forgets_what_is_in_memory():
 def test_a_sampler_that_cannot_be_put_on_the_base_model_measures_nothing(tmp_path):
     """Tinker without /v1/sampler/refresh: the baseline's fields are null, with the reason."""
     with FakeClaas("tinker", sampler_endpoints=False) as fake:
-        other = fake.deployment.adapters.setdefault("eval/earlier", Adapter("eval/earlier", fake.deployment.base_model))
-        other.updates = 8
         arena = arena_in(tmp_path, PROFILES["one sampler"], fake)
         arena.run()
         baseline = json.loads((arena.job.folder / "baseline.json").read_text())
