@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from claas_assets.evaluation.errors import EvaluationError
+from claas_assets.evaluation.progress import Reporter, silent
 from claas_assets.evaluation.run_files import read_steps
 from tests.fake_claas import FakeClaas, Gate, Temper
 from tests.fake_claas.deployment import Adapter
@@ -98,10 +99,10 @@ class Arena:
 
     # --- running ----------------------------------------------------------------------------
 
-    def run(self, **changes: Any) -> bool:
+    def run(self, report: Reporter = silent, **changes: Any) -> bool:
         """Once, in this process; whether it came to its end."""
         try:
-            evaluate(replace(self.job, **changes))
+            evaluate(replace(self.job, **changes), report)
         except (EvaluationError, OSError) as error:  # whatever else is raised is a failure of the test
             self.errors.append(error)
         self._look()
@@ -140,7 +141,7 @@ class Arena:
     # --- what a fault meets --------------------------------------------------------------------
 
     def where(self, boundary: str) -> tuple[str, Callable[[Request], bool]]:
-        """The endpoint and the requests of step 1 that a fault at this boundary is about."""
+        """The endpoint and the requests that a fault at this boundary is about."""
         return {
             "during rollouts": ("/v1/chat/completions", self.is_rollout),
             "feedback unanswered": ("/v1/feedback", self.is_feedback),
@@ -148,8 +149,8 @@ class Arena:
         }[boundary]
 
     def is_rollout(self, request: Request) -> bool:
-        """Of step 1, before its feedback."""
-        return bool(request.body["temperature"] > 0) and self.updates == UPDATES
+        """Of step 2, after the feedback of step 1: beside its probes, before its line."""
+        return bool(request.body["temperature"] > 0) and self.updates == 2 * UPDATES
 
     def is_feedback(self, request: Request) -> bool:
         return self.updates == self.profile.updates_before
@@ -199,12 +200,12 @@ class Arena:
         """Each step was measured on the weights that it made: the fake's margins depend on nothing else."""
         assert self.undisturbed is not None
         for line, expected in zip(lines, self.undisturbed.margins, strict=True):
-            if not line["eval"]["unmeasured"] and not _has_failed(line["eval"]["rollouts"]):
+            if not _a_score_is_missing(line["eval"]["rollouts"]):
                 assert line["eval"]["logprob_margin"]["margin"] == expected, f"step {line['step']}"
 
 
-def _has_failed(transcripts: list[dict[str, Any]]) -> bool:
-    return any(transcript["metadata"]["error"] for transcript in transcripts)
+def _a_score_is_missing(transcripts: list[dict[str, Any]]) -> bool:
+    return any(transcript["metadata"]["error"] for transcript in transcripts if transcript["metric"] == "logprob")
 
 
 def arena_in(root: Path, profile: Profile, fake: FakeClaas) -> Arena:

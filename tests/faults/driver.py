@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
-from claas_assets.evaluation import client, files, journal
+from claas_assets.evaluation import client, feedback, files, journal, patience
 from claas_assets.evaluation.client import ClaasClient, RetryBudget, Timeouts
 from claas_assets.evaluation.config import load_config
 from claas_assets.evaluation.journal import INTENT_FILE, STEPS_FILE, Journal
 from claas_assets.evaluation.preferences import load_preference
-from claas_assets.evaluation.progress import silent
+from claas_assets.evaluation.progress import Reporter, silent
 from claas_assets.evaluation.run_files import write_asset
 from claas_assets.evaluation.stages import Stage, ensure_adapter, ensure_baseline, run_training
 
@@ -42,9 +42,10 @@ class Job:
     cache: Path
     feedback_s: float = 30.0
     generate_s: float = 30.0
+    deployment_timeout_s: float = 0.0
 
 
-def evaluate(job: Job) -> None:
+def evaluate(job: Job, report: Reporter = silent) -> None:
     """What `adapter`, `baseline` and `training_steps` do, in a folder that may hold a part of it already."""
     config = load_config(
         {
@@ -55,7 +56,7 @@ def evaluate(job: Job) -> None:
             "preferences_dir": str(job.preferences),
             "metrics": ["logprob", "compliance"],
             "num_steps": NUM_STEPS,
-            "deployment_timeout_s": 0,
+            "deployment_timeout_s": job.deployment_timeout_s,
             "batch_size": 2,
             "rollout_temperature": 0.7,  # also on local, whose default is 0: it tells rollouts from probes
             "training": {"steps_per_batch": UPDATES},
@@ -63,11 +64,13 @@ def evaluate(job: Job) -> None:
         }
     )
     preference = load_preference("small", job.preferences)
-    stage = Stage(config=config, preference=preference, claas_url=job.url, folder=job.folder, report=silent)
+    stage = Stage(config=config, preference=preference, claas_url=job.url, folder=job.folder, report=report)
     timeouts = Timeouts(feedback_s=job.feedback_s, generate_s=job.generate_s)
     with (
         patch.object(client, "RetryBudget", lambda: QUICK),
         patch.object(client, "Timeouts", lambda: timeouts),
+        patch.object(patience, "POLL_S", 0.01),
+        patch.object(feedback, "_LEAST_S", 0.1),  # how long the counter is watched: the fake's calls are short
         # What a killed process has written is kept; only a power cut loses it, and nothing here makes one.
         patch.object(os, "fsync", lambda descriptor: None),
         patch.dict(os.environ, XDG_CACHE_HOME=str(job.cache)),
@@ -200,7 +203,7 @@ class _HalfWriter:
 def hooked(hook: Hook) -> Iterator[_Watch]:
     """Run with the hook in place."""
     watch = _Watch(hook)
-    append, feedback, sync_folder = Journal.append, ClaasClient.feedback, journal.sync_folder
+    append, send, sync_folder = Journal.append, ClaasClient.feedback, journal.sync_folder
 
     def watched_append(self: Journal, record: Any, *rest: Any) -> None:
         append(self, record, *rest)
@@ -210,7 +213,7 @@ def hooked(hook: Hook) -> Iterator[_Watch]:
     async def watched_feedback(self: ClaasClient, *items: Any, **options: Any) -> Any:
         watch.act_at("feedback not yet sent")
         watch.begun += 1
-        answer = await feedback(self, *items, **options)
+        answer = await send(self, *items, **options)
         watch.returned += 1
         watch.act_at("answer arrived")
         return answer

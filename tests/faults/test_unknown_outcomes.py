@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.fake_claas import FakeClaas, Gate, delay, hold, nulled, status
-from tests.faults.arena import Arena
+from tests.faults.arena import PROFILES, Arena, arena_in
 from tests.faults.driver import UPDATES, Hook, kill_self
 
 FEEDBACK = "/v1/feedback"
@@ -74,3 +76,17 @@ def test_a_restarted_fake_keeps_its_adapters_and_forgets_what_is_in_memory():
         fake.close()
         fake.restart()
         assert (fake.url, fake.updates, len(fake.deployment.cache)) == (url, {"eval/x-init": 4}, 0)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="the reason that blocks generated probes does not block scores, which come from the same sampler",
+)
+def test_a_sampler_that_cannot_be_put_on_the_base_model_measures_nothing(tmp_path):
+    """Tinker without /v1/sampler/refresh: the baseline's fields are null, with the reason."""
+    with FakeClaas("tinker", sampler_endpoints=False) as fake:
+        arena = arena_in(tmp_path, PROFILES["one sampler"], fake)
+        arena.run()
+        baseline = json.loads((arena.job.folder / "baseline.json").read_text())
+        assert baseline["preference_compliance"] is None
+        assert baseline["logprob_margin"] is None or baseline["logprob_margin"]["margin"] is None
