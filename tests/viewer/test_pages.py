@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from benchmarks.viewer import copy_run
 from claas_assets.evaluation.figures import FIGURES
 from claas_assets.viewer.app import build_app, mount_eval
-from claas_assets.viewer.compare import word_difference
+from claas_assets.viewer.word_difference import word_difference
 from claas_assets.viewer.svg import TITLES
 from tests.viewer.conftest import CREATED, Page, change, change_step
 
