@@ -26,6 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 
 
+OTHER, SWEEP = "20261125-140000Z", "20261125-160000Z"
+
+
 class Shot(NamedTuple):
     """`act` names a selector that is clicked, and shown from its section's heading down."""
 
@@ -46,6 +49,8 @@ SHOTS = (
     Shot("preference", "/runs/example/concise?prompt=compliance/heldout_prompts/3", 1280, 1100),
     Shot("preference-dark", "/runs/example/identity", 1280, 1100, dark=True),
     Shot("preference-narrow", "/runs/example/identity", 390, 1100),
+    Shot("compare", f"/compare?run=example&run={OTHER}", 1280, 1500),
+    Shot("sweep", f"/sweeps/{SWEEP}", 1280, 1000),
     Shot("step", "/runs/example/identity", 1280, 1100, act='a[data-open$="/states/2?part=1"]'),
 )
 

@@ -1,4 +1,4 @@
-"""Foreign text (model output, reasons that quote servers, file names) on one line, as a terminal or a table may show it."""
+"""Foreign text (model output, reasons that quote servers, file names) on one line, for a terminal or a table."""
 
 from __future__ import annotations
 

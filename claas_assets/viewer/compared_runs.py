@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from claas_assets.evaluation.comparability import flat
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.frames import LoadedRun, load_run
 from claas_assets.evaluation.loading import PreferenceRun, preference_folders
@@ -16,6 +17,9 @@ from claas_assets.evaluation.runs import preference_names
 from claas_assets.viewer.loading import TABLE, stamps_of
 
 _CONFIG_TYPES = {"seed": int, "base_model": str, "sweep_id": str}
+
+
+LARGEST = 1e300  # of a setting: an axis has to hold it
 
 
 def read_runs(folders: Iterable[Path]) -> tuple[list[LoadedRun], dict[str, str]]:
@@ -56,6 +60,11 @@ def _check_config(name: str, run: PreferenceRun) -> None:
         value = run.adapter.config.get(key)
         if value is not None and not isinstance(value, kind):
             raise RunFolderError(f"{name}/metadata.json: config.{key} is not a {kind.__name__}")
+    for key, value in flat(run.adapter.config).items():
+        if isinstance(value, int | float) and not abs(value) < LARGEST:
+            raise RunFolderError(
+                f"{name}/metadata.json: config.{key} is {str(value)[:40]}, which is not a usable number"
+            )
 
 
 def _slim(run: PreferenceRun) -> PreferenceRun:

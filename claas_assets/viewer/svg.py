@@ -70,7 +70,7 @@ def _figure_svg(run_folder: Path, name: str, stamps: tuple[tuple[str, tuple[Stam
 
 
 def dose_response_svg(sweep: SweepComparison, criterion: str, key: str | None) -> str:
-    """Raises `ConfigError` where nothing was swept, `ValueError` for values that no axis can hold."""
+    """`key` is the swept key on the x axis; None: the one with most values. Raises `ConfigError` without any."""
     from claas_assets.evaluation.figures.dose_response import dose_response_figure
 
     with _drawing:
