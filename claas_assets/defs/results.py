@@ -5,20 +5,25 @@ from typing import Any
 import dagster as dg
 
 from claas_assets.defs import metadata
+from claas_assets.defs.automation import when_steps_or_preference_change, when_verdicts_change
 from claas_assets.defs.io_managers import BY_PARTITION
 from claas_assets.defs.run_folder import RunFolder
 from claas_assets.defs.settings import EvaluationSettings
+from claas_assets.defs.sources import PREFERENCE_FILE
 from claas_assets.defs.training import FILES
 from claas_assets.evaluation import results
+from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.preferences import load_preference
 from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot, StepsHandle
+from claas_assets.evaluation.versions import scoring_version, verdict_version
 
 
-def result_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """metric_table, collapse_snapshots → verdict, partitioned by preference."""
+def result_assets(preferences: dg.PartitionsDefinition, config: EvalConfig) -> list[dg.AssetsDefinition]:
+    """metric_table, collapse_snapshots → verdict, partitioned by preference. `config` is for what is stale."""
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="results", kinds={"csv"},
+        deps=[PREFERENCE_FILE], code_version=scoring_version(), automation_condition=when_steps_or_preference_change(),
         description="Every number of every state as a tidy table, scored afresh from the transcripts.",
     )  # fmt: skip
     def metric_table(
@@ -35,6 +40,8 @@ def result_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="results", kinds={"json"},
+        deps=[PREFERENCE_FILE], code_version=scoring_version(("collapse",)),
+        automation_condition=when_steps_or_preference_change(),
         description="Has it degenerated? Entropy, self-ROUGE-L, drift and loops over the steps, with alerts.",
     )  # fmt: skip
     def collapse_snapshots(
@@ -51,7 +58,8 @@ def result_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="results", kinds={"json"},
-        deps=[metric_table, collapse_snapshots],
+        deps=[metric_table, collapse_snapshots, PREFERENCE_FILE], code_version=verdict_version(config.thresholds),
+        automation_condition=when_steps_or_preference_change(),
         description="Criteria, grades, evidence, and the verdict in words. Thresholds are today's.",
     )  # fmt: skip
     def verdict(
@@ -75,7 +83,7 @@ def _all_of(asset: str) -> dg.AssetIn:
 
 
 @dg.asset(
-    io_manager_key=FILES, group_name="summary", kinds={"json"},
+    io_manager_key=FILES, group_name="summary", kinds={"json"}, automation_condition=when_verdicts_change(),
     ins={"adapters": _all_of("adapter"), "steps": _all_of("training_steps"), "verdicts": _all_of("verdict")},
     description="The verdicts of all preferences of the run; one that did not finish is `unfinished`, not left out.",
 )  # fmt: skip
@@ -91,7 +99,7 @@ def summary(
 
 
 @dg.asset(
-    io_manager_key=FILES, group_name="summary", kinds={"matplotlib"},
+    io_manager_key=FILES, group_name="summary", kinds={"matplotlib"}, automation_condition=when_verdicts_change(),
     ins={
         "adapters": _all_of("adapter"), "baselines": _all_of("baseline"),
         "steps": _all_of("training_steps"), "verdicts": _all_of("verdict"),

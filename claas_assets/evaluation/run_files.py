@@ -100,10 +100,15 @@ def _from_csv(path: Path, text: str) -> MetricTable:
     rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(text)))
     for row in rows:
         for column in ("value", "lower", "upper"):
-            row[column] = float(row[column]) if row[column] else None
-        for column in ("step", "n"):
+            row[column] = _number(row[column]) if row[column] else None
+        for column in ("step", "n", "missing"):
             row[column] = int(row[column]) if row[column] else None
     return MetricTable(run_id=path.parents[1].name, preference=path.parent.name, rows=rows)
+
+
+def _number(cell: str) -> float | bool:
+    """Rows of unit `bool` are written as Python writes them."""
+    return cell == "True" if cell in ("True", "False") else float(cell)
 
 
 def _write_plots(folder: Path, plots: Mapping[str, bytes]) -> None:
