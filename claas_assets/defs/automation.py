@@ -5,6 +5,8 @@ results, so an update by a run that makes the result too is none; nor is one of 
 tagged `claas/eval_run`, whose summary its starter sees to.
 """
 
+from typing import Any
+
 import dagster as dg
 from dagster import AutomationCondition as When
 
@@ -32,9 +34,6 @@ def when_verdicts_change() -> When:
     """
     own_evaluation = When.executed_with_root_target() | When.executed_with_tags(tag_keys={RUN_TAG})
     updated = When.any_deps_match((When.newly_updated() & ~own_evaluation) | When.will_be_requested())
-    return (
-        When.eager()
-        .replace("any_deps_updated", updated.with_label("any_deps_updated"))
-        .without(~When.any_deps_missing())
-        .ignore(dg.AssetSelection.assets("metric_table"))
-    )
+    without_waiting: Any = When.eager().replace("any_deps_updated", updated.with_label("any_deps_updated"))
+    condition: When = without_waiting.without(~When.any_deps_missing()).ignore(dg.AssetSelection.assets("metric_table"))
+    return condition

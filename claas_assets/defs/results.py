@@ -14,8 +14,8 @@ from claas_assets.defs.training import FILES
 from claas_assets.evaluation import results
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.preferences import load_preference
-from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot, StepsHandle
-from claas_assets.evaluation.versions import scoring_version, verdict_version
+from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot, Record, StepsHandle
+from claas_assets.evaluation.versions import content_version, scoring_version, verdict_version
 
 
 def result_assets(preferences: dg.PartitionsDefinition, config: EvalConfig) -> list[dg.AssetsDefinition]:
@@ -36,7 +36,7 @@ def result_assets(preferences: dg.PartitionsDefinition, config: EvalConfig) -> l
     ) -> dg.MaterializeResult:
         preference = load_preference(context.partition_key, settings.read().preference_folder())
         table = results.metric_table(adapter, baseline, training_steps, preference)
-        return dg.MaterializeResult(value=table, metadata=metadata.of_table(table, run_folder.path))
+        return _result(table, metadata.of_table(table, run_folder.path))
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="results", kinds={"json"},
@@ -54,7 +54,7 @@ def result_assets(preferences: dg.PartitionsDefinition, config: EvalConfig) -> l
     ) -> dg.MaterializeResult:
         preference = load_preference(context.partition_key, settings.read().preference_folder())
         record = results.collapse_record(adapter, baseline, training_steps, preference)
-        return dg.MaterializeResult(value=record, metadata=metadata.of_collapse(record, run_folder.path))
+        return _result(record, metadata.of_collapse(record, run_folder.path))
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="results", kinds={"json"},
@@ -73,9 +73,13 @@ def result_assets(preferences: dg.PartitionsDefinition, config: EvalConfig) -> l
         config = settings.read()
         preference = load_preference(context.partition_key, config.preference_folder())
         record = results.verdict(adapter, baseline, training_steps, preference, config.thresholds)
-        return dg.MaterializeResult(value=record, metadata=metadata.of_verdict(record, run_folder.path))
+        return _result(record, metadata.of_verdict(record, run_folder.path))
 
     return [metric_table, collapse_snapshots, verdict]
+
+
+def _result(record: Record, shown: metadata.Metadata) -> dg.MaterializeResult:
+    return dg.MaterializeResult(value=record, metadata=shown, data_version=dg.DataVersion(content_version(record)))
 
 
 def _all_of(asset: str) -> dg.AssetIn:

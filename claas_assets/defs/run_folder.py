@@ -105,7 +105,15 @@ def resolve_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun, results_dir
                 return run_id_at(began)
     if "adapter" in planned:
         return run_id_at(began)
-    return _newest_with(results_dir, planned, run.tags.get("dagster/partition"), began)
+    return _newest_with(results_dir, _needed_files(planned, run), run.tags.get("dagster/partition"), began)
+
+
+def _needed_files(planned: Set[str], run: dg.DagsterRun) -> set[str]:
+    """What a folder must hold for the assets of a run; for a run of checks alone, what they read."""
+    if not planned:
+        checked = {key.asset_key.to_user_string() for key in run.asset_check_selection or ()}
+        return {ASSET_FILES["adapter" if asset == "training_steps" else asset] for asset in checked}
+    return {ASSET_FILES[above] for asset in planned for above in NEEDS[asset] if above not in planned}
 
 
 def _created(instance: dg.DagsterInstance, run_id: str) -> datetime:
@@ -115,8 +123,7 @@ def _created(instance: dg.DagsterInstance, run_id: str) -> datetime:
     return record.create_timestamp.replace(tzinfo=record.create_timestamp.tzinfo or UTC)
 
 
-def _newest_with(results_dir: Path, planned: Set[str], preference: str | None, began: datetime) -> str:
-    needed = {ASSET_FILES[above] for asset in planned for above in NEEDS[asset] if above not in planned}
+def _newest_with(results_dir: Path, needed: Set[str], preference: str | None, began: datetime) -> str:
     newest: tuple[datetime, str] | None = None
     for folder in _run_folders(results_dir):
         created = folder_created(folder)

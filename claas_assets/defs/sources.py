@@ -6,6 +6,7 @@ Training froze the text of the file in `metadata.json`, so only scoring is downs
 import warnings
 from collections.abc import Set
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG, extract_data_version_from_entry
@@ -51,8 +52,9 @@ class ObservingRunFolder(RunFolder):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         super().setup_for_execution(context)
         preference = context.run.tags.get("dagster/partition") if context.run else None
+        settings: Any = self.settings
         if preference is not None and context.instance is not None and self._planned & _SCORED:
-            observe(context.instance, self.settings.read().preference_folder(), preference)
+            observe(context.instance, settings.read().preference_folder(), preference)
 
 
 def observe(instance: dg.DagsterInstance, folder: Path, preference: str) -> None:

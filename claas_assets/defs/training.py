@@ -43,7 +43,7 @@ def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig) ->
         context: dg.AssetExecutionContext, deployment: Deployment, run_folder: RunFolder, adapter: AdapterRecord
     ) -> dg.MaterializeResult:
         snapshot = ensure_baseline(deployment.stage(context), adapter, resuming=run_folder.trains())
-        return dg.MaterializeResult(value=snapshot, metadata=metadata.of_snapshot(snapshot, run_folder.path))
+        return dg.MaterializeResult(value=snapshot, metadata=metadata.of_snapshot(snapshot, run_folder.path, adapter))
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"python", "json"},

@@ -14,6 +14,7 @@ from typing import Any
 
 from claas_assets.evaluation.config import EvalConfig, Thresholds
 from claas_assets.evaluation.metrics import get_metric, metric_names
+from claas_assets.evaluation.records import Record
 
 VERDICT_VERSION = 1
 """Rises when the same numbers and thresholds would give another verdict."""
@@ -46,6 +47,11 @@ def scoring_version(metrics: Sequence[str] = metric_names()) -> str:
 
 def verdict_version(thresholds: Thresholds) -> str:
     return f"{scoring_version()}, verdict {VERDICT_VERSION}, thresholds {_digest(thresholds.model_dump(mode='json'))}"
+
+
+def content_version(record: Record) -> str:
+    """Of what a record says: scored again with the same outcome, what was made from it is not stale."""
+    return _digest(record.model_dump(mode="json"))
 
 
 def preference_file_version(path: Path) -> str:
