@@ -56,7 +56,7 @@ def finished_adapters(runs: Sequence[RunState], prefix: str) -> list[AdapterReco
     done = [found for found in runs if found.complete and not is_running(found)]
     needed = {state.adapter.lora_id for found in runs if found not in done for state in found.preferences}
     adapters = [state.adapter for found in done for state in found.preferences]
-    return [a for a in adapters if a.lora_id.startswith(prefix) and a.lora_id not in needed]
+    return [a for a in adapters if a.lora_id.startswith(prefix) and a.lora_id.isprintable() and a.lora_id not in needed]
 
 
 def by_address(adapters: Sequence[AdapterRecord], claas_url: str | None) -> dict[EvalConfig, set[str]]:

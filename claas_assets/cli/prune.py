@@ -71,7 +71,7 @@ def _prune(options: argparse.Namespace) -> int:
         else:
             print(f"deletes  {_line(found)}")
     for path, reason in refused.items():
-        print(f"skips    {ascii(path.name)}: {reason}", file=sys.stderr)
+        print(f"skips    {path.name!a}: {reason}", file=sys.stderr)
     going = reasons.count("")
     if going and not options.yes:
         print(f"{going} of {len(runs)} run folders would go; --yes deletes them")

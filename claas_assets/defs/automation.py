@@ -13,6 +13,7 @@ from dagster import AutomationCondition as When
 from claas_assets.defs.run_folder import RUN_TAG
 
 _NOT_WATCHED = dg.AssetSelection.assets("adapter", "baseline")
+_NOT_JUDGING = dg.AssetSelection.assets("adapter", "baseline", "training_steps", "metric_table")
 
 
 def when_steps_or_preference_change() -> When:
@@ -30,10 +31,11 @@ def when_steps_or_preference_change() -> When:
 def when_verdicts_change() -> When:
     """For what is made of all preferences of a run: once, when no verdict is being made any more.
 
+    Only verdicts are watched: at new steps the summary would be made beside its verdict, and then again.
     A preference without a verdict does not hold it up: it is `unfinished` in the summary.
     """
     own_evaluation = When.executed_with_root_target() | When.executed_with_tags(tag_keys={RUN_TAG})
-    updated = When.any_deps_match((When.newly_updated() & ~own_evaluation) | When.will_be_requested())
+    updated = When.any_deps_match(When.newly_updated() & ~own_evaluation)
     without_waiting: Any = When.eager().replace("any_deps_updated", updated.with_label("any_deps_updated"))
-    condition: When = without_waiting.without(~When.any_deps_missing()).ignore(dg.AssetSelection.assets("metric_table"))
+    condition: When = without_waiting.without(~When.any_deps_missing()).ignore(_NOT_JUDGING)
     return condition

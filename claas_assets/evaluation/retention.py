@@ -124,7 +124,7 @@ def _size(folder: Path) -> int:
 
 
 def why_kept(runs: Sequence[RunState], *, keep: int | None, older_than: timedelta | None, now: datetime) -> list[str]:
-    """For each of `runs` (newest first) why it stays, or "" where it may go. Where both are given, both must allow it."""
+    """For each of `runs` (newest first) why it stays, or "" where it may go: both bounds must allow it, where given."""
     return [_why(run, index, keep, older_than, now) for index, run in enumerate(runs)]
 
 
