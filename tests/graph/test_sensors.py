@@ -166,7 +166,11 @@ def test_the_nightly_schedule_evaluates_every_preference_into_one_folder(evaluat
     when = datetime(2026, 11, 24, 2, tzinfo=UTC)
     schedule = defs.resolve_schedule_def("nightly")
     with dg.DagsterInstance.get() as instance:
-        data = schedule.evaluate_tick(dg.build_schedule_context(instance=instance, scheduled_execution_time=when))
+        data = schedule.evaluate_tick(
+            dg.build_schedule_context(
+                instance=instance, scheduled_execution_time=when, repository_def=defs.get_repository_def()
+            )
+        )
     assert [request.partition_key for request in data.run_requests] == ["concise", "identity", "no_emoji"]
     assert {request.tags[RUN_TAG] for request in data.run_requests} == {"20261124-020000Z-nightly"}
 
