@@ -12,7 +12,7 @@ from claas_assets.defs.jobs import evaluate, report, summarize
 from claas_assets.defs.run_folder import ASSET_FILES, RUN_TAG, planned_assets
 from claas_assets.defs.schedules import PREFERENCES_TAG, STARTER_TAG, STARTERS, evaluation_requests
 from claas_assets.evaluation.alerts import WEBHOOK_VARIABLE, call_webhook, is_bad
-from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.config import EvalConfig, load_config
 from claas_assets.evaluation.deployment_watch import Watch, read_fingerprint
 from claas_assets.evaluation.errors import ConfigError, DeploymentError
 from claas_assets.evaluation.names import new_run_id
@@ -41,6 +41,12 @@ def watch_interval_s() -> int:
     return int(text)
 
 
+def watched_config(config: EvalConfig) -> EvalConfig:
+    """`config` with the address to watch, which the evaluations go to as well. Raises `ConfigError`."""
+    url = os.environ.get(URL_VARIABLE)
+    return load_config({**config.model_dump(mode="json"), "claas_url": url}) if url else config
+
+
 def new_deployment_sensor(config: EvalConfig, preferences: dg.PartitionsDefinition) -> dg.SensorDefinition:
     @dg.sensor(
         name="new_deployment", job=evaluate, minimum_interval_seconds=watch_interval_s(), default_status=_OFF,
@@ -51,14 +57,15 @@ def new_deployment_sensor(config: EvalConfig, preferences: dg.PartitionsDefiniti
         f"{URL_VARIABLE} sets another address, {INTERVAL_VARIABLE} the seconds between looks.",
     )  # fmt: skip
     def new_deployment(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        url = os.environ.get(URL_VARIABLE) or config.claas_url
+        watched = watched_config(config)
+        url = watched.claas_url
         if url is None:
             return dg.SkipReason(
                 "claas_url is null: the embedded stack is started by an evaluation itself, so there is no deployment "
                 f"to watch. Set claas_url in the configuration, or {URL_VARIABLE}"
             )
         try:
-            found = read_fingerprint(config, url)
+            found = read_fingerprint(watched, url)
         except DeploymentError as error:
             return dg.SkipReason(f"nothing was learned about {url}: {error}")
         watch, fire = Watch.parse(context.cursor).look(found, new_run_id())
@@ -68,7 +75,7 @@ def new_deployment_sensor(config: EvalConfig, preferences: dg.PartitionsDefiniti
             return dg.SensorResult(skip_reason=f"deployment {found} at {url}: {known}", cursor=cursor)
         run_id = f"{watch.first_seen}-deployment"
         requests = evaluation_requests(
-            config.model_copy(update={"claas_url": url.rstrip("/")}), preferences.get_partition_keys(),
+            watched, preferences.get_partition_keys(),
             "new_deployment", run_id, run_key=f"{found}/{watch.generation}/{run_id}", **{"claas/deployment": found},
         )  # fmt: skip
         return dg.SensorResult(run_requests=requests, cursor=cursor)

@@ -93,11 +93,11 @@ def preference_learned(verdict: VerdictRecord) -> Outcome:
     criterion = verdict.criteria.get("compliance")
     if criterion is None or criterion.value is None:
         return _not_judged(verdict, criterion)
-    numbers, said = _numbers(criterion), criterion.sentence
+    numbers, said = _numbers(criterion), f"{criterion.grade}: {criterion.sentence}"
     if criterion.evidence == "shown":
         return Outcome(criterion.grade == "pass", said, severe=criterion.grade == "fail", numbers=numbers)
     if criterion.grade == "pass":
-        return Outcome(False, f"not judged: it complied already. {said}", numbers=numbers)
+        return Outcome(False, f"not judged: it complied already. {criterion.sentence}", numbers=numbers)
     return Outcome(False, said, severe=criterion.grade == "fail" or criterion.evidence == "worse", numbers=numbers)
 
 
@@ -117,7 +117,10 @@ def _by_grade(verdict: VerdictRecord, criterion: Criterion | None) -> Outcome:
     if criterion is None or criterion.grade in ("unavailable", "inconclusive"):
         return _not_judged(verdict, criterion)
     return Outcome(
-        criterion.grade == "pass", criterion.sentence, severe=criterion.grade == "fail", numbers=_numbers(criterion)
+        criterion.grade == "pass",
+        f"{criterion.grade}: {criterion.sentence}",
+        severe=criterion.grade == "fail",
+        numbers=_numbers(criterion),
     )
 
 

@@ -91,3 +91,15 @@ def test_curves_sizes_and_the_way_to_the_viewer_stand_beside_each_result(finishe
     assert "entropy_ratio_curve" in curves
     assert all(len(text) < 1000 and "data:image/svg+xml;base64," in text for text in curves.values())
     assert shown["verdict"]["criterion/compliance"].value > 0.8
+
+
+def test_the_rescore_job_scores_again_from_files_alone_and_checks_it(finished):
+    file = finished.root / "preferences" / "identity.yaml"
+    file.write_text(file.read_text().replace("  name: kuro\n", "  name: zora\n", 1))
+    defs = build_definitions(finished.config(claas_url="http://127.0.0.1:9"))
+    with dg.DagsterInstance.get() as instance:
+        run = defs.resolve_job_def("rescore").execute_in_process(instance=instance, partition_key="identity")
+    made = {event.asset_key.to_user_string() for event in run.get_asset_materialization_events()}
+    assert made == {"metric_table", "collapse_snapshots", "verdict"}
+    assert not results_of(run)["preference_learned"].passed
+    assert results_of(run)["no_collapse_alert"].passed
