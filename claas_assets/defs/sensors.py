@@ -179,12 +179,21 @@ def failed_evaluation(context: dg.RunFailureSensorContext) -> dg.SkipReason | No
     message = {
         "event": "failed_evaluation", "preference": run.tags.get("dagster/partition"),
         "run_id": run.tags.get(RUN_TAG), "dagster_run": run.run_id, "assets": ", ".join(sorted(assets)),
-        "error": context.failure_event.message,
+        "error": _innermost(context) or context.failure_event.message,
         "what_to_do": "mend the cause, then re-execute the run from failure (it goes on in the same run folder); for a "
         "run of the command line, give the same command with the same output_dir",
     }  # fmt: skip
     _tell(context, message)
     return None
+
+
+def _innermost(context: dg.RunFailureSensorContext) -> str | None:
+    """What our own errors say, out of Dagster's wrapping."""
+    failures = context.get_step_failure_events()
+    error = failures[0].step_failure_data.error if failures else None
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else None
 
 
 def _tell(context: dg.SensorEvaluationContext | dg.RunFailureSensorContext, message: dict[str, str | None]) -> None:

@@ -258,6 +258,7 @@ def test_a_failed_run_of_the_command_line_is_told_with_how_to_go_on(evaluation, 
         ("failed_evaluation", "identity", "the-run")
     ]
     assert "same output_dir" in posted[0]["what_to_do"]
+    assert "/v1/lora/init answered 403" in posted[0]["error"]
 
 
 def test_a_webhook_that_fails_is_said_without_its_address(webhook, monkeypatch, caplog):
