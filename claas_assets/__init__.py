@@ -5,23 +5,26 @@ The public names are lazy: importing the package loads neither pydantic nor Dags
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from claas_assets.evaluation.config import EvalConfig
+    from claas_assets.evaluation.frames import load_run, load_runs
     from claas_assets.launch import run_harness
 
 __version__ = "0.1.0"
-__all__ = ["EvalConfig", "__version__", "run_harness"]
+__all__ = ["EvalConfig", "__version__", "load_run", "load_runs", "run_harness"]
+
+_MODULES = {
+    "EvalConfig": "claas_assets.evaluation.config",
+    "load_run": "claas_assets.evaluation.frames",
+    "load_runs": "claas_assets.evaluation.frames",
+    "run_harness": "claas_assets.launch",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "EvalConfig":
-        from claas_assets.evaluation.config import EvalConfig
-
-        return EvalConfig
-    if name == "run_harness":
-        from claas_assets.launch import run_harness
-
-        return run_harness
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

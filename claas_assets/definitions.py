@@ -19,6 +19,11 @@ from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.config_files import chosen_config
 
 
+def pool_of(mode: str) -> str:
+    """The concurrency pool of what talks to such a deployment: `claas_tinker`, `claas_local`, …"""
+    return f"claas_{mode}"
+
+
 def build_definitions(config: EvalConfig) -> dg.Definitions:
     """The graph whose launchpad is prefilled with `config`."""
     preferences = preference_partitions(config)
@@ -27,7 +32,7 @@ def build_definitions(config: EvalConfig) -> dg.Definitions:
     return dg.Definitions(
         assets=[
             preference_files(preferences),
-            *training_assets(preferences, config),
+            *training_assets(preferences, config, pool_of(config.mode)),
             *result_assets(preferences, config),
             summary,
             plots,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from claas_assets.dagster_runs import bury_dead_runs, run_job
 from claas_assets.evaluation.config import EvalConfig, gateway_token
 from claas_assets.evaluation.errors import ConfigError, IncompleteEvaluation
 from claas_assets.evaluation.preferences import load_preference
@@ -21,20 +22,19 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = "DAGSTER_HOME"
 DEFAULT_HOME = Path("data") / "dagster_home"
-_INTERRUPTED = "DagsterExecutionInterruptedError"
 DEFAULT_SETTINGS = "telemetry:\n  enabled: false\n"
 
 
 async def run_harness(config: EvalConfig) -> Summary:
     """Evaluate `config` and return the summary: `{preference: VerdictRecord}`.
 
-    Dagster runs in one thread of its own. Raises an `EvaluationError`; what finished is in the run folder.
+    The preferences run in processes of their own. Raises an `EvaluationError`; what finished is in the run folder.
     """
     return await asyncio.to_thread(evaluate, config)
 
 
 def evaluate(config: EvalConfig, listener: Reporter = silent) -> Summary:
-    """Evaluate each preference in turn, then write the summary and the plots.
+    """Evaluate every preference, `parallel_preferences` side by side, then write the summary and the plots.
 
     A preference that fails leaves the others whole: it is reported as `IncompleteEvaluation` at the end.
     The same `output_dir` again resumes. Raises `ConfigError` and `PreferenceError` before anything is sent.
@@ -43,9 +43,25 @@ def evaluate(config: EvalConfig, listener: Reporter = silent) -> Summary:
     instance = open_instance(listener)
     with listening(listener):
         asyncio.run(_preflight(config, lambda text: listener(Event("", "deployment", text))))
-        failures = _run_all(config, instance)
+        failures = _run_all(config, instance, listener)
     if failures:
         raise IncompleteEvaluation(_how_to_go_on(config, failures))
+    return read_summary(Path(config.output_dir))
+
+
+def rescore(config: EvalConfig, listener: Reporter = silent) -> Summary:
+    """Tables, verdicts, summary and plots of the run folder `config.output_dir`, from its files alone.
+
+    Raises `PreferenceError`, `RunFolderError`, and `IncompleteEvaluation` naming what could not be scored.
+    """
+    for name in config.preferences:
+        load_preference(name, config.preference_folder())
+    instance = open_instance(listener)
+    with listening(listener):
+        failures = _run_all(config, instance, listener, job="rescore")
+    if failures:
+        reasons = "\n".join(f"  {name}: {reason}" for name, reason in failures.items())
+        raise IncompleteEvaluation(f"not scored again:\n{reasons}")
     return read_summary(Path(config.output_dir))
 
 
@@ -74,7 +90,10 @@ def open_instance(listener: Reporter = silent) -> dg.DagsterInstance:
         raise ConfigError(f"{HOME_VARIABLE} is {named!r}, which is not a folder: create it (mkdir -p), or unset it")
     import dagster as dg
 
-    return dg.DagsterInstance.get()
+    instance = dg.DagsterInstance.get()
+    for run_id in bury_dead_runs(instance):
+        listener(Event("", "note", f"Dagster run {run_id} was killed without saying so; it is marked as failed"))
+    return instance
 
 
 async def _preflight(config: EvalConfig, say: Callable[[str], None]) -> None:
@@ -92,52 +111,27 @@ async def _preflight(config: EvalConfig, say: Callable[[str], None]) -> None:
     say(f"{deployment.name or 'a CLaaS'} {deployment.version or 'of unknown version'} at {url}")
 
 
-def _run_all(config: EvalConfig, instance: dg.DagsterInstance) -> dict[str, str]:
-    """Run every preference and the report; what failed, by preference, with the reason."""
-    from claas_assets.definitions import build_definitions
-
-    logging.getLogger("dagster").setLevel(logging.ERROR)
-    defs = build_definitions(config)
-    failures = {}
-    for preference in config.preferences:
-        reason = _run_job(defs, "evaluate", config, instance, preference)
-        if reason is not None:
-            failures[preference] = reason
+def _run_all(
+    config: EvalConfig, instance: dg.DagsterInstance, listener: Reporter, job: str = "evaluate"
+) -> dict[str, str]:
+    """Run `job` for every preference, then the report; what failed, by preference, with the reason."""
+    failures = _run_preferences(config, instance, listener, job)
     if len(failures) < len(config.preferences) or _has_adapter(config):
-        reason = _run_job(defs, "report" if config.plots else "summarize", config, instance, None)
+        reason = run_job(config, instance, "report" if config.plots else "summarize", None)
         if reason is not None:
             failures["summary"] = reason
     return failures
 
 
-def _run_job(
-    defs: dg.Definitions, job: str, config: EvalConfig, instance: dg.DagsterInstance, partition: str | None
-) -> str | None:
-    """Run a job in this process; None, or why it failed."""
-    from claas_assets.defs.run_folder import RUN_TAG
-    from claas_assets.defs.settings import run_config_for
+def _run_preferences(config: EvalConfig, instance: dg.DagsterInstance, listener: Reporter, job: str) -> dict[str, str]:
+    """One after the other in this process where that is all that is asked for: it spares some seconds."""
+    many = min(config.parallel_preferences, len(config.preferences)) > 1
+    if many or threading.current_thread() is not threading.main_thread():
+        from claas_assets.workers import run_side_by_side
 
-    result = defs.resolve_job_def(job).execute_in_process(
-        instance=instance,
-        partition_key=partition,
-        tags={RUN_TAG: config.run_id},
-        run_config={**run_config_for(config), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
-    )
-    return None if result.success else _reason(result)
-
-
-def _reason(result: dg.ExecuteInProcessResult) -> str:
-    """The innermost message of the first failed step: what our own errors say."""
-    for event in result.all_events:
-        error = getattr(event.event_specific_data, "error", None)
-        if event.is_failure and error is not None:
-            while error.cause is not None and error.cls_name != _INTERRUPTED:
-                error = error.cause
-            if error.cls_name == _INTERRUPTED:
-                raise KeyboardInterrupt  # Dagster has recorded the stop; the other preferences must not start
-            return str(error.message).strip().removeprefix(f"{error.cls_name}: ")
-    return "the run failed; see it in dagster dev"
+        return run_side_by_side(config, job, listener)
+    reasons = {name: run_job(config, instance, job, name) for name in config.preferences}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def _has_adapter(config: EvalConfig) -> bool:

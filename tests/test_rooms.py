@@ -18,6 +18,8 @@ FORBIDDEN = {
                    "claas_assets.cli", "claas_assets.launch", "claas_assets.definitions"),
     "stack": ("dagster", "hydra", "claas_assets.evaluation", "claas_assets.defs", "claas_assets.cli",
               "claas_assets.launch", "claas_assets.definitions"),
+    "viewer": ("dagster", "torch", "hydra", "claas_assets.defs", "claas_assets.stack", "claas_assets.cli",
+               "claas_assets.launch", "claas_assets.definitions"),
     "defs": ("torch", "hydra", "claas_assets.cli", "claas_assets.launch", "claas_assets.definitions"),
 }  # fmt: skip
 
@@ -52,6 +54,8 @@ def test_no_room_imports_what_is_above_it(room):
     [
         ("claas_assets", ["pydantic", "dagster", "torch"]),
         ("claas_assets.definitions", ["torch", "transformers", "matplotlib", "scipy"]),
+        ("claas_assets.cli.view", ["torch", "dagster", "matplotlib", "fastapi", "hydra"]),
+        ("claas_assets.viewer.app", ["torch", "dagster", "matplotlib", "scipy"]),
         ("claas_assets.stack.supervise", ["torch", "transformers", "dagster"]),
     ],
 )

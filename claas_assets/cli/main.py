@@ -1,4 +1,4 @@
-"""`claas-eval`: the Hydra application, and what surrounds it.
+"""`claas-eval`: the Hydra application, its subcommands, and what surrounds them.
 
 Exit codes: 0 complete, whatever the verdict; 1 a deployment or a run; 2 the configuration, before
 anything was sent; 3 a verdict that `fail_on` names; 130 Ctrl-C.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from importlib import import_module
 from typing import Any
 
 import hydra
@@ -16,12 +17,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from claas_assets.cli import multirun
 from claas_assets.evaluation.config import EvalConfig, load_config
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
-from claas_assets.evaluation.names import new_run_id
 
-# One id for a whole process, computed at first use: UTC, where Hydra's own ${now:} is local time.
-OmegaConf.register_resolver("claas_run_id", new_run_id, use_cache=True, replace=True)
+multirun.register_resolvers()
 
 
 def config_from_hydra(composed: DictConfig) -> EvalConfig:
@@ -29,7 +29,7 @@ def config_from_hydra(composed: DictConfig) -> EvalConfig:
     values = OmegaConf.to_container(composed, resolve=True)
     if not isinstance(values, dict):
         raise ConfigError("the composed configuration is not a mapping of keys")
-    return load_config({str(key): value for key, value in values.items()})
+    return load_config({**{str(key): value for key, value in values.items()}, "sweep_id": multirun.sweep_id(composed)})
 
 
 _exit_codes: list[int] = []  # one per evaluation: Hydra's multirun makes several
@@ -41,22 +41,46 @@ def _application(composed: DictConfig) -> None:
     try:
         from claas_assets.cli.terminal import show_evaluation
 
-        _exit_codes.append(show_evaluation(config_from_hydra(composed)))
+        config = config_from_hydra(composed)
+        multirun.check_own_folder(config)
+        _exit_codes.append(show_evaluation(config))
     except EvaluationError as error:
         print(f"claas-eval: {error}", file=sys.stderr)
         _exit_codes.append(error.exit_code)
+
+
+SUBCOMMANDS = {
+    "compare": "claas_assets.cli.compare",
+    "report": "claas_assets.cli.report",
+    "rescore": "claas_assets.cli.rescore",
+    "view": "claas_assets.cli.view",
+}
+"""Modules with `run(arguments) -> exit code`, by the first word of the command line. Hydra does not see them."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of `claas-eval` and `python -m claas_assets`."""
     if arguments is not None:
         sys.argv = [sys.argv[0], *arguments]
-    sys.exit(_exit_code())
+    first = sys.argv[1] if len(sys.argv) > 1 else ""
+    sys.exit(_run_subcommand(first, sys.argv[2:]) if first in SUBCOMMANDS else _exit_code())
+
+
+def _run_subcommand(name: str, arguments: list[str]) -> int:
+    try:
+        code: int = import_module(SUBCOMMANDS[name]).run(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except EvaluationError as error:
+        print(f"claas-eval {name}: {error}", file=sys.stderr)
+        return error.exit_code
+    return code
 
 
 def _exit_code() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us as exceptions rather than as Hydra's exit 1
     _exit_codes.clear()
+    multirun.begin()
     try:
         _application()
     except KeyboardInterrupt:
@@ -64,6 +88,8 @@ def _exit_code() -> int:
     except (HydraException, OmegaConfBaseException) as error:
         print(f"claas-eval: {explain_hydra(error)}", file=sys.stderr)
         return 2
+    finally:
+        multirun.say_how_to_go_on()
     return max(_exit_codes, default=0)
 
 

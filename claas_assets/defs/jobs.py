@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-PER_PREFERENCE = ("adapter", "baseline", "training_steps", "metric_table", "collapse_snapshots", "verdict")
+SCORES = ("metric_table", "collapse_snapshots", "verdict")
+PER_PREFERENCE = ("adapter", "baseline", "training_steps", *SCORES)
 
 evaluate = dg.define_asset_job(
     "evaluate",
@@ -11,9 +12,8 @@ evaluate = dg.define_asset_job(
 )
 rescore = dg.define_asset_job(
     "rescore",
-    selection=dg.AssetSelection.assets("metric_table", "collapse_snapshots", "verdict"),
-    description="Tables, collapse series and verdict of one preference again, by today's verifiers and thresholds, "
-    "from its files: no request to a deployment.",
+    selection=dg.AssetSelection.assets(*SCORES),
+    description="The tables and the verdict of one preference again, from its files, by today's verifiers and bounds.",
 )
 report = dg.define_asset_job(
     "report",

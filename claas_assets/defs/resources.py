@@ -1,14 +1,18 @@
 """Resources of the graph: the deployment that is evaluated, and the stage of one preference on it."""
 
+import contextlib
 from collections.abc import Callable
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from claas_assets.defs.run_folder import RunFolder
 from claas_assets.defs.settings import EvaluationSettings
 from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.deployment_locks import deployment_lock
 from claas_assets.evaluation.preferences import load_preference
 from claas_assets.evaluation.progress import Event, Reporter, listeners
+from claas_assets.evaluation.routes import ENGINES
 from claas_assets.evaluation.stages import Stage
 
 
@@ -22,10 +26,26 @@ def find_or_start(config: EvalConfig, say: Callable[[str], None]) -> str:
 
 
 class Deployment(dg.ConfigurableResource):
-    """A live CLaaS. Nothing is sent, or started, before a stage needs it."""
+    """A live CLaaS. Nothing is sent, or started, before a stage needs it.
+
+    One that has a single sampler is held for the whole run, from init to the last step. It is taken here,
+    before any asset begins: a run that waited for it inside an asset would wait while holding a pool slot,
+    which the run that has the deployment may need.
+    """
 
     settings: dg.ResourceDependency[EvaluationSettings]
     run_folder: dg.ResourceDependency[RunFolder]
+    _held: contextlib.ExitStack = PrivateAttr(default_factory=contextlib.ExitStack)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        config = self.settings.read()
+        if config.claas_url is not None and ENGINES[config.mode].one_sampler:
+            say = context.log.info if context.log is not None else print
+            waiting = f"waiting for {config.claas_url}: another evaluation is at work there"
+            self._held.enter_context(deployment_lock(config.claas_url, lambda: say(waiting)))
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        self._held.close()
 
     def stage(self, context: dg.AssetExecutionContext) -> Stage:
         """This partition's preference on the deployment. A broken preference file fails here."""
@@ -47,9 +67,19 @@ def reporter(context: dg.AssetExecutionContext) -> Reporter:
     def report(event: Event) -> None:
         for listener in listeners():
             listener(event)
+        if event.stage == "step" and event.numbers:
+            context.log_event(observation(context, event))
         if event.stage != "probes":
             numbers = ", ".join(f"{name} {value:.3g}" for name, value in event.numbers.items() if value is not None)
             step = "" if event.step is None else f"step {event.step}: "
             context.log.info(f"{step}{event.message}" + (f" ({numbers})" if numbers else ""))
 
     return report
+
+
+def observation(context: dg.AssetExecutionContext, event: Event) -> dg.AssetObservation:
+    """A step's numbers while the run is under way, one event a step: the UI charts them."""
+    numbers = {name: float(value) for name, value in event.numbers.items() if value is not None}
+    return dg.AssetObservation(
+        asset_key=context.asset_key, partition=context.partition_key, metadata={"step": event.step, **numbers}
+    )

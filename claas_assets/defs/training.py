@@ -14,11 +14,15 @@ from claas_assets.evaluation.versions import adapter_version, baseline_version, 
 FILES = "run_folder_files"
 
 
-def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig) -> list[dg.AssetsDefinition]:
-    """adapter → baseline → training_steps, partitioned by preference. `config` is for what is stale."""
+def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig, pool: str) -> list[dg.AssetsDefinition]:
+    """adapter → baseline → training_steps, partitioned by preference.
+
+    `config` is for what is stale. `pool`: of the deployment's kind; its limit is the instance's (`dagster
+    instance concurrency set`).
+    """
 
     @dg.asset(
-        partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"json"},
+        partitions_def=preferences, io_manager_key=FILES, group_name="training", pool=pool, kinds={"json"},
         code_version=adapter_version(config),
         description="A fresh LoRA adapter on the deployment; its configuration is frozen here. "
         "In a folder that has one, that one is returned.",
@@ -34,7 +38,7 @@ def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig) ->
         )
 
     @dg.asset(
-        partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"json"},
+        partitions_def=preferences, io_manager_key=FILES, group_name="training", pool=pool, kinds={"json"},
         code_version=baseline_version(config),
         description="All metrics on the untouched adapter, in full: what every later number is compared with. "
         "Refused once the adapter was trained.",
@@ -46,7 +50,7 @@ def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig) ->
         return dg.MaterializeResult(value=snapshot, metadata=metadata.of_snapshot(snapshot, run_folder.path, adapter))
 
     @dg.asset(
-        partitions_def=preferences, io_manager_key=FILES, group_name="training", kinds={"python", "json"},
+        partitions_def=preferences, io_manager_key=FILES, group_name="training", pool=pool, kinds={"python", "json"},
         code_version=steps_version(config),
         description="The expensive one: rollouts → feedback → probes, one durable line a step. "
         "Materialized again it resumes after the last whole line.",

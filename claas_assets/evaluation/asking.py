@@ -24,24 +24,40 @@ Tick = Callable[[int, int], None]
 
 
 class Asker:
-    """Asks the probes of one adapter. `blocked`: why generation must not be measured now, if so."""
+    """Asks the probes of one adapter.
 
-    def __init__(self, client: ClaasClient, lora_id: str, *, seed: int, blocked: Unmeasured | None = None) -> None:
+    `blocked`: why generation must not be measured now, if so. `on_answer` sees each transcript as it
+    arrives, so that what is slow to score can begin.
+    """
+
+    def __init__(
+        self,
+        client: ClaasClient,
+        lora_id: str,
+        *,
+        seed: int,
+        blocked: Unmeasured | None = None,
+        on_answer: Callable[[Transcript], None] = lambda transcript: None,
+    ) -> None:
         self.client = client
         self.lora_id = lora_id
         self.seed = seed
         self.blocked = blocked
+        self.on_answer = on_answer
 
     async def ask(self, probes: Sequence[Probe], tick: Tick) -> tuple[list[Transcript], int]:
         """Transcripts in the order of `probes`, and the number of requests that were needed.
 
-        The noise probes come last, shuffled, at half the concurrency: the same question in other
-        company, which is what tells how far the deployment is from deterministic.
+        Requests are sent in the order of `probes`; of those that ask the very same at temperature 0, only
+        the last is sent. The noise probes follow when all others are answered, shuffled, at half the
+        concurrency: the same question in other company, which is what tells how far the deployment is
+        from deterministic.
         """
         first = [probe for probe in probes if not probe.key.startswith(NOISE_PREFIX)]
         again = [probe for probe in probes if probe.key.startswith(NOISE_PREFIX)]
-        shared = {probe.key: _same_request(probe, first) for probe in first}
-        unique = [_with_logprobs_if_any(probe, first, shared) for probe in first if shared[probe.key] == probe.key]
+        shared = _shared_requests(first)
+        wanting = {shared[probe.key] for probe in first if probe.logprobs}
+        unique = [replace(p, logprobs=p.key in wanting) for p in first if shared[p.key] == p.key]
         total, done = len(unique) + len(again), 0
 
         async def one(probe: Probe) -> Transcript:
@@ -49,6 +65,7 @@ class Asker:
             transcript = await self._one(probe)
             done += 1
             tick(done, total)
+            self.on_answer(transcript)
             return transcript
 
         found = {t.key: t for t in await gather([one(probe) for probe in unique])}
@@ -87,23 +104,17 @@ class Asker:
             return _unanswered(probe, Unmeasured(kind="failed", reason=str(error)))
 
 
-def _request_identity(probe: Probe) -> tuple:
-    return probe.kind, probe.messages, probe.completion, probe.max_tokens
+def _shared_requests(probes: Sequence[Probe]) -> dict[str, str]:
+    """The key of each probe → the key of the one that is sent for it: the last that asks the very same."""
+    last = {_identity(probe): probe.key for probe in probes}
+    return {probe.key: last[_identity(probe)] for probe in probes}
 
 
-def _same_request(probe: Probe, probes: Sequence[Probe]) -> str:
-    """The key of the first probe that asks the very same at temperature 0; its own key otherwise."""
+def _identity(probe: Probe) -> tuple[object, ...]:
+    """Equal where one answer serves both: at temperature 0 the seed does not matter, above it nothing is shared."""
     if probe.temperature > 0:
-        return probe.key
-    return next(
-        other.key for other in probes if other.temperature == 0 and _request_identity(other) == _request_identity(probe)
-    )
-
-
-def _with_logprobs_if_any(probe: Probe, probes: Sequence[Probe], shared: dict[str, str]) -> Probe:
-
-    wanted = any(other.logprobs for other in probes if shared[other.key] == probe.key)
-    return replace(probe, logprobs=wanted) if wanted != probe.logprobs else probe
+        return (probe.key,)
+    return probe.kind, probe.messages, probe.completion, probe.max_tokens
 
 
 def _question(probe: Probe) -> list[Message]:

@@ -15,10 +15,11 @@ An empty answer is right for none. Strict and loose differ for instructions only
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
@@ -79,7 +80,7 @@ class CodeItem(_Item):
     tests: tuple[CodeTest, ...] = Field(min_length=1)
 
     def judge(self, answer: str) -> Judgment | Unmeasured:
-        run = run_function(code_candidates(answer), self.function, [test.args for test in self.tests])
+        run = _run(tuple(code_candidates(answer)), self.function, json.dumps([test.args for test in self.tests]))
         if run.status == "unavailable":
             return Unmeasured(kind="failed", reason=f"the answer's code could not be run: {run.reason}")
         problem = next(filter(None, map(self._problem, self.tests, run.calls)), None)
@@ -170,6 +171,19 @@ def judge(item: Item, answer: str) -> Judgment | Unmeasured:
 
 def items_by_id(items: Sequence[Item]) -> dict[str, Item]:
     return {item.id: item for item in items}
+
+
+def _run(candidates: tuple[str, ...], function: str, inputs: str) -> SandboxResult:
+    """One run of the same program in a process: table, collapse series, verdict and plots then agree, and cost one."""
+    result = _run_once(candidates, function, inputs)
+    if result.status == "unavailable":
+        _run_once.cache_clear()  # the system may grant it next time
+    return result
+
+
+@lru_cache(maxsize=2048)
+def _run_once(candidates: tuple[str, ...], function: str, inputs: str) -> SandboxResult:
+    return run_function(candidates, function, json.loads(inputs))
 
 
 def _judgment(problem: str | None, right: str = "", run: SandboxResult | None = None) -> Judgment:

@@ -15,8 +15,8 @@ left is reported as the ambiguity that it is. A context error that says so is no
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
 
@@ -34,6 +34,7 @@ from claas_assets.evaluation.answers import (
     read_wire,
 )
 from claas_assets.evaluation.config import GATEWAY_TOKEN_VARIABLE, LoraConfig
+from claas_assets.evaluation.deployment_locks import Slots
 from claas_assets.evaluation.errors import (
     AdapterVanished,
     DeploymentUnhealthy,
@@ -42,6 +43,7 @@ from claas_assets.evaluation.errors import (
     OutcomeUnknown,
 )
 from claas_assets.evaluation.generations import engine_metrics, feedback_items, updates_applied
+from claas_assets.evaluation.patience import Patience
 from claas_assets.evaluation.routes import Routes
 from claas_assets.evaluation.transport import Call, Reply, RetryBudget, Timeouts, Transport
 from claas_assets.wire import (
@@ -81,7 +83,12 @@ _NOT_TRAINED = frozenset({400, 403, 404, 422})  # of a feedback call; any other 
 
 
 class ClaasClient:
-    """All requests of one evaluation. `max_concurrency` bounds those in flight, feedback aside."""
+    """All requests of one evaluation.
+
+    `max_concurrency` bounds the requests in flight, feedback aside, of all evaluations on this deployment
+    together. Where the deployment goes away, requests wait `deployment_timeout_s` seconds for it to come
+    back, and `say` hears of it.
+    """
 
     def __init__(
         self,
@@ -90,12 +97,15 @@ class ClaasClient:
         max_concurrency: int = 16,
         retry: RetryBudget | None = None,
         timeouts: Timeouts | None = None,
+        deployment_timeout_s: float = 0.0,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.routes = routes
         self.max_concurrency = max_concurrency
         self._timeouts = timeouts or Timeouts()
-        self._slots = asyncio.Semaphore(max_concurrency)
+        self._slots = Slots(routes.claas_url, max_concurrency)
         self._transport = Transport(max_connections=max_concurrency, retry=retry or RetryBudget(), secret=routes.token)
+        self._patience = Patience(deployment_timeout_s, self._answers, say)
 
     async def __aenter__(self) -> ClaasClient:
         return self
@@ -171,11 +181,25 @@ class ClaasClient:
         if reply.is_endpoint_missing:
             return None
         if reply.status == 404:
-            raise AdapterVanished(
-                f"{self._transport.answered(reply)}. The adapter {lora_id} is no longer on "
-                f"{self.routes.claas_url}, so this run cannot go on: begin a new one with another output_dir"
-            )
+            raise self._vanished(lora_id, self._transport.answered(reply))
         return read_wire(self._checked(reply), LoraStatusResponse)
+
+    async def check_adapter(self, lora_id: str) -> None:
+        """Raises `AdapterVanished` where the deployment shows, by its counter or its list, that it is gone."""
+        if await self.adapter_status(lora_id) is not None:
+            return
+        reply = await self._repeatedly(self._claas("GET", "/v1/lora", params={"prefix": lora_id.strip("/")}))
+        if reply.is_endpoint_missing:
+            return  # there is no way to know
+        there = read_wire(self._checked(reply), LoraListResponse).loras
+        if lora_id.strip("/") not in {name.strip("/") for name in there}:
+            raise self._vanished(lora_id, f"GET /v1/lora lists {len(there)} adapters of that name")
+
+    def _vanished(self, lora_id: str, seen: str) -> AdapterVanished:
+        return AdapterVanished(
+            f"{seen}. The adapter {lora_id} is no longer on {self.routes.claas_url}, so this run cannot go on: "
+            "begin a new one with another output_dir"
+        )
 
     async def adapters(self, prefix: str = "") -> list[str]:
         """The ids of the deployment's adapters that begin with `prefix`."""
@@ -324,7 +348,24 @@ class ClaasClient:
     async def _repeatedly(self, call: Call) -> Reply:
         """In a slot, which is kept while waiting for the next attempt: a struggling server gets less, not more."""
         async with self._slots:
-            return await self._transport.repeatedly(call)
+            while True:
+                began = time.monotonic()
+                try:
+                    return await self._transport.repeatedly(call)
+                except DeploymentUnreachable as error:
+                    await self._patience.wait(error, began)
+
+    async def wait_until_back(self, error: DeploymentUnreachable) -> None:
+        """After `error`. Raises it where the deployment does not come back in time."""
+        await self._patience.wait(error, time.monotonic())
+
+    async def _answers(self) -> bool:
+        """Whether the deployment answers and can work: asked once, without a slot."""
+        try:
+            reply = await self._transport.once(self._claas("GET", "/v1/health"))
+        except (httpx.RequestError, MalformedAnswer):
+            return False
+        return reply.status < 500
 
     async def _once(self, call: Call) -> Reply:
         try:

@@ -16,13 +16,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from claas_assets.evaluation.errors import ConfigError
+from claas_assets.evaluation.metrics import metric_names
 from claas_assets.evaluation.names import check_lora_prefix, check_preference_name, check_run_id, new_run_id
 
 Mode = Literal["embedded", "local", "tinker", "modal"]
-MetricName = Literal["logprob", "compliance", "general", "collapse"]
 FailOn = Literal["fail", "marginal", "inconclusive"]
 MODES: tuple[str, ...] = get_args(Mode)
-METRICS: tuple[str, ...] = get_args(MetricName)
+METRICS = metric_names()
 METRIC_PRESETS: dict[str, list[str]] = {"all": list(METRICS), "quick": ["logprob"]}
 GATEWAY_TOKEN_VARIABLE = "OPENCLAW_GATEWAY_TOKEN"
 
@@ -86,7 +86,7 @@ class EvalConfig(_Section):
     preferences: tuple[str, ...] = Field(
         default=("no_emoji", "concise", "identity"), min_length=1, description="preferences to evaluate"
     )
-    metrics: tuple[MetricName, ...] = Field(
+    metrics: tuple[str, ...] = Field(
         default=("logprob", "compliance", "general", "collapse"), min_length=1, description="or: all, quick"
     )
     num_steps: int = Field(default=20, ge=0, le=10_000, description="feedback steps; 0 measures only")
@@ -99,9 +99,14 @@ class EvalConfig(_Section):
     output_dir: str = Field(
         default_factory=lambda: f"./data/evals/{new_run_id()}", description="run folder; its name is the run id"
     )
+    sweep_id: str | None = Field(default=None, description="the sweep that this run is part of; null: of none")
     preferences_dir: str | None = Field(default=None, description="folder of preference files; null: ./preferences")
     fail_on: FailOn | None = Field(default=None, description="exit 3 at such a verdict or a worse one")
     max_concurrency: int = Field(default=32, ge=1, le=256, description="requests in flight per deployment")
+    parallel_preferences: int = Field(default=3, ge=1, le=16, description="preferences evaluated side by side")
+    deployment_timeout_s: float = Field(
+        default=300, ge=0, le=86_400, description="how long to wait for a deployment that went away"
+    )
     rollout_temperature: float = Field(default=0.7, ge=0, le=2, description="sampling of the trained answers")
     rollout_max_tokens: int = Field(default=64, ge=8, le=32768, description="token limit of a rollout")
     probe_max_tokens: int = Field(default=256, ge=8, le=32768, description="token limit of a probe")
@@ -126,6 +131,10 @@ class EvalConfig(_Section):
         if not isinstance(names, list | tuple):
             return value
         expanded = [metric for name in names for metric in METRIC_PRESETS.get(name, [name])]
+        unknown = [name for name in expanded if name not in METRICS]
+        if unknown:
+            known = ", ".join((*METRICS, *METRIC_PRESETS))
+            raise ValueError(f"there is no metric {', '.join(map(str, unknown))}. Metrics and presets: {known}")
         return list(dict.fromkeys(expanded))
 
     @field_validator("preferences")
@@ -172,6 +181,16 @@ class EvalConfig(_Section):
         except ConfigError as error:
             raise ValueError(str(error)) from error
         return value
+
+    @field_validator("sweep_id")
+    @classmethod
+    def _check_sweep_id(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            return check_run_id(value)
+        except ConfigError as error:
+            raise ValueError("letters, digits, '.', '_' and '-', beginning with a letter or digit") from error
 
     @model_validator(mode="after")
     def _check_addresses(self) -> EvalConfig:

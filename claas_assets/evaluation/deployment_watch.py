@@ -79,7 +79,8 @@ def read_fingerprint(config: EvalConfig, claas_url: str) -> str:
 
 async def _read(config: EvalConfig) -> str:
     assert config.claas_url is not None
-    async with ClaasClient(routes_for(config, config.claas_url, None), retry=_QUICK, timeouts=_TIMEOUTS) as client:
+    routes = routes_for(config, config.claas_url, None)
+    async with ClaasClient(routes, max_concurrency=config.max_concurrency, retry=_QUICK, timeouts=_TIMEOUTS) as client:
         deployment = await client.describe()
         try:
             adapters = await client.adapters()  # after the models: one that was made in between does no harm

@@ -31,7 +31,10 @@ class FeedbackIntent(Record):
     """What one step was about to train on, and how far it came.
 
     `updates_before`: the adapter's update counter before the step, where the deployment has one.
-    `calls_begun` counts calls sent; `answers` holds the metadata of those that were answered.
+    `calls_begun` counts calls sent; `answers` holds the metadata of those that were answered. `replaced`:
+    the answers that the deployment no longer knew, so that `batch` was generated in their place.
+    `rollouts_s` is null where they were generated beside the probes of the step before. `expected_s`: the
+    longest feedback of this run so far.
     """
 
     step: int
@@ -39,7 +42,9 @@ class FeedbackIntent(Record):
     updates_before: int | None
     calls_begun: int = 0
     answers: list[dict[str, Any]] = Field(default_factory=list)
-    rollouts_s: float = 0.0
+    replaced: list[RolloutRecord] = Field(default_factory=list)
+    rollouts_s: float | None = None
+    expected_s: float | None = None
 
 
 class Journal:
@@ -100,10 +105,10 @@ class Journal:
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError:
+        except OSError as error:
             if self.path.exists():
                 os.truncate(self.path, before)  # a full disk: leave no part of a line behind
-            raise
+            raise _not_written(self.path, error) from error
         sync_folder(self.folder)
         self.clear_intent()
 
@@ -117,7 +122,10 @@ class Journal:
             raise RunFolderError(f"{path}: not a feedback intent of this version: {error}") from error
 
     def write_intent(self, intent: FeedbackIntent) -> None:
-        write_whole(self.folder / INTENT_FILE, intent.model_dump_json())
+        try:
+            write_whole(self.folder / INTENT_FILE, intent.model_dump_json())
+        except OSError as error:
+            raise _not_written(self.folder / INTENT_FILE, error) from error
 
     def clear_intent(self) -> None:
         (self.folder / INTENT_FILE).unlink(missing_ok=True)
@@ -135,6 +143,10 @@ class Journal:
         if record.step != number:
             raise RunFolderError(f"{self.path}, line {number + 1}: holds step {record.step}, expected {number}")
         return record
+
+
+def _not_written(path: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(f"{path} could not be written ({error.strerror or error}); what was there is whole")
 
 
 def _holder(lock_path: Path) -> str:

@@ -6,29 +6,36 @@ transcripts, inline so that each step's line is complete, and again by the metri
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from claas_assets.evaluation.asking import Asker
 from claas_assets.evaluation.client import ClaasClient, engine_metrics
+from claas_assets.evaluation.concurrency import gather_two
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.errors import RequestRefused, RunFolderError
-from claas_assets.evaluation.feedback import give_feedback, prompts_of_step, roll_out
+from claas_assets.evaluation.errors import DeploymentError, RequestRefused, RunFolderError
+from claas_assets.evaluation.feedback import FeedbackOutcome, give_feedback
 from claas_assets.evaluation.journal import FeedbackIntent, Journal
 from claas_assets.evaluation.names import lora_id_for
 from claas_assets.evaluation.preferences import Preference
-from claas_assets.evaluation.probes import ProbePlan, ScoringContext
+from claas_assets.evaluation.prescoring import Prescoring
+from claas_assets.evaluation.probes import Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.progress import Event, Reporter
 from claas_assets.evaluation.provenance import provenance, utc_now
 from claas_assets.evaluation.records import (
     AdapterRecord,
     EvalSnapshot,
+    RolloutRecord,
     SnapshotSize,
     StepRecord,
+    Transcript,
     Unmeasured,
 )
+from claas_assets.evaluation.rollouts import prompts_of_step, records_of, roll_out, rollout_probes, usable
 from claas_assets.evaluation.scoring import gather_probes, score_snapshot
 
 BASELINE_STEP = -1
@@ -88,42 +95,61 @@ def _trained_text(preference_text: dict[str, Any]) -> dict[str, Any]:
 # --- measuring --------------------------------------------------------------------------------
 
 
-async def measure(
-    session: Session,
-    adapter: AdapterRecord,
-    *,
-    step: int,
-    size: SnapshotSize,
-    baseline: EvalSnapshot | None,
-    blocked: Unmeasured | None = None,
-) -> EvalSnapshot:
-    """Ask all probes of all metrics of this state at once, and score them."""
+@dataclass(frozen=True)
+class State:
+    """What is measured: the adapter after `step` (-1: untouched). `ahead`: probes sent after all of the metrics'."""
+
+    step: int
+    size: SnapshotSize
+    baseline: EvalSnapshot | None
+    ahead: Sequence[Probe] = ()
+    blocked: Unmeasured | None = None
+
+
+async def measure(session: Session, lora_id: str, state: State) -> tuple[EvalSnapshot, list[Transcript]]:
+    """Ask all probes of all metrics of this state at once, and score them; the answers to `ahead` beside it."""
     config, began = session.config, time.monotonic()
-    plan = ProbePlan(
+    probes = gather_probes(config.metrics, _plan(session, state))
+    shown_step = None if state.step == BASELINE_STEP else state.step
+
+    def tick(done: int, total: int) -> None:
+        session.say("probes", f"{state.size} snapshot", step=shown_step, done=done, total=total)
+
+    prescoring = Prescoring(config.metrics)
+    asker = Asker(session.client, lora_id, seed=config.seed, blocked=state.blocked, on_answer=prescoring)
+    transcripts, requests = await asker.ask([*probes, *state.ahead], tick)
+    duration_s = round(time.monotonic() - began, 3)
+    found, ahead = transcripts[: len(probes)], transcripts[len(probes) :]
+    if any(
+        transcript.metadata.error is not None and transcript.metadata.error.kind == "failed" for transcript in found
+    ):
+        await session.client.check_adapter(lora_id)  # one that vanished is an error, not a step of failed probes
+    await prescoring.done()
+    context = ScoringContext(preference=session.preference, baseline=state.baseline)
+    snapshot = await asyncio.to_thread(score_snapshot, found, context, size=state.size, metrics=config.metrics)
+    shared = {transcript.metadata.asked_as for transcript in found}
+    only_ahead = sum(transcript.key not in shared for transcript in ahead)
+    return snapshot.model_copy(update={"requests": requests - only_ahead, "duration_s": duration_s}), ahead
+
+
+def _plan(session: Session, state: State) -> ProbePlan:
+    config = session.config
+    return ProbePlan(
         preference=session.preference,
-        size=size,
-        step=step,
-        collapse_due=step in config.collapse_steps or size == "full",
+        size=state.size,
+        step=state.step,
+        collapse_due=state.step in config.collapse_steps or state.size == "full",
         seed=config.seed,
         max_tokens=config.probe_max_tokens,
     )
-    shown_step = None if step == BASELINE_STEP else step
-
-    def tick(done: int, total: int) -> None:
-        session.say("probes", f"{size} snapshot", step=shown_step, done=done, total=total)
-
-    asker = Asker(session.client, adapter.lora_id, seed=config.seed, blocked=blocked)
-    transcripts, requests = await asker.ask(gather_probes(config.metrics, plan), tick)
-    context = ScoringContext(preference=session.preference, baseline=baseline)
-    snapshot = score_snapshot(transcripts, context, size=size, metrics=config.metrics)
-    return snapshot.model_copy(update={"requests": requests, "duration_s": round(time.monotonic() - began, 3)})
 
 
 async def measure_baseline(session: Session, adapter: AdapterRecord) -> EvalSnapshot:
     """The untouched adapter, in full."""
     blocked = await _sampler_on(session.client, None)
-    baseline = await measure(session, adapter, step=BASELINE_STEP, size="full", baseline=None, blocked=blocked)
-    session.say("baseline", "baseline measured", numbers=_headline(baseline))
+    untouched = State(step=BASELINE_STEP, size="full", baseline=None, blocked=blocked)
+    baseline, _ = await measure(session, adapter.lora_id, untouched)
+    session.say("baseline", f"baseline measured ({_cost(baseline)})", numbers=_headline(baseline))
     return baseline
 
 
@@ -159,82 +185,170 @@ async def train(session: Session, adapter: AdapterRecord, baseline: EvalSnapshot
     if journal.set_aside_torn_line():
         session.say("note", f"{journal.path}: a torn last line was set aside in steps.torn")
     steps = journal.read()
-    first = len(steps)
-    if first >= session.config.num_steps:
+    first, total = len(steps), session.config.num_steps
+    if first >= total:
         return 0
-    await _resume_sampler(session, steps)
-    for step in range(first, session.config.num_steps):
-        record = await run_step(session, adapter, baseline, journal, step)
-        journal.append(record)
-        session.say(
-            "step",
-            f"step {step + 1} of {session.config.num_steps} done",
-            step=step,
-            num_steps=session.config.num_steps,
-            numbers=_headline(record.eval),
-        )
-    return session.config.num_steps - first
+    with _saying_where(session, first):
+        await session.client.check_adapter(adapter.lora_id)
+        await _resume_sampler(session, steps, journal.intent())
+    progress = Progress(
+        counted=await _counter(session, adapter.lora_id),
+        feedback_s=max((record.timings.get("feedback", 0.0) for record in steps), default=None),
+    )
+    for step in range(first, total):
+        with _saying_where(session, step):
+            record, progress = await run_step(session, adapter.lora_id, baseline, journal, step, progress)
+        cost = f" ({_cost(record.eval)})" if record.eval.snapshot == "full" else ""
+        numbers = _headline(record.eval)
+        session.say("step", f"step {step + 1} of {total} done{cost}", step=step, num_steps=total, numbers=numbers)
+    return total - first
 
 
-async def _resume_sampler(session: Session, steps: Sequence[StepRecord]) -> None:
-    paths = [call.get("sampler_weights_path") for record in steps for call in record.feedback_calls]
+@contextlib.contextmanager
+def _saying_where(session: Session, step: int) -> Iterator[None]:
+    """An error of a step names it, and how to go on."""
+    try:
+        yield
+    except (DeploymentError, RunFolderError) as error:
+        where = f"step {step + 1} of {session.config.num_steps}"
+        error.args = (f"{where}: {error}. {step} steps are recorded; the same output_dir again goes on",)
+        raise
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one step hands to the next.
+
+    `counted`: the deployment's count of the adapter's updates, where it has one. `feedback_s`: the longest
+    feedback so far. `batch`: rollouts that were generated beside the probes.
+    """
+
+    counted: int | None
+    feedback_s: float | None = None
+    batch: list[RolloutRecord] | None = None
+
+
+async def _resume_sampler(session: Session, steps: Sequence[StepRecord], intent: FeedbackIntent | None) -> None:
+    """Put Tinker's sampler on the adapter's latest known weights: a step's that is not yet recorded, too."""
+    answers = [call for record in steps for call in record.feedback_calls]
+    if intent is not None and intent.step == len(steps):
+        answers += intent.answers
+    paths = [answer.get("sampler_weights_path") for answer in answers]
     blocked = await _sampler_on(session.client, next((path for path in reversed(paths) if path), None))
     if blocked is not None and steps:
-        raise RunFolderError(f"cannot resume at step {len(steps)}: {blocked.reason}")
+        raise RunFolderError(f"cannot resume: {blocked.reason}")
 
 
 async def run_step(
-    session: Session, adapter: AdapterRecord, baseline: EvalSnapshot, journal: Journal, step: int
-) -> StepRecord:
-    """One step. An intent that an earlier, interrupted process left is gone on with, never repeated."""
-    config, preference = session.config, session.preference
-    began = time.monotonic()
-    intent = journal.intent()
-    if intent is None or intent.step != step:
-        session.say("rollouts", "generating the batch", step=step, num_steps=config.num_steps)
-        batch = await roll_out(session, adapter.lora_id, step)
-        intent = FeedbackIntent(
-            step=step,
-            batch=batch,
-            updates_before=await _updates(session, adapter.lora_id),
-            rollouts_s=round(time.monotonic() - began, 3),
-        )
+    session: Session, lora_id: str, baseline: EvalSnapshot, journal: Journal, step: int, progress: Progress
+) -> tuple[StepRecord, Progress]:
+    """One step, its line on disk as it returns.
+
+    An intent that an earlier, interrupted process left is gone on with, never repeated. The rollouts of the
+    next step are generated beside this one's probes, which come from the same state of the adapter; they are
+    sent last, because the deployment remembers only its latest completions.
+    """
+    config, began = session.config, time.monotonic()
+    intent = await _intent(session, lora_id, journal, step, progress)
     session.say("feedback", "training on the feedback", step=step, num_steps=config.num_steps)
     trained = time.monotonic()
-    outcome = await give_feedback(session, adapter.lora_id, intent, journal)
+    outcome = await give_feedback(session, lora_id, intent, journal)
     feedback_s = round(time.monotonic() - trained, 3)
-    size: SnapshotSize = "full" if _full_snapshot_due(config, step) else "light"
-    snapshot = await measure(session, adapter, step=step, size=size, baseline=baseline)
+    last = step == config.num_steps - 1
+    state = State(
+        step=step,
+        size="full" if last or step in config.snapshot_steps else "light",
+        baseline=baseline,
+        ahead=() if last else rollout_probes(config, session.preference, step + 1),
+        blocked=_UNKNOWN_WEIGHTS if outcome.interrupted and session.client.routes.one_sampler else None,
+    )
+    (snapshot, ahead), counted = await gather_two(measure(session, lora_id, state), _counter(session, lora_id))
+    record = _record(session, outcome, snapshot).model_copy(
+        update={
+            "timing_s": round(time.monotonic() - began, 3),
+            "timings": _timings(outcome.intent.rollouts_s, feedback_s, snapshot),
+            **_updates(outcome, counted),
+        }
+    )
+    journal.append(record)
+    slowest = max(feedback_s, progress.feedback_s or 0.0)
+    return record, Progress(counted, slowest, records_of(ahead) if usable(ahead) else None)
+
+
+async def _intent(session: Session, lora_id: str, journal: Journal, step: int, progress: Progress) -> FeedbackIntent:
+    """What this step trains on: what an earlier process had begun, else the rollouts at hand, else new ones."""
+    found = journal.intent()
+    if found is not None and found.step == step:
+        return found
+    batch, rollouts_s = progress.batch, None
+    if batch is None:
+        session.say("rollouts", "generating the batch", step=step, num_steps=session.config.num_steps)
+        began = time.monotonic()
+        batch = await roll_out(session, lora_id, step)
+        rollouts_s = round(time.monotonic() - began, 3)
+    return FeedbackIntent(
+        step=step,
+        batch=batch,
+        updates_before=progress.counted,
+        rollouts_s=rollouts_s,
+        expected_s=progress.feedback_s,
+    )
+
+
+def _record(session: Session, outcome: FeedbackOutcome, snapshot: EvalSnapshot) -> StepRecord:
+    intent, preference = outcome.intent, session.preference
     return StepRecord(
         preference=preference.name,
-        step=step,
+        step=intent.step,
         timestamp=utc_now(),
         feedback_given=preference.feedback_string,
         sdpo_metrics=engine_metrics(outcome.answers[-1]) if outcome.answers else None,
         eval=snapshot,
-        prompt_used=prompts_of_step(preference, config.batch_size, step)[0],
+        prompt_used=prompts_of_step(preference, session.config.batch_size, intent.step)[0],
         response_text=intent.batch[0].response,
-        timing_s=round(time.monotonic() - began, 3),
+        timing_s=0.0,
         sub_step_count=outcome.updates,
         rollout_batch=list(intent.batch),
         feedback_calls=list(outcome.answers),
-        timings={
-            "rollouts": intent.rollouts_s,
-            "feedback": feedback_s,
-            "probes": snapshot.duration_s or 0.0,
-        },
         interrupted=outcome.interrupted,
+        replaced_rollouts=list(intent.replaced),
     )
 
 
-def _full_snapshot_due(config: EvalConfig, step: int) -> bool:
-    return step == config.num_steps - 1 or step in config.snapshot_steps
+def _timings(rollouts_s: float | None, feedback_s: float, snapshot: EvalSnapshot) -> dict[str, float]:
+    timed = {"rollouts": rollouts_s, "feedback": feedback_s, "probes": snapshot.duration_s}
+    return {name: seconds for name, seconds in timed.items() if seconds is not None}
 
 
-async def _updates(session: Session, lora_id: str) -> int | None:
-    """The adapter's update counter, where the deployment has one."""
+async def _counter(session: Session, lora_id: str) -> int | None:
+    """The deployment's count of the adapter's updates, where it can be asked for."""
     status = await session.client.adapter_status(lora_id)
     return None if status is None else status.updates
+
+
+def _updates(outcome: FeedbackOutcome, counted: int | None) -> dict[str, int | None]:
+    """Updates of the step, and the deployment's count after it.
+
+    Where the deployment can be asked, its count decides: a call that was given up may have trained after
+    all. Tinker cannot be asked, but each of its answers has the count so far: `step`.
+    """
+    before = outcome.intent.updates_before
+    if counted is not None:
+        made = counted - before if before is not None else outcome.updates
+        return {"sub_step_count": made, "updates_counted": counted}
+    last = outcome.answers[-1].get("step") if outcome.answers and not outcome.interrupted else None
+    return {"sub_step_count": outcome.updates, "updates_counted": last if isinstance(last, int) else None}
+
+
+_UNKNOWN_WEIGHTS = Unmeasured(
+    kind="failed",
+    reason="whether the interrupted feedback trained is not known, nor then whose weights the one sampler serves",
+)
+
+
+def _cost(snapshot: EvalSnapshot) -> str:
+    """What a snapshot cost: a full one is worth knowing before `snapshot_steps` asks for more of them."""
+    return f"{snapshot.snapshot} snapshot: {snapshot.requests} requests, {snapshot.duration_s or 0:.0f} s"
 
 
 def _headline(snapshot: EvalSnapshot) -> dict[str, float | None]:

@@ -17,11 +17,13 @@ def notes_on(states: States, steps: Sequence[StepRecord], criteria: dict[str, Cr
     """In the order of their weight."""
     return [
         *_interrupted(steps),
+        *_miscounted(steps),
         *_not_available(criteria),
         *_teachable(states),
         *_memorized(states.last),
         *_cut_or_empty(states.last.rollouts),
         *_unanswered(states.last),
+        *_open_network(states),
         *_other_versions(states),
         "one run speaks for this adapter; a claim about a recipe needs three seeds or more",
     ]
@@ -34,6 +36,14 @@ def _interrupted(steps: Sequence[StepRecord]) -> Iterator[str]:
             f"{len(found)} of {len(steps)} steps were interrupted ({', '.join(found)}): their feedback was sent, "
             "whether it trained is not known, and it was not sent again"
         )
+
+
+def _miscounted(steps: Sequence[StepRecord]) -> Iterator[str]:
+    """What the deployment counted against what the steps record: an interrupted step may have trained."""
+    counted = steps[-1].updates_counted if steps else None
+    recorded = sum(step.sub_step_count for step in steps)
+    if counted is not None and counted != recorded:
+        yield f"the deployment counted {counted} updates of this adapter, and the steps record {recorded}"
 
 
 def _not_available(criteria: dict[str, Criterion]) -> Iterator[str]:
@@ -82,6 +92,13 @@ def _unanswered(last: EvalSnapshot) -> Iterator[str]:
     for name, units in last.stats.compliance.sets.items():
         if units.missing and units.scores:
             yield f"{len(units.missing)} of {units.n + len(units.missing)} {name} have no score, and are in no mean"
+
+
+def _open_network(states: States) -> Iterator[str]:
+    """Where the system grants neither namespaces nor seccomp, model-written code could reach the network."""
+    general = states.last.stats.general
+    if general is not None and general.sandbox.get("network") == "none":
+        yield "model-written code ran without network isolation: this system grants no namespace and no seccomp filter"
 
 
 def _other_versions(states: States) -> Iterator[str]:

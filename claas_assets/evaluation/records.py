@@ -300,7 +300,10 @@ class StepRecord(Record):
 
     `sdpo_metrics`: the engine's numbers, or null. `sub_step_count`: gradient updates really made.
     `feedback_calls`: the engine's full answers. `interrupted`: feedback was sent, its effect is unknown,
-    and it was not sent again.
+    and it was not sent again. `replaced_rollouts`: answers that the deployment no longer knew when feedback
+    on them was given; `rollout_batch` was generated in their place. `updates_counted`: the deployment's own
+    count of this adapter's updates after the step, where it has one. `timings`: seconds; without `rollouts`
+    where those were generated beside the probes of the step before.
     """
 
     preference: str
@@ -315,8 +318,10 @@ class StepRecord(Record):
     sub_step_count: int
     rollout_batch: list[RolloutRecord]
     feedback_calls: list[dict[str, Any]] = Field(default_factory=list)
-    timings: dict[str, float] = Field(default_factory=dict)  # seconds: rollouts, feedback, probes
+    timings: dict[str, float] = Field(default_factory=dict)  # rollouts, feedback, probes
     interrupted: bool = False
+    replaced_rollouts: list[RolloutRecord] = Field(default_factory=list)
+    updates_counted: int | None = None
 
 
 class StepsHandle(Record):

@@ -76,6 +76,16 @@ def read_steps(folder: Path) -> StepsHandle:
     )
 
 
+def find_run(named: str, results_dir: Path) -> Path:
+    """The run folder that `named` is: a folder, or an id below `results_dir`. Raises `RunFolderError`."""
+    for folder in (Path(named), results_dir / named):
+        if any(folder.glob("*/metadata.json")):
+            return folder
+    raise RunFolderError(
+        f"{named}: no run folder, neither by itself nor below {results_dir}: none has an adapter in it"
+    )
+
+
 def read_summary(run_folder: Path) -> Summary:
     summary: Summary = read_asset("summary", run_folder / "summary.json")
     return summary
@@ -100,15 +110,16 @@ def _from_csv(path: Path, text: str) -> MetricTable:
     rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(text)))
     for row in rows:
         for column in ("value", "lower", "upper"):
-            row[column] = _number(row[column]) if row[column] else None
+            row[column] = _number(row[column])
         for column in ("step", "n", "missing"):
             row[column] = int(row[column]) if row[column] else None
     return MetricTable(run_id=path.parents[1].name, preference=path.parent.name, rows=rows)
 
 
-def _number(cell: str) -> float | bool:
-    """Rows of unit `bool` are written as Python writes them."""
-    return cell == "True" if cell in ("True", "False") else float(cell)
+def _number(cell: str) -> float | bool | None:
+    if cell in ("True", "False"):  # `unit` is bool
+        return cell == "True"
+    return float(cell) if cell else None
 
 
 def _write_plots(folder: Path, plots: Mapping[str, bytes]) -> None:

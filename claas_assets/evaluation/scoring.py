@@ -55,7 +55,7 @@ def score_snapshot(
         fields.update(score.fields)
         stats[name] = score.stats
         unmeasured.update(score.unmeasured)
-        versions |= {name: metric.version, **_prompt_sets(metric)}
+        versions |= {name: metric.version, **prompt_sets(metric)}
     return EvalSnapshot(
         **fields,
         rollouts=list(transcripts),
@@ -96,6 +96,6 @@ def changed_versions(earlier: Mapping[str, int], now: Mapping[str, int]) -> dict
     return {name: version for name, version in earlier.items() if name in now and now[name] != version}
 
 
-def _prompt_sets(metric: Metric) -> Mapping[str, int]:
+def prompt_sets(metric: Metric) -> Mapping[str, int]:
     """Versions of a metric's own prompts, where it has some: name → version."""
     return getattr(metric, "prompt_sets", {})

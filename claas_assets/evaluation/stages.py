@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from claas_assets.evaluation.client import ClaasClient
 from claas_assets.evaluation.config import EvalConfig, gateway_token
+from claas_assets.evaluation.deployment_locks import deployment_lock
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.journal import Journal
 from claas_assets.evaluation.loop import Session, check_frozen, create_adapter, measure_baseline, train
 from claas_assets.evaluation.preferences import Preference
-from claas_assets.evaluation.progress import Reporter
+from claas_assets.evaluation.progress import Event, Reporter
 from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot
 from claas_assets.evaluation.routes import routes_for
 from claas_assets.evaluation.run_files import read_asset, write_asset
@@ -46,7 +43,12 @@ class Stage:
     async def session(self) -> AsyncIterator[Session]:
         routes = routes_for(self.config, self.claas_url, gateway_token(self.config))
         with deployment_lock(self.claas_url) if routes.one_sampler else contextlib.nullcontext():
-            async with ClaasClient(routes, max_concurrency=self.config.max_concurrency) as client:
+            async with ClaasClient(
+                routes,
+                max_concurrency=self.config.max_concurrency,
+                deployment_timeout_s=self.config.deployment_timeout_s,
+                say=lambda text: self.report(Event(self.preference.name, "note", text)),
+            ) as client:
                 yield Session(client=client, config=self.config, preference=self.preference, report=self.report)
 
 
@@ -105,13 +107,3 @@ async def _train(stage: Stage, adapter: AdapterRecord, baseline: EvalSnapshot, j
 
 def _has(stage: Stage, file: str) -> bool:
     return (stage.folder / file).exists()
-
-
-@contextlib.contextmanager
-def deployment_lock(claas_url: str) -> Iterator[None]:
-    """One evaluation at a time on a deployment that has one sampler, across processes of this machine."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(base) / "claas_assets" / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{hashlib.sha256(claas_url.encode()).hexdigest()[:16]}.lock"):
-        yield

@@ -59,10 +59,14 @@ def bonett_price(differences: Sequence[float], level: float = 0.95) -> Interval 
     return Interval(lower=max(-1.0, center - half), upper=min(1.0, center + half), level=level, method="bonett-price")
 
 
-def student_t(values: Sequence[float], level: float = 0.95) -> Interval | None:
-    """Interval of the mean of unbounded values (nats), one a unit: `mean ± t·s/√n`, n − 1 degrees."""
+def student_t(values: Sequence[float], level: float = 0.95, *, at_least: int = MIN_UNITS) -> Interval | None:
+    """Interval of the mean of unbounded values (nats), one a unit: `mean ± t·s/√n`, n − 1 degrees.
+
+    `at_least`: None below that many. Means over seeds may be as few as three (`sweeps.py`): each is a mean
+    of many prompts, and t with two degrees of freedom is wide enough for what three of them can say.
+    """
     n = len(values)
-    if n < MIN_UNITS:
+    if n < max(2, at_least):
         return None
     center = fmean(values)
     half = _t(level, n - 1) * math.sqrt(variance(values, center) / n)

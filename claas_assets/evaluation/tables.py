@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from claas_assets.evaluation.metrics import metric_names
+from claas_assets.evaluation.metrics import get_metric, metric_names
 from claas_assets.evaluation.metrics.collapse_alerts import alerts_along
 from claas_assets.evaluation.records import (
     METRIC_COLUMNS,
@@ -17,6 +17,7 @@ from claas_assets.evaluation.records import (
     StepRecord,
     UnitStats,
 )
+from claas_assets.evaluation.scoring import prompt_sets
 
 BASELINE_STEP = -1
 
@@ -90,10 +91,24 @@ def _row(state: dict[str, Any], snapshot: EvalSnapshot, quantity: Quantity) -> d
     return {column: row[column] for column in METRIC_COLUMNS}
 
 
+_BY_PREFERENCE_FILE = ("logprob", "compliance")
+
+
 def _version(snapshot: EvalSnapshot, metric: str) -> str:
-    """The version that scored it; "2 (was 1)" where another had scored it when it was asked."""
-    now = str(snapshot.versions.get(metric, ""))
-    return f"{now} (was {snapshot.rescored_from[metric]})" if metric in snapshot.rescored_from else now
+    """The version that scored it, and what had another one when it was asked.
+
+    E.g. "2 (was 1)" after the metric changed, "1, preference 2 (was 1)" after the preference file did.
+    """
+    if metric not in metric_names():
+        return ""
+    sets = [*prompt_sets(get_metric(metric)), *(("preference",) if metric in _BY_PREFERENCE_FILE else ())]
+    changed = [f"{name} {_then_and_now(snapshot, name)}" for name in sets if name in snapshot.rescored_from]
+    return ", ".join([_then_and_now(snapshot, metric), *changed])
+
+
+def _then_and_now(snapshot: EvalSnapshot, name: str) -> str:
+    now = str(snapshot.versions.get(name, ""))
+    return f"{now} (was {snapshot.rescored_from[name]})" if name in snapshot.rescored_from else now
 
 
 _METRIC_OF_FIELD = {"logprob_margin": "logprob", "preference_compliance": "compliance"}
@@ -135,7 +150,7 @@ def _of_metric(snapshot: EvalSnapshot, metric: str) -> Iterator[Quantity]:
         yield Quantity(field, _unit(field), value)
     stats = getattr(snapshot.stats, metric, None)
     if stats is not None:
-        yield from _of_record(stats, metric)
+        yield from _of_value(stats, metric)
 
 
 def _of_record(record: Record, prefix: str) -> Iterator[Quantity]:
@@ -149,6 +164,8 @@ def _of_value(value: Any, name: str) -> Iterator[Quantity]:
         yield from _of_units(value, name)
     elif isinstance(value, Record):
         yield from _of_record(value, name)
+    elif isinstance(value, dict) and value.keys() >= {"n", "mean", "scores"}:
+        yield from _of_units(UnitStats.model_validate(value), name)  # of a metric added later, read from a file
     elif isinstance(value, dict):
         for key, part in value.items():
             yield from _of_value(part, f"{name.removesuffix('.sets')}.{key}")

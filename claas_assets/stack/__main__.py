@@ -27,6 +27,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="torch threads; 0 leaves the choice to torch (default: $CLAAS_STACK_THREADS)",
     )
     parser.add_argument("--state-dir", type=Path, help="where adapters are kept (default: in the cache)")
+    parser.add_argument(
+        "--results-dir", type=Path, default=Path("data/evals"), help="runs shown at /v1/eval (default: data/evals)"
+    )
     parser.add_argument("--idle-timeout", type=float, default=0.0, metavar="SECONDS", help="end when idle; 0 = never")
     parser.add_argument("--registry", type=Path, help="file that tells others the address once it serves")
     return parser.parse_args(arguments)
@@ -48,12 +51,15 @@ def main(arguments: list[str] | None = None) -> None:
 
     from claas_assets.stack.load import load_engine
     from claas_assets.stack.server import create_app
+    from claas_assets.viewer.app import mount_eval
+    from claas_assets.viewer.guard import LOOPBACK
 
     if options.threads:
         torch.set_num_threads(options.threads)
     listener = socket.create_server((options.host, options.port))
     engine = load_engine(base_model, state_dir / "adapters", on_progress=_say)
     app = create_app(engine, base_model)
+    mount_eval(app, options.results_dir, (*LOOPBACK, options.host))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10))
     url = f"http://{options.host}:{listener.getsockname()[1]}"
     _say(f"serving {base_model} at {url}")

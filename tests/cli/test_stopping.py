@@ -19,7 +19,8 @@ def test_ctrl_c_is_exit_130_and_the_same_output_dir_goes_on(fake, tmp_path):
     folder = tmp_path / "evals" / "stopped"
     command = [
         sys.executable, "-m", "claas_assets", "preferences=[identity,concise]", f"claas_url={deployment.url}",
-        "num_steps=2", "metrics=[logprob]", "plots=false", f"output_dir={folder}", f"preferences_dir={PREFERENCES}",
+        "num_steps=2", "metrics=[logprob]", "plots=false", "parallel_preferences=1",
+        f"output_dir={folder}", f"preferences_dir={PREFERENCES}",
     ]  # fmt: skip
     environment = {**os.environ, "DAGSTER_HOME": str(tmp_path / "home")}
     running = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

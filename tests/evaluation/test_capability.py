@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from claas_assets.evaluation import sandbox
+from claas_assets.evaluation import capability, sandbox
 from claas_assets.evaluation.capability import CapabilitySet, Item, Judgment, judge, load_capability
 from claas_assets.evaluation.extraction import code_candidates, final_number
 from claas_assets.evaluation.records import Unmeasured
@@ -148,6 +148,7 @@ def test_no_sandbox_is_unmeasured_not_false(monkeypatch: pytest.MonkeyPatch) -> 
     def unavailable(*args: object, **kwargs: object) -> sandbox.SandboxResult:
         return sandbox.SandboxResult("unavailable", "no process can be started")
 
+    capability._run_once.cache_clear()
     monkeypatch.setattr("claas_assets.evaluation.capability.run_function", unavailable)
     found = judge(BY_ID["code_add"], ADD)
     assert isinstance(found, Unmeasured)

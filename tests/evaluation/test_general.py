@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from claas_assets.evaluation import sandbox
+from claas_assets.evaluation import capability, sandbox
 from claas_assets.evaluation.capability import load_capability
 from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
 from claas_assets.evaluation.metrics.general import GeneralMetric
@@ -39,21 +39,6 @@ ANSWERS = {
     **{f"general/items/{item.id}": item for item in CAPABILITY.items},
 }
 TIMEOUT = Unmeasured(kind="failed", reason="no answer within 60 s")
-
-
-@pytest.fixture(autouse=True)
-def each_program_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The 13 reference programs are part of most tests here: the sandbox runs each the first time only."""
-    monkeypatch.setattr("claas_assets.evaluation.capability.run_function", _remembered)
-
-
-def _remembered(code: tuple[str, ...], function: str, calls: list[tuple[Any, ...]]) -> sandbox.SandboxResult:
-    if code not in _RUNS:
-        _RUNS[code] = sandbox.run_function(code, function, calls)
-    return _RUNS[code]
-
-
-_RUNS: dict[tuple[str, ...], sandbox.SandboxResult] = {}
 
 
 def plan(size: SnapshotSize, max_tokens: int = 256) -> ProbePlan:
@@ -181,11 +166,11 @@ def test_strict_and_loose_are_kept_apart() -> None:
     assert stats.items_strict.passed["instruction_lower_case"] is False
 
 
-def test_scoring_again_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("claas_assets.evaluation.capability.run_function", sandbox.run_function)
+def test_scoring_again_gives_the_same() -> None:
     transcripts = Transcripts(asked("full"))
-    first, second = (GeneralMetric().score(transcripts, CONTEXT) for _ in range(2))
-    assert first == second
+    first = GeneralMetric().score(transcripts, CONTEXT)
+    capability._run_once.cache_clear()  # every program runs again
+    assert GeneralMetric().score(transcripts, CONTEXT) == first
 
 
 # --- what is missing ------------------------------------------------------------------------------
@@ -252,6 +237,7 @@ def test_an_item_that_was_asked_otherwise_is_not_scored_by_todays_check() -> Non
 
 
 def test_no_sandbox_is_failed_not_false(monkeypatch: pytest.MonkeyPatch) -> None:
+    capability._run_once.cache_clear()
     monkeypatch.setattr("claas_assets.evaluation.capability.run_function", _unavailable)
     scores, stats, unmeasured = score(asked("full"))
     assert (scores.coding_correct, scores.coding_has_docstring, scores.general_score) == (None, None, None)

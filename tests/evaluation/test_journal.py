@@ -80,7 +80,7 @@ def test_a_full_disk_leaves_no_part_of_a_line(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(RunFolderError, match=r"No space left on device.*whole"):
         journal.append(a_step(1))
     assert (tmp_path / STEPS_FILE).read_bytes() == before
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.fake_claas.app import build_app
+from tests.fake_claas.cache import CompletionCache
 from tests.fake_claas.deployment import FakeDeployment, Settings
 from tests.fake_claas.faults import Faults
 from tests.fake_claas.profiles import PROFILES
@@ -26,7 +27,8 @@ class FakeClaas:
         self.log = Log()
         self.faults = Faults()
         self.latency_s: dict[str, float] = {}
-        self._serving = Serving(Recorder(build_app(self.deployment), self.log, self.faults, self.latency_s), port)
+        self._recorder = Recorder(build_app(self.deployment), self.log, self.faults, self.latency_s)
+        self._serving = Serving(self._recorder, port)
         self.url = self._serving.url
 
     @property
@@ -36,6 +38,17 @@ class FakeClaas:
 
     def close(self) -> None:
         self._serving.close()
+
+    def die(self) -> None:
+        """As `close`, for a fault (`calling(fake.die)`): from within the server's own thread."""
+        self._serving.abort()
+
+    def restart(self) -> None:
+        """The process ended and was started again on the same port: adapters are kept, what is in memory is lost."""
+        self._serving.close()
+        self.deployment.cache = CompletionCache()
+        self.deployment.sampler_path = None
+        self._serving = Serving(self._recorder, int(self.url.rsplit(":", 1)[1]))
 
     def __enter__(self) -> FakeClaas:
         return self

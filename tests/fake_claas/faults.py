@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from tests.fake_claas.recorder import Request
+
+Effect = Literal["before", "after", "never"]
+
+
+class Gate:
+    """Where a held call waits. `reached`: it is there; `left`: it has ended, after `open()`."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.left = threading.Event()
+        self._opened = threading.Event()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    @property
+    def is_open(self) -> bool:
+        return self._opened.is_set()
 
 
 @dataclass(frozen=True)
 class Fault:
     """`applied`: the call has its effect before the fault (a training that is made and not answered)."""
 
-    kind: Literal["answer", "disconnect", "truncated", "edit", "delay", "trickle"]
+    kind: Literal["answer", "disconnect", "truncated", "edit", "delay", "trickle", "hold", "call"]
     applied: bool = False
     status: int = 200
     content: bytes = b""
@@ -20,6 +42,9 @@ class Fault:
     headers: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
     change: Callable[[Any], Any] | None = None
+    gate: Gate | None = None
+    effect: Effect = "before"
+    callback: Callable[[], None] | None = None
 
 
 def status(code: int, detail: Any = "made to fail", *, applied: bool = False, headers: Any = ()) -> Fault:
@@ -83,22 +108,54 @@ def trickle(seconds: float) -> Fault:
     return Fault("trickle", applied=True, seconds=seconds)
 
 
+def hold(gate: Gate, effect: Effect = "before") -> Fault:
+    """The call waits at `gate`. Its effect comes before that (then it is answered late), after it, or never.
+
+    Without an effect, the connection is reset once the gate opens.
+    """
+    return Fault("hold", gate=gate, effect=effect)
+
+
+def calling(callback: Callable[[], None], *, applied: bool = False) -> Fault:
+    """Runs `callback` in the server's thread (`FakeClaas.die` is one), then the connection is reset."""
+    return Fault("call", applied=applied, callback=callback)
+
+
+When = Callable[["Request"], bool]
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    endpoint: str
+    fault: Fault
+    nth: int | None
+    when: When | None
+
+    def meets(self, request: Request, call: int) -> bool:
+        if self.endpoint != request.path or self.nth not in (None, call):
+            return False
+        return self.when is None or self.when(request)
+
+
 class Faults:
-    """A queue per endpoint (its path). A fault without `nth` meets the next call, else the n-th (from 1)."""
+    """A queue per endpoint (its path). A fault without `nth` meets the next call, else the n-th (from 1).
+
+    `when` lets it pass by the calls for which it is false: a kind of call, or a state of the deployment.
+    """
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[str, int | None, Fault]] = []
+        self._waiting: list[_Waiting] = []
 
-    def add(self, endpoint: str, *faults: Fault, nth: int | None = None) -> None:
+    def add(self, endpoint: str, *faults: Fault, nth: int | None = None, when: When | None = None) -> None:
         """Several faults meet successive calls."""
         for offset, fault in enumerate(faults):
-            self._waiting.append((endpoint, None if nth is None else nth + offset, fault))
+            self._waiting.append(_Waiting(endpoint, fault, None if nth is None else nth + offset, when))
 
-    def take(self, endpoint: str, call: int) -> Fault | None:
+    def take(self, request: Request, call: int) -> Fault | None:
         for entry in self._waiting:
-            if entry[0] == endpoint and entry[1] in (None, call):
+            if entry.meets(request, call):
                 self._waiting.remove(entry)
-                return entry[2]
+                return entry.fault
         return None
 
     def __len__(self) -> int:

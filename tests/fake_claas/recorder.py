@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.fake_claas.faults import Fault, Faults
+from tests.fake_claas.faults import Fault, Faults, Gate
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,25 @@ class Request:
     client: tuple[str, int]
 
 
+@dataclass
+class Span:
+    """A request of `Log.requests` in time: seconds of a monotonic clock; `ended` is None until then."""
+
+    request: Request
+    began: float
+    ended: float | None = None
+
+
 class Log:
-    """Requests in the order of their arrival."""
+    """Requests in the order of their arrival; `spans` are the same ones with their times."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.spans: list[Span] = []
         self.peak_concurrency = 0
         self.peak_by_path: Counter[str] = Counter()
         self._now: Counter[str] = Counter()
+        self._calls: Counter[str] = Counter()
 
     def at(self, path: str) -> list[Request]:
         return [request for request in self.requests if request.path == path]
@@ -49,13 +61,16 @@ class Log:
     def begin(self, request: Request) -> int:
         """Returns which call of its path this is, from 1."""
         self.requests.append(request)
+        self.spans.append(Span(request, time.monotonic()))
+        self._calls[request.path] += 1
         self._now[request.path] += 1
         self.peak_concurrency = max(self.peak_concurrency, self._now.total())
         self.peak_by_path[request.path] = max(self.peak_by_path[request.path], self._now[request.path])
-        return self.count(request.path)
+        return self._calls[request.path]
 
     def end(self, request: Request) -> None:
         self._now[request.path] -= 1
+        next(span for span in reversed(self.spans) if span.request is request).ended = time.monotonic()
 
 
 class Recorder:
@@ -75,7 +90,7 @@ class Recorder:
         call = self.log.begin(request)
         try:
             await asyncio.sleep(self.latency_s.get(request.path, self.latency_s.get("*", 0.0)))
-            fault = self.faults.take(request.path, call)
+            fault = self.faults.take(request, call)
             replay = _replay(content)
             if fault is None:
                 await self.app(scope, replay, send)
@@ -87,8 +102,13 @@ class Recorder:
 
 async def _fail(fault: Fault, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     await asyncio.sleep(fault.seconds)
+    if fault.kind == "hold" and fault.gate is not None:
+        await _hold(fault, fault.gate, app, scope, receive, send)
+        return
     real = await _captured(app, scope, receive) if fault.applied else (200, [], b"")
-    if fault.kind == "disconnect":
+    if fault.kind == "call" and fault.callback is not None:
+        fault.callback()
+    if fault.kind in ("disconnect", "call"):
         await _reset(send)
     elif fault.kind == "truncated":
         await _answer(send, real[0], real[1], real[2][: len(real[2]) // 2], complete=False)
@@ -103,6 +123,20 @@ async def _fail(fault: Fault, app: ASGIApp, scope: Scope, receive: Receive, send
         headers = [(b"content-type", fault.content_type.encode())]
         headers += [(name.encode(), value.encode()) for name, value in fault.headers]
         await _answer(send, fault.status, headers, fault.content)
+
+
+async def _hold(fault: Fault, gate: Gate, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    try:
+        real = await _captured(app, scope, receive) if fault.effect == "before" else None
+        gate.reached.set()
+        while not gate.is_open:
+            await asyncio.sleep(0.002)
+        if fault.effect == "never":
+            await _reset(send)
+        else:
+            await _answer(send, *(real or await _captured(app, scope, receive)))
+    finally:
+        gate.left.set()
 
 
 Headers = list[tuple[bytes, bytes]]

@@ -46,6 +46,14 @@ class Serving:
                 raise RuntimeError(f"the server at {self.url} did not start")
             time.sleep(0.002)
 
+    def abort(self) -> None:
+        """From within the server's own thread: nothing is accepted or answered from here on. `close` comes later."""
+        self._server.should_exit = True
+        for server in self._server.servers:
+            server.close()
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
+
     def close(self) -> None:
         self._server.should_exit = True
         self._thread.join()

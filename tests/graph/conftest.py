@@ -29,6 +29,8 @@ class Evaluation:
             "batch_size": 2,
             "output_dir": str(root / "evals" / "the-run"),
             "plots": False,
+            "parallel_preferences": 1,
+            "deployment_timeout_s": 0,
             "training": {"steps_per_batch": 2},
             **config,
         }

@@ -67,13 +67,18 @@ def test_it_learns_and_the_summary_says_so(finished):
     assert entry.overall == "pass"
 
 
-def test_rollouts_are_generated_after_the_probes_of_the_step_before_and_feedback_follows_at_once(finished):
-    paths = [request.path for request in finished.fake.log.requests]
-    for index, path in enumerate(paths):
-        if path == "/v1/feedback":
-            before = [p for p in paths[:index] if p in ("/v1/chat/completions", "/v1/score")][-2:]
-            assert before == ["/v1/chat/completions"] * 2
-    assert paths.count("/v1/feedback") == 3
+def test_rollouts_are_sent_after_the_probes_of_their_state_and_feedback_follows_at_once(finished):
+    requests = [r for r in finished.fake.log.requests if r.path in ("/v1/chat/completions", "/v1/feedback")]
+    feedback = [i for i, request in enumerate(requests) if request.path == "/v1/feedback"]
+    assert len(feedback) == 3
+    for before, at in zip([0, *feedback], feedback, strict=False):
+        state = requests[before:at]
+        rollouts = [i for i, request in enumerate(state) if request.body.get("temperature") == 0.7
+                    and request.body["max_tokens"] == finished.config().rollout_max_tokens]  # fmt: skip
+        answers = [item["response"] for item in requests[at].body["requests"]]
+        assert len(rollouts) == len(answers) == 2
+        # Those in flight at the same time may arrive in any order; the deployment remembers 100 completions.
+        assert len(state) - rollouts[0] <= 2 + finished.config().max_concurrency
 
 
 def test_transcripts_hold_all_that_scoring_needs(finished):

@@ -24,7 +24,12 @@ class MetricScore:
 
 
 class Metric(Protocol):
-    """`version` rises when the same transcripts would give another number (CHANGELOG says which)."""
+    """`version` rises when the same transcripts would give another number (CHANGELOG says which).
+
+    A metric that asks prompts of its own also has `prompt_sets`: their names and versions. One whose
+    score is slow has `prescore(transcript)`, called in a thread as an answer arrives: it does, and keeps,
+    what `score` will need of it.
+    """
 
     name: str
     version: int

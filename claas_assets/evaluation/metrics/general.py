@@ -35,6 +35,11 @@ class GeneralMetric:
     name = "general"
     version = 1
 
+    @property
+    def prompt_sets(self) -> dict[str, int]:
+        """Versions of what is asked."""
+        return {"capability_items": load_capability().version}
+
     def probes(self, plan: ProbePlan) -> list[Probe]:
         known = load_capability()
         asked = {SEED: known.seed_four, ITEMS: known.items if plan.size == "full" else ()}
@@ -48,6 +53,15 @@ class GeneralMetric:
             for group, items in asked.items()
             for item in items
         ]
+
+    def prescore(self, transcript: Transcript) -> None:
+        """Run the program of an answer as it arrives: the score then finds it run (`capability._run`)."""
+        group, _, name = transcript.key.rpartition("/")
+        known = load_capability()
+        items = {SEED: known.seed_four, ITEMS: known.items}.get(group, ())
+        for item in items:
+            if item.id == name and item.kind == "code":
+                _judge(item, transcript)
 
     def score(self, transcripts: Transcripts, context: ScoringContext) -> MetricScore:
         if not transcripts.below(SEED) and not transcripts.below(ITEMS):

@@ -1,0 +1,115 @@
+"""How long the viewer takes for many runs: `python -m benchmarks.viewer`.
+
+It makes RUNS runs of three preferences and STEPS steps from `data/example` in a temporary folder (the large
+files are links to a few, so that they need little room), and prints times, sizes and memory.
+Targets: the list under 300 ms with nothing changed since the last look, a run's page under 300 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "data" / "example"
+RUNS, STEPS = 500, 20
+FIRST = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def lengthened(lines: list[str], steps: int) -> list[str]:
+    """`steps` lines from those of a real run: its light steps again and again, then its last one."""
+    chosen = [lines[i % (len(lines) - 1)] for i in range(steps - 1)] + [lines[-1]]
+    return [json.dumps({**json.loads(line), "step": step}) for step, line in enumerate(chosen)]
+
+
+def copy_run(target: Path, created: datetime, *, steps: int | None = None, linked_from: Path | None = None) -> Path:
+    """A run like `data/example`, begun at `created`, with another number of steps where that is given.
+
+    `linked_from`: an earlier copy of as many steps, whose large files this one shares.
+    """
+    for source in sorted(EXAMPLE.glob("*/metadata.json")):
+        name, folder = source.parent.name, target / source.parent.name
+        folder.mkdir(parents=True)
+        for large in ("baseline.json", "steps.jsonl"):
+            if linked_from is not None:
+                os.link(linked_from / name / large, folder / large)
+            elif large == "steps.jsonl" and steps is not None:
+                lines = (source.parent / large).read_text(encoding="utf-8").splitlines()
+                (folder / large).write_text("\n".join(lengthened(lines, steps)) + "\n", encoding="utf-8")
+            else:
+                (folder / large).write_bytes((source.parent / large).read_bytes())
+        for small in ("collapse.json", "metrics.csv"):
+            (folder / small).write_bytes((source.parent / small).read_bytes())
+        metadata, verdict = json.loads(source.read_text()), json.loads((source.parent / "verdict.json").read_text())
+        metadata["provenance"]["created"], metadata["run_id"] = created.isoformat(), target.name
+        if steps is not None:
+            metadata["config"]["num_steps"] = verdict["num_steps"] = verdict["steps_recorded"] = steps
+        (folder / "metadata.json").write_text(json.dumps(metadata, indent=2), encoding="utf-8")
+        (folder / "verdict.json").write_text(json.dumps(verdict, indent=2), encoding="utf-8")
+    return target
+
+
+def make_runs(results_dir: Path, count: int, steps: int) -> None:
+    first: Path | None = None
+    for index in range(count):
+        moment = FIRST + timedelta(hours=index)
+        made = copy_run(results_dir / moment.strftime("%Y%m%d-%H%M%SZ"), moment, steps=steps, linked_from=first)
+        first = first or made
+
+
+def timed_ms(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return 1000 * (time.perf_counter() - began)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    options = parser.parse_args()
+
+    from fastapi.testclient import TestClient
+
+    from claas_assets.evaluation.runs import list_runs
+    from claas_assets.viewer.app import build_app
+    from claas_assets.viewer.report import render_report
+
+    with tempfile.TemporaryDirectory() as folder:
+        results_dir = Path(folder) / "evals"
+        print(f"made {options.runs} runs of 3 × {options.steps} steps in "
+              f"{timed_ms(lambda: make_runs(results_dir, options.runs, options.steps)) / 1000:.1f} s")  # fmt: skip
+        print(f"list_runs, first time       {timed_ms(lambda: list_runs(results_dir)):7.0f} ms")
+        warm = min(timed_ms(lambda: list_runs(results_dir)) for _ in range(5))
+        print(f"list_runs, nothing changed  {warm:7.0f} ms")
+        client = TestClient(build_app(results_dir), base_url="http://localhost")
+        newest = list_runs(results_dir)[0].run_id
+        client.get("/static/viewer.css")  # the client's own start
+        run = f"/runs/{newest}"
+        pages = {
+            "list page": "/", "list, sorted, filtered": "/?sort=-change&q=identity", "run page": run,
+            "preference page": f"{run}/identity",
+            "a prompt": f"{run}/identity/compare?prompt=compliance/heldout_prompts/7",
+            "a step": f"{run}/identity/states/3?part=1",
+            "the last step": f"{run}/identity/states/{options.steps - 1}?part=1",
+            "first figure (imports)": f"{run}/figures/margins.svg",
+            "second figure": f"{run}/figures/learning_curves.svg",
+        }  # fmt: skip
+        for name, path in pages.items():
+            cold, size = timed_ms(lambda path=path: client.get(path)), len(client.get(path).content)
+            again = timed_ms(lambda path=path: client.get(path))
+            print(f"{name:26}  {cold:7.0f} ms, again {again:4.0f} ms  {size / 1024:6.0f} KiB")
+        report = render_report(results_dir / newest)
+        print(f"report.html                 {len(report.encode()) / 2**20:7.2f} MiB")
+    print(f"largest resident size       {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:7.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

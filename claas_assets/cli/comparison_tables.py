@@ -1,0 +1,194 @@
+"""A comparison on the terminal. Everything that is not ours is shown through `plain`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from claas_assets.cli.plain import cell, cut, plain
+from claas_assets.evaluation.comparison import Answer, Comparison, Pair, PairedDifference, PreferenceComparison
+from claas_assets.evaluation.records import Criterion, Interval
+from claas_assets.evaluation.sweeps import PreferenceSweep, Recipe, SeedMean, SweepComparison
+
+_STYLES = {
+    "pass": "green", "marginal": "yellow", "fail": "red", "inconclusive": "magenta", "unfinished": "magenta",
+    "unavailable": "dim",
+}  # fmt: skip
+_LEVELS = {"compliance", "over_application"}  # the value of every other criterion with an interval is a change
+_SETS = {"heldout_prompts": "held-out prompts", "probe_prompts": "trained prompts"}
+
+
+def show(result: Comparison | SweepComparison, console: Console | None = None) -> None:
+    console = console or Console()
+    parts = _comparison(result) if isinstance(result, Comparison) else _sweep(result)
+    for part in parts:
+        console.print(part, highlight=False)
+
+
+def _comparison(comparison: Comparison) -> Iterator[RenderableType]:
+    names = labels([run.run_id for run in comparison.runs])
+    if len(names) > 1:
+        yield from _configuration(comparison, names)
+    for found in comparison.preferences:
+        yield _criteria(found, names)
+        for pair in found.pairs:
+            yield from _pair(pair, names)
+
+
+def labels(run_ids: Sequence[str]) -> list[str]:
+    """The run ids; one that is there twice is numbered."""
+    return [
+        plain(run_id) + (f" ({run_ids[:index].count(run_id) + 1})" if run_ids.count(run_id) > 1 else "")
+        for index, run_id in enumerate(run_ids)
+    ]
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=Text(title, style="bold"), title_justify="left")
+    for column in columns:
+        table.add_column(Text(column))
+    return table
+
+
+def _configuration(comparison: Comparison, names: Sequence[str]) -> Iterator[RenderableType]:
+    if not comparison.configuration:
+        yield Text("The configuration is the same in all of these runs.\n")
+        return
+    table = _table("What differs in the configuration", ["key", *names])
+    for row in comparison.configuration:
+        first = row.values[0]
+        table.add_row(row.key, *(cell(str(v), 60, "bold yellow" if v != first else "") for v in row.values))
+    yield table
+
+
+def _criteria(found: PreferenceComparison, names: Sequence[str]) -> Table:
+    table = _table(found.preference, ["criterion", *names])
+    for row in found.rows:
+        table.add_row(row.criterion, *(_criterion(row.criterion, found) for found in row.cells))
+    table.add_section()
+    table.add_row("overall", *(Text(overall or "–", style=_STYLES.get(overall or "", "")) for overall in found.overall))
+    return table
+
+
+def _criterion(name: str, found: Criterion | None) -> Text:
+    if found is None:
+        return Text("–")
+    evidence = f", {found.evidence.replace('_', ' ')}" if found.evidence else ""
+    text = Text(f"{_level_or_change(name, found)}\n")
+    text.append(found.grade, style=_STYLES[found.grade])
+    text.append(evidence)
+    if found.value is None and found.reason:
+        text.append(f"\n{cut(found.reason, 160)}", style="dim")
+    return text
+
+
+def _level_or_change(name: str, found: Criterion) -> str:
+    """A level is shown with its change: the interval is that of the change, never of the level."""
+    if found.value is None:
+        return "–"
+    if found.change is None or name not in _LEVELS:
+        return _number(found.value) + _range(found.interval)
+    return f"{_number(found.value)} ({found.change:+.2f}{_range(found.interval)})"
+
+
+def _pair(pair: Pair, names: Sequence[str]) -> Iterator[RenderableType]:
+    yield Text(f"{names[pair.run]} against {names[pair.reference]}", style="bold")
+    for obstacle in pair.obstacles:
+        yield Text(f"  must not be compared: {plain(obstacle.sentence)}\n    ({', '.join(obstacle.criteria)})", "red")
+    table = _table("", ["criterion", "difference", "n", "evidence"])
+    for name, difference in pair.differences.items():
+        table.add_row(name, *_difference(difference))
+    if pair.differences:
+        yield table
+    yield from _flips(pair, names)
+
+
+def _difference(found: PairedDifference) -> list[Text]:
+    if found.change is None:
+        return [Text("–"), Text("–"), cell(found.reason or "", 300, "dim")]
+    said = f"{found.change:+.2f}{_range(found.interval)}"
+    floor = f", floor {found.floor:.2f}" if found.floor is not None else ""
+    return [Text(said), Text(str(found.n)), Text(f"{(found.evidence or '–').replace('_', ' ')}{floor}")]
+
+
+def _flips(pair: Pair, names: Sequence[str]) -> Iterator[RenderableType]:
+    units = _SETS.get(pair.flips_of, pair.flips_of)
+    if pair.flips is None:
+        yield Text(f"  {units}: not compared: {plain(pair.no_flips_because or '')}\n", "dim")
+        return
+    yield Text(f"  {len(pair.flips)} of {pair.prompts_in_common} {units} flipped{':' if pair.flips else ''}")
+    if pair.flips:
+        table = _table("", ["prompt", names[pair.reference], names[pair.run]])
+        for flip in pair.flips:
+            table.add_row(cell(flip.prompt, 120), _answer(flip.reference), _answer(flip.run))
+        yield table
+    yield Text("")
+
+
+def _answer(answer: Answer) -> Text:
+    text = Text("pass " if answer.passed else "fail ", style="green" if answer.passed else "red")
+    text.append(cut(answer.text, 200) if answer.text is not None else "(not recorded)", style="default")
+    return text
+
+
+# --- sweeps ---------------------------------------------------------------------------------------
+
+
+def _sweep(sweep: SweepComparison) -> Iterator[RenderableType]:
+    swept = ", ".join(sweep.swept) or "nothing but the seed"
+    yield Text(f"Sweep {plain(sweep.sweep_id or '(runs as named)')}: swept {swept}", style="bold")
+    for found in sweep.preferences:
+        yield _recipes(found)
+        for recipe in found.recipes:
+            yield from _remarks(recipe)
+
+
+def _recipes(found: PreferenceSweep) -> Table:
+    """A column a recipe. Mean over seeds, its interval, then every seed's value."""
+    names = list(dict.fromkeys(name for recipe in found.recipes for name in recipe.criteria))
+    table = _table(found.preference, ["criterion", *(plain(recipe.label) for recipe in found.recipes)])
+    for name in names:
+        table.add_row(name, *(_seed_mean(recipe.criteria.get(name)) for recipe in found.recipes))
+    table.add_section()
+    table.add_row("overall", *(_counts(recipe.overall) for recipe in found.recipes))
+    return table
+
+
+def _seed_mean(found: SeedMean | None) -> Text:
+    if found is None:
+        return Text("–")
+    text = Text("–" if found.mean is None else f"{_number(found.mean)}{_range(found.interval)}")
+    if found.interval is None:
+        text.append(f"\n{found.claim}", style="dim")
+    if found.seeds:
+        text.append("\n" + "  ".join(f"{seed.seed}: {_number(seed.value)}" for seed in found.seeds), style="dim")
+    return text
+
+
+def _counts(overall: dict[str, int]) -> Text:
+    text = Text()
+    for name, count in sorted(overall.items()):
+        text.append(f"{count} {name} ", style=_STYLES.get(name, ""))
+    return text
+
+
+def _remarks(recipe: Recipe) -> Iterator[RenderableType]:
+    for obstacle in recipe.obstacles:
+        yield Text(f"  {plain(recipe.label)}: must not be compared: {plain(obstacle.sentence)}", "red")
+    reasons: dict[str, Any] = {}
+    for criterion in recipe.criteria.values():
+        reasons |= criterion.left_out
+    for run_id, reason in reasons.items():
+        yield Text(f"  {plain(run_id)} is left out of a mean: {cut(reason, 200)}", "yellow")
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _range(interval: Interval | None) -> str:
+    return "" if interval is None else f" [{interval.lower:.2f}, {interval.upper:.2f}]"

@@ -1,0 +1,131 @@
+"""Dagster runs in this process, on the user's instance: started, stopped from the UI, buried when they were killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from claas_assets.evaluation.config import EvalConfig
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+PROCESS_TAG = "claas/process"
+"""Host, process id and start of the process: what tells a run that is at work from one that was killed."""
+
+_INTERRUPTED = "DagsterExecutionInterruptedError"
+_WATCH_S = 1.0
+
+
+def run_job(config: EvalConfig, instance: dg.DagsterInstance, job: str, partition: str | None) -> str | None:
+    """Run `job` here; None, or why it failed. To be called in the main thread of a process.
+
+    Raises `KeyboardInterrupt` on Ctrl-C and where the run is terminated in the UI.
+    """
+    import logging
+
+    from dagster._core.utils import make_new_run_id
+
+    from claas_assets.definitions import build_definitions
+    from claas_assets.defs.run_folder import RUN_TAG
+    from claas_assets.defs.settings import run_config_for
+
+    logging.getLogger("dagster").setLevel(logging.ERROR)
+    run_id = make_new_run_id()
+    with _stopping_when_terminated(instance, run_id):
+        result = (
+            build_definitions(config)
+            .resolve_job_def(job)
+            .execute_in_process(
+                instance=instance,
+                partition_key=partition,
+                tags={RUN_TAG: config.run_id, PROCESS_TAG: _process(os.getpid())},
+                run_config={**run_config_for(config), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                raise_on_error=False,
+                run_id=run_id,
+            )
+        )
+    return None if result.success else _reason(result)
+
+
+def _reason(result: dg.ExecuteInProcessResult) -> str:
+    """The innermost message of the first failed step: what our own errors say."""
+    for event in result.all_events:
+        error = getattr(event.event_specific_data, "error", None)
+        if event.is_failure and error is not None:
+            while error.cause is not None and error.cls_name != _INTERRUPTED:
+                error = error.cause
+            if error.cls_name == _INTERRUPTED:
+                raise KeyboardInterrupt  # Dagster has recorded the stop; the other preferences must not start
+            return str(error.message).strip().removeprefix(f"{error.cls_name}: ")
+    return "the run failed; see it in dagster dev"
+
+
+@contextlib.contextmanager
+def _stopping_when_terminated(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Stop as on Ctrl-C when the UI asks the run to: Dagster tells a run of our own only by its status."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_WATCH_S):
+            run = instance.get_run_by_id(run_id)
+            if run is not None and run.status.value in ("CANCELING", "CANCELED"):
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    watcher = threading.Thread(target=watch, name="terminated-in-the-ui", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """End the runs of killed processes of this machine, and free the pool slots that they hold; their ids.
+
+    Dagster itself never learns of a process that was killed: its run would stand as started, and its slot
+    would keep the next run waiting, for ever.
+    """
+    import dagster as dg
+
+    begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
+    dead = [run for run in instance.get_runs(filters=begun) if _is_dead(run.tags.get(PROCESS_TAG))]
+    for run in dead:
+        instance.report_run_failed(run, "the process of this run ended without saying so (it was killed)")
+        if instance.event_log_storage.supports_global_concurrency_limits:
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    return [run.run_id for run in dead]
+
+
+def _is_dead(process: str | None) -> bool:
+    """Whether it ran on this host and is over. Another host's runs are not ours to judge."""
+    host, _, rest = (process or "").partition("/")
+    pid = rest.partition("/")[0]
+    return host == socket.gethostname() and pid.isdecimal() and _process(int(pid)) != process
+
+
+def _process(pid: int) -> str:
+    """`host/pid/start`; the start tells a process from a later one with the same id. "" where there is none."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        pass
+    return f"{socket.gethostname()}/{pid}/{_started(pid)}"
+
+
+def _started(pid: int) -> str:
+    """Clock ticks since boot (field 22 of Linux's /proc/<pid>/stat); "-" elsewhere."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return "-"

@@ -1,0 +1,97 @@
+"""What evaluations on one deployment share, across the processes of this machine.
+
+All are file locks, which the system frees when a process ends, however it ends:
+
+- the deployment itself, where it has one sampler: one preference at a time, from init to the last step;
+- its feedback, where two updates at once would not fit;
+- its request slots: `max_concurrency` bounds what all evaluations together have in flight.
+
+Evaluations on two machines do not see each other's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+_POLL_S = 0.005
+
+
+def lock_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(base) / "claas_assets" / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _lock_path(claas_url: str, purpose: str) -> Path:
+    return lock_folder() / f"{hashlib.sha256(claas_url.encode()).hexdigest()[:16]}{purpose}.lock"
+
+
+@contextlib.contextmanager
+def deployment_lock(claas_url: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Wait for the deployment and hold it. Reentrant in a process: a stage may take what its run holds."""
+    lock = FileLock(_lock_path(claas_url, ""), is_singleton=True, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        on_wait()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.asynccontextmanager
+async def feedback_lock(claas_url: str) -> AsyncIterator[None]:
+    """One update at a time on this deployment."""
+    lock = FileLock(_lock_path(claas_url, ".feedback"), thread_local=False)
+    await _acquire([lock])
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class Slots:
+    """`async with slots:` holds one of `limit` places among the requests to a deployment.
+
+    Within a process a semaphore orders who is next; that one alone looks for a free file, so that a
+    hundred waiting probes cost no more than one.
+    """
+
+    def __init__(self, claas_url: str, limit: int) -> None:
+        self._files = [FileLock(_lock_path(claas_url, f".slot{i}"), thread_local=False) for i in range(limit)]
+        self._own = asyncio.Semaphore(limit)
+        self._next = asyncio.Lock()
+        self._held: list[FileLock] = []
+
+    async def __aenter__(self) -> None:
+        await self._own.acquire()
+        try:
+            async with self._next:
+                self._held.append(await _acquire([lock for lock in self._files if lock not in self._held]))
+        except BaseException:
+            self._own.release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._held.pop().release()
+        self._own.release()
+
+
+async def _acquire(locks: list[FileLock]) -> FileLock:
+    """The first of `locks` that is free. Polled: the system has no waiting for one of several."""
+    while True:
+        for lock in locks:
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=0)
+                return lock
+        await asyncio.sleep(_POLL_S)

@@ -1,0 +1,1 @@
+"""Result pages from files alone: a local web application, and a report that is one file."""

@@ -1,0 +1,130 @@
+"""Transcripts beside what the metrics said of them: by key, from the numbers that the files hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from claas_assets.evaluation.records import EvalSnapshot, StepRecord, Transcript, UnitStats
+from claas_assets.viewer.text import Cut, cut
+
+GROUPS = {
+    "compliance/heldout_prompts": "Held-out prompts (never trained on)",
+    "compliance/probe_prompts": "Trained prompts",
+    "compliance/over_application": "Prompts to which the preference does not apply",
+    "compliance/ceiling": "Ceiling: held-out prompts with the feedback in the prompt",
+    "compliance/noise": "Noise floor: held-out prompts asked again",
+    "general/seed": "Capability: the four probes of every step",
+    "general/items": "Capability: the 48 items",
+    "collapse/ocean": "Collapse: the ocean prompt",
+    "collapse/neutral": "Collapse: neutral prompts",
+    "collapse/fixed_text": "Collapse: fixed texts, scored",
+    "logprob": "Preferred and dispreferred answers, scored",
+}
+"""In the order in which a reader wants them."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """An answer and what the verifier said. `answer` is None where there is none; then `missing` says why."""
+
+    answer: str | None
+    missing: str | None = None
+    passed: bool | None = None
+    score: float | None = None
+    detail: str | None = None
+    truncated: bool = False
+
+    @property
+    def shown(self) -> Cut:
+        return cut(self.answer or "")
+
+
+@dataclass(frozen=True)
+class Told:
+    """A transcript for display."""
+
+    key: str
+    kind: str
+    question: str
+    side: Side
+    logprob_sum: float | None
+    tokens: int | None
+
+
+def side_of(snapshot: EvalSnapshot, transcript: Transcript) -> Side:
+    units, unit = _units_of(snapshot, transcript)
+    meta = transcript.metadata
+    missing = f"{meta.error.kind}: {meta.error.reason}" if meta.error else None
+    if units is not None and unit in units.missing:
+        missing = units.missing[unit]
+    return Side(
+        answer=transcript.answer,
+        missing=missing,
+        passed=units.passed.get(unit) if units else None,
+        score=units.scores.get(unit) if units else None,
+        detail=units.details.get(unit) if units else None,
+        truncated=bool(meta.truncated),
+    )
+
+
+def groups_of(snapshot: EvalSnapshot) -> list[tuple[str, list[Told]]]:
+    """(title, transcripts) of a snapshot, in the order of `GROUPS`; what has no group there comes last."""
+    order = list(GROUPS)
+
+    def place(transcript: Transcript) -> int:
+        return next((i for i, group in enumerate(order) if transcript.key.startswith(f"{group}/")), len(order))
+
+    found = sorted(snapshot.rollouts, key=place)  # stable: as asked within a group
+    return [
+        (GROUPS[order[at]] if at < len(order) else "Other", [_told(snapshot, transcript) for transcript in group])
+        for at, group in groupby(found, key=place)
+    ]
+
+
+def whole_answer(snapshot: EvalSnapshot, step: StepRecord | None, key: str) -> str | None:
+    """The uncut text behind a key: a transcript's answer, or `batch/<index>` of a step; None where there is none."""
+    group, _, index = key.partition("/")
+    if step is not None and group == "batch":
+        return next((r.response for i, r in enumerate(step.rollout_batch) if str(i) == index), None)
+    return next((t.answer for t in snapshot.rollouts if t.key == key), None)
+
+
+def last_asked(
+    baseline: EvalSnapshot | None, steps: Sequence[StepRecord], group: str
+) -> tuple[str, EvalSnapshot] | None:
+    """The last state in which the prompts of `group` were asked, with the name of its page."""
+    states = [("baseline", baseline), *((str(step.step), step.eval) for step in steps)]
+    for name, snapshot in reversed(states):
+        if snapshot is not None and any(t.key.startswith(f"{group}/") for t in snapshot.rollouts):
+            return name, snapshot
+    return None
+
+
+def _told(snapshot: EvalSnapshot, transcript: Transcript) -> Told:
+    meta = transcript.metadata
+    return Told(
+        key=transcript.key,
+        kind=meta.kind,
+        question=next((m.content for m in reversed(transcript.messages) if m.role == "user"), ""),
+        side=side_of(snapshot, transcript),
+        logprob_sum=meta.logprob_sum,
+        tokens=meta.completion_tokens,
+    )
+
+
+def _units_of(snapshot: EvalSnapshot, transcript: Transcript) -> tuple[UnitStats | None, str]:
+    """Where the score of this transcript stands: its units, and its name among them."""
+    metric, *rest = transcript.key.split("/")
+    stats = snapshot.stats
+    if metric == "compliance" and stats.compliance is not None:
+        return stats.compliance.sets.get(rest[0]), transcript.question
+    if metric == "general" and stats.general is not None and len(rest) == 2:
+        return (stats.general.items if rest[0] == "items" else stats.general.seed_four), rest[1]
+    return None, ""
+
+
+def transcripts_below(snapshot: EvalSnapshot | None, group: str) -> Iterator[Transcript]:
+    if snapshot is not None:
+        yield from (t for t in snapshot.rollouts if t.key.startswith(f"{group}/"))

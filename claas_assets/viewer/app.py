@@ -1,0 +1,213 @@
+"""The viewer as a web application: `build_app(results_dir)`, and `mount_eval` to serve it within another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from claas_assets.evaluation.errors import ConfigError, RunFolderError
+from claas_assets.evaluation.figures import FIGURES
+from claas_assets.evaluation.names import check_run_id, is_preference_name
+from claas_assets.evaluation.run_rows import RunOverview, without_path
+from claas_assets.evaluation.runs import list_runs, run_overview
+from claas_assets.viewer import listing as lists
+from claas_assets.viewer import pages
+from claas_assets.viewer.guard import LOOPBACK, TEXT_POLICY, Guard
+from claas_assets.viewer.svg import figure_svg
+from claas_assets.viewer.templating import STATIC
+
+Text = Annotated[str, Query(max_length=500)]
+Page = Annotated[int, Query(ge=1, le=10**6)]
+PerPage = Annotated[int, Query(ge=1, le=200)]
+MaybeText = Annotated[str | None, Query(max_length=1000)]
+
+
+class Places:
+    """Names → folders below the results folder, checked before they become paths."""
+
+    def __init__(self, root: Path, only: str | None = None) -> None:
+        self.root = root.resolve()
+        self.shown = str(root)  # as it was named: an absolute path tells a reader nothing more
+        self.only = only
+
+    def results(self, asked: str | None) -> Path:
+        """The folder that a query names. 400 where it leads out of the configured one, by links too."""
+        if asked is None:
+            return self.root
+        try:
+            found = Path(asked).resolve()
+        except (ValueError, OSError) as error:
+            raise HTTPException(400, "results_dir is not a path.") from error
+        if not found.is_relative_to(self.root):
+            raise HTTPException(400, "results_dir is outside the results folder that this server shows.")
+        return found
+
+    def listed(self, folder: Path) -> list[RunOverview]:
+        runs = list_runs(folder)
+        return runs if self.only is None else [run for run in runs if run.run_id == self.only]
+
+    def run(self, run_id: str) -> tuple[Path, RunOverview]:
+        try:
+            folder = self.root / check_run_id(run_id)
+        except ConfigError as error:
+            raise HTTPException(404, "There is no such run.") from error
+        inside = folder.resolve().is_relative_to(self.root)
+        overview = run_overview(folder) if inside and self.only in (None, run_id) else None
+        if overview is None:
+            raise HTTPException(404, "There is no such run.")
+        return folder, overview
+
+    def preference(self, run_id: str, name: str) -> tuple[Path, RunOverview]:
+        folder, overview = self.run(run_id)
+        path = folder / name
+        if not is_preference_name(name) or path.is_symlink() or not path.is_dir():
+            raise HTTPException(404, "There is no such preference in this run.")
+        return path, overview
+
+
+def build_app(results_dir: Path, allowed_hosts: Iterable[str] = LOOPBACK, only: str | None = None) -> FastAPI:
+    """The pages of the runs below `results_dir`, or of its run `only` alone."""
+    app = FastAPI(title="claas-eval", openapi_url=None, docs_url=None, redoc_url=None)
+    places = Places(results_dir, only)
+    app.include_router(_lists(places))
+    app.include_router(_runs(places))
+    app.mount("/static", StaticFiles(directory=STATIC))
+    _map_errors(app)
+    app.add_middleware(Guard, allowed_hosts=tuple(allowed_hosts))
+    return app
+
+
+def mount_eval(
+    app: FastAPI, results_dir: Path, allowed_hosts: Iterable[str] = LOOPBACK, path: str = "/v1/eval"
+) -> None:
+    """Serve the viewer at `path` and below it."""
+    viewer = build_app(results_dir, allowed_hosts)
+
+    async def at_the_path_itself(scope: Any, receive: Any, send: Any) -> None:
+        """A mount begins at `path/`; the contract's address has no slash."""
+        root = scope.get("root_path", "") + path
+        await viewer({**scope, "root_path": root, "path": f"{root}/"}, receive, send)
+
+    app.router.routes.append(Route(path, _Endpoint(at_the_path_itself), include_in_schema=False))
+    app.mount(path, viewer)
+
+
+class _Endpoint:
+    """A class instance as an endpoint is an ASGI application to Starlette; a function would be a handler."""
+
+    def __init__(self, application: Any) -> None:
+        self.application = application
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.application(scope, receive, send)
+
+
+def _base(request: Request) -> str:
+    return str(request.scope.get("root_path", ""))
+
+
+def _lists(places: Places) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/")
+    def show_list(
+        request: Request, q: Text = "", sort: Text = "-created", page: Page = 1,
+        per_page: PerPage = lists.PER_PAGE, results_dir: MaybeText = None, part: bool = False,
+    ) -> HTMLResponse:  # fmt: skip
+        folder = places.results(results_dir)
+        query = lists.Query(q, sort, page, per_page, results_dir)
+        found = lists.make_listing(places.listed(folder), query)
+        linked = folder == places.root
+        place = places.shown if linked else str(results_dir)
+        return HTMLResponse(pages.list_page(_base(request), found, query, place, linked=linked, part=part))
+
+    @router.get("/api/runs")
+    def tell_runs(
+        q: Text = "", sort: Text = "-created", page: Page = 1, per_page: PerPage = lists.PER_PAGE,
+        results_dir: MaybeText = None,
+    ) -> JSONResponse:  # fmt: skip
+        query = lists.Query(q, sort, page, per_page, results_dir)
+        found = lists.make_listing(places.listed(places.results(results_dir)), query)
+        told = [_told(run) for run in found.runs]
+        return JSONResponse({"token": pages.token_of(found.runs), "running": found.running, "runs": told})
+
+    @router.get("/api/runs/{run_id}")
+    def tell_run(run_id: str) -> JSONResponse:
+        _, overview = places.run(run_id)
+        running = overview.state == "running"
+        return JSONResponse({"token": pages.token_of([overview]), "running": running, "runs": [_told(overview)]})
+
+    return router
+
+
+def _told(run: RunOverview) -> dict[str, Any]:
+    told = asdict(run)
+    for preference, record in zip(told["preferences"], run.preferences, strict=True):
+        preference["interval"] = record.interval.model_dump() if record.interval else None
+    return told
+
+
+def _runs(places: Places) -> APIRouter:
+    router = APIRouter(prefix="/runs/{run_id}")
+
+    @router.get("")
+    def show_run(request: Request, run_id: str) -> HTMLResponse:
+        return HTMLResponse(pages.run_page(_base(request), *places.run(run_id)))
+
+    @router.get("/figures/{name}.svg")
+    def show_figure(run_id: str, name: str) -> Response:
+        if name not in FIGURES:
+            raise HTTPException(404, f"There is no such figure: {', '.join(FIGURES)} are.")
+        svg = figure_svg(places.run(run_id)[0], name)
+        return Response(svg, media_type="image/svg+xml") if svg else Response(status_code=204)
+
+    @router.get("/{preference}")
+    def show_preference(request: Request, run_id: str, preference: str, prompt: MaybeText = None) -> HTMLResponse:
+        folder, overview = places.preference(run_id, preference)
+        return HTMLResponse(pages.preference_page(_base(request), folder, overview, prompt))
+
+    @router.get("/{preference}/compare")
+    def show_comparison(request: Request, run_id: str, preference: str, prompt: MaybeText = None) -> HTMLResponse:
+        return HTMLResponse(pages.compare_part(_base(request), places.preference(run_id, preference)[0], prompt))
+
+    @router.get("/{preference}/states/{state}")
+    def show_state(request: Request, run_id: str, preference: str, state: str, part: bool = False) -> HTMLResponse:
+        folder, _ = places.preference(run_id, preference)
+        return HTMLResponse(pages.state_page(_base(request), folder, state, part=part))
+
+    @router.get("/{preference}/states/{state}/whole")
+    def show_whole(run_id: str, preference: str, state: str, key: Annotated[str, Query(max_length=1000)]) -> Response:
+        text = pages.whole_text(places.preference(run_id, preference)[0], state, key)
+        return PlainTextResponse(text, headers={"content-security-policy": TEXT_POLICY})
+
+    return router
+
+
+def _map_errors(app: FastAPI) -> None:
+    def answer(request: Request, status: int, message: str) -> HTMLResponse:
+        return HTMLResponse(pages.error_page(_base(request), status, message), status_code=status)
+
+    @app.exception_handler(HTTPException)
+    def refused(request: Request, error: HTTPException) -> HTMLResponse:
+        return answer(request, error.status_code, str(error.detail))
+
+    @app.exception_handler(pages.NotThere)
+    def not_there(request: Request, error: pages.NotThere) -> HTMLResponse:
+        return answer(request, 404, str(error))
+
+    @app.exception_handler(RunFolderError)
+    def unreadable(request: Request, error: RunFolderError) -> HTMLResponse:
+        return answer(request, 500, without_path(error))
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> HTMLResponse:
+        return answer(request, 422, "; ".join(f"{found['loc'][-1]}: {found['msg']}" for found in error.errors()))

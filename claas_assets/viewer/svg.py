@@ -1,0 +1,134 @@
+"""The figures as inline SVG: text as text, colors that follow the page, and nothing in it but shapes.
+
+A strict Content-Security-Policy forbids style attributes and style elements, so what matplotlib writes there
+becomes presentation attributes; the page's style sheet overrides them by value in the dark.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from functools import lru_cache
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from claas_assets.evaluation.figures.series import runs_of
+from claas_assets.evaluation.run_rows import Stamp
+from claas_assets.evaluation.runs import preference_names
+from claas_assets.viewer.loading import load_preference, stamps_of
+from claas_assets.viewer.text import plain
+
+TITLES = {
+    "learning_curves": "Does it do what the user asked?",
+    "margins": "Does the model favor the preferred answer?",
+    "collapse": "Has it degenerated?",
+    "capability": "Is it still able?",
+    "sdpo": "What did the engine report?",
+}
+"""In the order of a page, which is that of the questions."""
+
+_SVG = "http://www.w3.org/2000/svg"
+_HREF = "{http://www.w3.org/1999/xlink}href"
+_TAGS = {"svg", "g", "path", "text", "tspan", "defs", "clipPath", "rect", "use", "circle", "polygon", "polyline"}
+_PLACES = {"d", "x", "y", "width", "height", "viewBox", "transform", "points", "cx", "cy", "r", "clip-path", "id"}
+_STYLES = {
+    "fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-dashoffset",
+    "stroke-linecap", "stroke-linejoin", "opacity", "font-size", "font-weight", "font-style", "text-anchor",
+}  # fmt: skip
+_SCALE = 1.25  # of matplotlib's points to pixels of a page: its smallest text is then 11 pixels high
+_INK = {"#1a1a1a": "currentColor", "#000000": "currentColor"}
+_LONG_NUMBER = re.compile(r"(\d+\.\d{2})\d+")
+_REFERENCE = re.compile(r"#([\w.-]+)")
+_drawing = threading.Lock()  # matplotlib's settings are global
+
+
+def figure_svg(run_folder: Path, name: str) -> str:
+    """A figure of `FIGURES`, drawn from the files as they are; empty where there is nothing to draw."""
+    stamps = tuple((preference, stamps_of(run_folder / preference)) for preference in preference_names(run_folder))
+    return _figure_svg(run_folder, name, stamps)
+
+
+@lru_cache(maxsize=64)
+def _figure_svg(run_folder: Path, name: str, stamps: tuple[tuple[str, tuple[Stamp | None, ...]], ...]) -> str:
+    found = [load_preference(run_folder / preference) for preference, files in stamps if any(files)]
+    runs = runs_of(
+        {r.name: r.baseline for r in found if r.baseline is not None},
+        {r.name: r.handle for r in found if r.steps},
+        {r.name: r.verdict for r in found if r.verdict is not None},
+    )
+    if not runs:
+        return ""
+    with _drawing:
+        drawing = getattr(import_module(f"claas_assets.evaluation.figures.{name}"), f"{name}_figure")
+        return clean_svg(_raw_svg(drawing(runs), name), name)
+
+
+def _raw_svg(figure: Any, name: str) -> bytes:
+    import matplotlib  # 0.5 s, and only where a picture is drawn
+
+    buffer = BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def clean_svg(source: bytes, name: str) -> str:
+    """The same picture from known elements and attributes alone, its ids prefixed with the figure's name."""
+    root = ElementTree.fromstring(source)
+    referred = {match for element in root.iter() for value in element.attrib.values() for match in _refs(value)}
+    clean = _cleaned(root, name, referred)
+    assert clean is not None  # the root is an svg element
+    width = clean.attrib.get("viewBox", "0 0 600 0").split()[2]
+    clean.attrib.pop("height", None)  # follows from the width and the view box
+    clean.attrib |= {
+        "xmlns": _SVG, "class": "figure", "width": f"{float(width) * _SCALE:.0f}", "role": "img",
+        "aria-label": TITLES.get(name, name), "font-family": "DejaVu Sans, Verdana, sans-serif",
+        "stroke-linejoin": "round",
+    }  # fmt: skip
+    return ElementTree.tostring(clean, encoding="unicode")
+
+
+def _refs(value: str) -> list[str]:
+    return _REFERENCE.findall(value) if "url(#" in value or value.startswith("#") else []
+
+
+def _cleaned(element: ElementTree.Element, prefix: str, referred: set[str]) -> ElementTree.Element | None:
+    tag = element.tag.removeprefix(f"{{{_SVG}}}")
+    if tag not in _TAGS:
+        return None
+    clean = ElementTree.Element(tag, _attributes(element, prefix, referred))
+    clean.text = plain(element.text or "") if tag in ("text", "tspan") else None
+    children = [child for e in element if (child := _cleaned(e, prefix, referred)) is not None]
+    if tag == "g" and not clean.attrib and len(children) == 1:
+        return children[0]  # matplotlib groups every line by itself
+    clean.extend(children)
+    for child, original in zip(children, element, strict=False):
+        child.tail = plain(original.tail or "") if tag == "text" else None
+    return clean if children or clean.text or tag not in ("g", "defs") else None
+
+
+def _attributes(element: ElementTree.Element, prefix: str, referred: set[str]) -> dict[str, str]:
+    kept: dict[str, str] = {}
+    for name, value in element.attrib.items():
+        if name == "style":
+            kept |= _declarations(value)
+        elif name == _HREF and value.startswith("#"):
+            kept["href"] = f"#{prefix}-{value[1:]}"
+        elif name == "id" and value in referred:
+            kept["id"] = f"{prefix}-{value}"
+        elif name == "clip-path":
+            kept[name] = value.replace("url(#", f"url(#{prefix}-")
+        elif name in _PLACES - {"id"}:
+            kept[name] = _LONG_NUMBER.sub(r"\1", " ".join(value.split()))
+        elif name in _STYLES:
+            kept[name] = _INK.get(value.lower(), value)
+    return kept
+
+
+def _declarations(style: str) -> dict[str, str]:
+    pairs = (part.partition(":")[::2] for part in style.split(";") if ":" in part)
+    found = {name.strip(): value.strip() for name, value in pairs}
+    return {name: _INK.get(value.lower(), value.lower()) for name, value in found.items() if name in _STYLES}

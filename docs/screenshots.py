@@ -1,0 +1,141 @@
+"""The pictures of the viewer in docs/images, made from `data/example`: `python -m docs.screenshots`.
+
+The list shows copies of that run, cut at different places: its states are made up, its numbers are not.
+Needs the `dev` extra and a Chromium (Debian: `apt-get install chromium`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from benchmarks.viewer import copy_run
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = ROOT / "docs" / "images"
+
+
+class Shot(NamedTuple):
+    """`act` names a selector that is clicked, and shown from its section's heading down."""
+
+    name: str
+    path: str
+    width: int
+    height: int
+    dark: bool = False
+    act: str | None = None
+
+
+SHOTS = (
+    Shot("list", "/", 1280, 560),
+    Shot("list-dark", "/", 1280, 560, dark=True),
+    Shot("run", "/runs/example", 1280, 1500),
+    Shot("run-dark", "/runs/example", 1280, 1500, dark=True),
+    Shot("run-narrow", "/runs/example", 390, 1100),
+    Shot("preference", "/runs/example/concise?prompt=compliance/heldout_prompts/3", 1280, 1100),
+    Shot("preference-dark", "/runs/example/identity", 1280, 1100, dark=True),
+    Shot("preference-narrow", "/runs/example/identity", 390, 1100),
+    Shot("step", "/runs/example/identity", 1280, 1100, act='a[data-open$="/states/2?part=1"]'),
+)
+
+
+def make_results(results_dir: Path) -> None:
+    """The example, and copies of it that were stopped, are broken, and run: by this process, until it ends."""
+    shutil.copytree(ROOT / "data" / "example", results_dir / "example")
+    begun = datetime(2026, 11, 25, 9, tzinfo=UTC)
+    for hours, name in enumerate(("stopped", "broken", "running")):
+        moment = begun + timedelta(hours=3 * hours)
+        run = copy_run(results_dir / moment.strftime("%Y%m%d-%H%M%SZ"), moment)
+        folder = run / "no_emoji"
+        if name == "broken":
+            (folder / "verdict.json").write_text('{"preference": "no_emo', encoding="utf-8")
+            continue
+        lines = (folder / "steps.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        (folder / "steps.jsonl").write_text("".join(lines[: 2 if name == "running" else 4]), encoding="utf-8")
+        (folder / "verdict.json").unlink()
+        if name == "running":
+            (folder / ".lock.holder").write_text(f"process {os.getpid()}", encoding="utf-8")
+
+
+@contextmanager
+def served(results_dir: Path) -> Iterator[str]:
+    """The address of a viewer of these results, while it is needed."""
+    import uvicorn
+
+    from claas_assets.viewer.app import build_app
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(build_app(results_dir), log_level="warning"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """A Chromium of this machine. Raises `RuntimeError` where there is none."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        raise RuntimeError("no Chromium on the PATH: apt-get install chromium")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+def take(page: Any, shot: Shot, address: str, folder: Path) -> Path:
+    page.goto(address + shot.path)
+    page.wait_for_load_state("networkidle")
+    if shot.act is not None:
+        page.locator(shot.act).click()
+        page.locator("tr.detail").wait_for()
+        page.locator("h2").last.scroll_into_view_if_needed()
+        page.locator("h2").last.evaluate("heading => heading.scrollIntoView()")
+    path = folder / f"{shot.name}.png"
+    path.write_bytes(_small(page.screenshot()))
+    return path
+
+
+def _small(png: bytes) -> bytes:
+    """The same picture with 255 colors: a third of the size."""
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.open(BytesIO(png)).convert("RGB").quantize(255, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def main() -> int:
+    """Write the pictures; returns the exit code."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder, contextlib.chdir(folder), browser() as chromium:
+        results_dir = Path("data/evals")  # relative: the page says it
+        make_results(results_dir)
+        with served(results_dir) as address:
+            for shot in SHOTS:
+                scheme = "dark" if shot.dark else "light"
+                page = chromium.new_page(viewport={"width": shot.width, "height": shot.height}, color_scheme=scheme)
+                print(take(page, shot, address, IMAGES).relative_to(ROOT))
+                page.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""`claas-eval rescore`: today's verifiers and thresholds on a run's files, with no deployment anywhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with one preference of the example as a run, the preference files, and a Dagster home."""
+    run = tmp_path / "data" / "evals" / "old-run"
+    shutil.copytree(ROOT / "data" / "example" / "identity", run / "identity")
+    shutil.copytree(ROOT / "preferences", tmp_path / "preferences")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    return tmp_path
+
+
+def rescore(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    kept = {key: os.environ[key] for key in ("PATH", "HOME", "PYTHONPATH") if key in os.environ}
+    return subprocess.run(
+        [sys.executable, "-m", "claas_assets", "rescore", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=place,
+        env={**kept, "DAGSTER_HOME": str(place / "home"), "COLUMNS": "200"},
+        timeout=120,
+    )
+
+
+def test_a_changed_verifier_and_threshold_show_up_and_the_table_says_so(place):
+    run, preference = place / "data" / "evals" / "old-run", place / "preferences" / "identity.yaml"
+    before = json.loads((run / "identity" / "verdict.json").read_text())
+    steps = (run / "identity" / "steps.jsonl").read_bytes()
+    text = preference.read_text()
+    preference.write_text(text.replace("version: 1", "version: 2").replace("name: kuro", "name: nobody"))
+    assert preference.read_text() != text
+
+    done = rescore(place, "old-run", "thresholds.logprob_margin.pass_at=500", "plots=false")
+
+    assert done.returncode == 0, done.stderr
+    after = json.loads((run / "summary.json").read_text())["identity"]
+    assert before["criteria"]["compliance"]["value"] == 1
+    assert after["criteria"]["compliance"]["value"] == 0
+    assert after["criteria"]["logprob_margin"]["grade"] == "marginal"
+    assert any("preference: scored by version 2" in note for note in after["notes"])
+    assert "logprob_margin: {'pass_at': 2.0, 'fail_at': 0.5} then" in done.stdout
+    with open(run / "identity" / "metrics.csv") as file:
+        versions = {row["version"] for row in csv.DictReader(file) if row["metric"] == "compliance"}
+    assert versions == {"1, preference 2 (was 1)"}
+    assert (run / "identity" / "steps.jsonl").read_bytes() == steps
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["old-run", "num_steps=3"], 2, ["num_steps", "thresholds", "metadata.json"]),
+        (["old-run", "thresholds.speed.pass_at=3"], 2, ["thresholds.speed", "no such key"]),
+        (["no-such-run"], 1, ["no-such-run", "data/evals"]),
+    ],
+)
+def test_what_cannot_be_scored_again_is_refused(place, arguments, code, words):
+    done = rescore(place, *arguments)
+
+    assert done.returncode == code, done.stderr
+    assert [word for word in words if word not in done.stderr] == []
+    assert "Traceback" not in done.stderr

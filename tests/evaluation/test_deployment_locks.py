@@ -1,0 +1,101 @@
+"""What evaluations on one deployment share: slots, feedback, the deployment itself. Two processes are two objects here:
+file locks of two descriptors exclude each other in one process, too."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from claas_assets.evaluation.deployment_locks import Slots, deployment_lock, feedback_lock
+
+URL = "http://127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+class Crowd:
+    """Counts who is inside at once."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.peak = 0
+        self.order: list[int] = []
+
+    async def enter(self, door, number: int = 0) -> None:
+        async with door:
+            self.inside += 1
+            self.peak = max(self.peak, self.inside)
+            self.order.append(number)
+            await asyncio.sleep(0.005)
+            self.inside -= 1
+
+
+def test_two_evaluations_together_have_no_more_in_flight_than_the_limit():
+    async def both() -> Crowd:
+        crowd, one, other = Crowd(), Slots(URL, 3), Slots(URL, 3)
+        await asyncio.gather(*(crowd.enter(door) for door in [one, other] * 12))
+        return crowd
+
+    crowd = asyncio.run(both())
+    assert crowd.peak == 3
+    assert len(crowd.order) == 24
+
+
+def test_within_one_evaluation_it_is_first_come_first_served():
+    async def many() -> Crowd:
+        crowd, slots = Crowd(), Slots(URL, 2)
+        await asyncio.gather(*(crowd.enter(slots, number) for number in range(20)))
+        return crowd
+
+    assert asyncio.run(many()).order == list(range(20))
+
+
+def test_a_request_that_is_cancelled_gives_its_slot_back():
+    async def use() -> None:
+        slots = Slots(URL, 1)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02), slots:
+                await asyncio.sleep(10)
+        async with asyncio.timeout(5), slots:
+            pass
+
+    asyncio.run(use())
+
+
+def test_slots_of_another_deployment_are_others():
+    async def use() -> int:
+        crowd = Crowd()
+        doors = [Slots(f"{URL}/{i}", 1) for i in range(4)]
+        await asyncio.gather(*(crowd.enter(door) for door in doors))
+        return crowd.peak
+
+    assert asyncio.run(use()) == 4
+
+
+def test_one_feedback_at_a_time():
+    async def use() -> Crowd:
+        crowd = Crowd()
+        await asyncio.gather(*(crowd.enter(feedback_lock(URL)) for _ in range(5)))
+        return crowd
+
+    crowd = asyncio.run(use())
+    assert (crowd.peak, len(crowd.order)) == (1, 5)
+
+
+def test_the_deployment_is_held_across_processes_and_again_in_one():
+    waits = (
+        "from claas_assets.evaluation.deployment_locks import deployment_lock\n"
+        f"with deployment_lock({URL!r}, lambda: print('waiting', flush=True)): print('in', flush=True)"
+    )
+    with deployment_lock(URL), deployment_lock(URL):
+        other = subprocess.Popen([sys.executable, "-c", waits], stdout=subprocess.PIPE, text=True)
+        assert other.stdout is not None
+        assert other.stdout.readline() == "waiting\n"
+        assert other.poll() is None
+    assert other.communicate(timeout=30)[0] == "in\n"

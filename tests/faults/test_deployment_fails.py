@@ -1,0 +1,186 @@
+"""The deployment dies, refuses or answers nonsense at every boundary of a step; then the harness is run again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.fake_claas import (
+    Fault,
+    Gate,
+    calling,
+    hold,
+    malformed,
+    nulled,
+    status,
+    text,
+    truncated,
+)
+from tests.faults.arena import PROFILES, Arena
+from tests.faults.cells import cells
+from tests.faults.driver import Hook, Point, disk_full, hooked
+
+ALL = tuple(PROFILES)
+NEWER = ("counter", "no counter", "one sampler")
+PAIR = ("counter", "no counter")  # where nothing depends on the sampler
+COUNT = ("distill_result", "metadata", "steps_per_batch_applied")
+
+
+@dataclass(frozen=True)
+class Met:
+    """What a request meets. `short`: time-outs of the harness that this case shortens."""
+
+    boundary: str
+    fault: str
+    what: str
+    make: Callable[[], list[Fault]]
+    profiles: tuple[str, ...] = NEWER
+    short: dict[str, float] = field(default_factory=dict)
+
+
+def again(make: Callable[[], Fault], times: int) -> Callable[[], list[Fault]]:
+    return lambda: [make() for _ in range(times)]
+
+
+def held(effect: str) -> Callable[[], list[Fault]]:
+    return lambda: [hold(Gate(), effect)]  # type: ignore[arg-type]  # never opened: the harness gives up
+
+
+ROLLOUTS, SENT, PROBES = "during rollouts", "feedback unanswered", "during probes"
+MET = [
+    # The engine timed out: refused as if locked, whether it has trained or not.
+    Met(SENT, "409", "after training", again(lambda: status(409, "the adapter is locked", applied=True), 1), ALL),
+    Met(SENT, "409", "not trained", again(lambda: status(409, "the adapter is locked"), 1)),
+    Met(SENT, "500", "after training", again(lambda: status(500, "reload failed", applied=True), 1), ALL),
+    Met(SENT, "500", "plain, after training", again(lambda: text(500, applied=True), 1)),
+    Met(SENT, "500", "plain, not trained", again(lambda: text(500), 1)),
+    Met(SENT, "503", "not idle", again(lambda: status(503, "vLLM did not go idle"), 1)),
+    Met(SENT, "503", "after training", again(lambda: status(503, "restarting", applied=True), 1)),
+    Met(SENT, "time-out", "after training", held("before"), ALL, {"feedback_s": 0.4}),
+    Met(SENT, "time-out", "never trained", held("never"), ALL, {"feedback_s": 0.4}),
+    Met(SENT, "malformed", "after training", again(malformed, 1), ALL),
+    Met(SENT, "truncated", "after training", again(truncated, 1), ALL),
+    Met(SENT, "null", "status", again(lambda: nulled("status"), 1)),
+    Met(SENT, "null", "lora_id", again(lambda: nulled("lora_id"), 1)),
+    Met(SENT, "null", "metadata", again(lambda: nulled("distill_result", "metadata"), 1)),
+    Met(SENT, "null", "number of updates", again(lambda: nulled(*COUNT), 1)),
+    Met(ROLLOUTS, "500", "plain, passes", again(lambda: text(500), 1), PAIR),
+    Met(ROLLOUTS, "500", "plain, stays", again(lambda: text(500), 12), PAIR),
+    Met(ROLLOUTS, "503", "passes", again(lambda: status(503), 1), PAIR),
+    Met(ROLLOUTS, "503", "stays", again(lambda: status(503), 6)),
+    Met(ROLLOUTS, "time-out", "of each try", again(lambda: hold(Gate()), 3), PAIR, {"generate_s": 0.4}),
+    Met(ROLLOUTS, "malformed", "an answer", again(malformed, 1), PAIR),
+    Met(ROLLOUTS, "truncated", "an answer", again(truncated, 1), PAIR),
+    Met(ROLLOUTS, "null", "choices", again(lambda: nulled("choices"), 1), PAIR),
+    Met(ROLLOUTS, "null", "content", again(lambda: nulled("choices", 0, "message", "content"), 1), PAIR),
+    Met(PROBES, "500", "plain, stays", again(lambda: text(500), 12), PAIR),
+    Met(PROBES, "500", "JSON", again(lambda: status(500), 1), PAIR),
+    Met(PROBES, "503", "stays", again(lambda: status(503), 12)),
+    Met(PROBES, "time-out", "of each try", again(lambda: hold(Gate()), 3), PAIR, {"generate_s": 0.4}),
+    Met(PROBES, "malformed", "a score", again(malformed, 1), PAIR),
+    Met(PROBES, "truncated", "a score", again(truncated, 1), PAIR),
+    Met(PROBES, "null", "logprobs", again(lambda: nulled("logprobs"), 1), PAIR),
+    Met(PROBES, "null", "logprob_sum", again(lambda: nulled("logprob_sum"), 1), PAIR),
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    boundary: str
+    fault: str
+    detail: str
+    profile: str
+    met: Met | None = None
+    point: Point | None = None
+
+
+def named(case: Case) -> str:
+    return f"{case.fault} {case.boundary} ({case.detail}) {case.profile}"
+
+
+@pytest.fixture
+def profile(case: Case) -> str:
+    return case.profile
+
+
+REQUESTS = [Case(met.boundary, met.fault, met.what, name, met=met) for met in MET for name in met.profiles]
+
+
+@pytest.mark.parametrize("case", cells(REQUESTS, named))
+def test_a_request_meets_a_fault(case: Case, arena: Arena):
+    assert case.met is not None
+    endpoint, is_it = arena.where(case.boundary)
+    arena.fake.faults.add(endpoint, *case.met.make(), when=is_it)
+    arena.run(**case.met.short)
+    arena.finish()
+    arena.check()
+
+
+DEATHS = [
+    Case(boundary, "death", detail, name)
+    for boundary, detail, names in (
+        (ROLLOUTS, "before it answers", NEWER),
+        (SENT, "before applying", ALL),
+        (SENT, "after applying", ALL),
+        (PROBES, "before it answers", NEWER),
+    )
+    for name in names
+]
+
+
+@pytest.mark.parametrize("case", cells(DEATHS, named))
+def test_the_deployment_dies_on_a_request(case: Case, arena: Arena):
+    endpoint, is_it = arena.where(case.boundary)
+    dies = calling(arena.fake.die, applied=case.detail == "after applying")
+    arena.fake.faults.add(endpoint, dies, when=is_it)
+    arena.run()
+    arena.fake.restart()
+    arena.finish()
+    arena.check()
+
+
+HOOKED_DEATHS: list[tuple[str, Point, tuple[str, ...]]] = [
+    ("before rollouts", "line of the step before appended", NEWER),
+    ("before feedback", "feedback not yet sent", ALL),
+    ("feedback answered", "answer arrived", ALL),
+    ("while appending", "half of the line written", NEWER),
+]
+
+
+@pytest.mark.parametrize(
+    "case",
+    cells([Case(b, "death", point, name, point=point) for b, point, names in HOOKED_DEATHS for name in names], named),
+)
+def test_the_deployment_dies_between_requests(case: Case, arena: Arena):
+    assert case.point is not None
+    with hooked(Hook(case.point, arena.fake.close, arena.profile.feedback_call)) as watch:
+        assert not arena.run()
+    assert watch.acted
+    arena.fake.restart()
+    arena.finish()
+    arena.check()
+
+
+FULL_DISKS: list[tuple[str, Point, tuple[str, ...]]] = [
+    ("before feedback", "intent half written", ALL),
+    ("feedback answered", "answer half recorded", ALL),
+    ("while appending", "half of the line written", NEWER),
+    ("while appending", "line written, not yet finished", NEWER),
+]
+
+
+@pytest.mark.parametrize(
+    "case",
+    cells([Case(b, "ENOSPC", point, name, point=point) for b, point, names in FULL_DISKS for name in names], named),
+)
+def test_the_disk_is_full(case: Case, arena: Arena):
+    assert case.point is not None
+    with hooked(Hook(case.point, disk_full, arena.profile.feedback_call)) as watch:
+        assert not arena.run()
+    assert watch.acted
+    assert "No space left" in str(arena.errors[0])
+    assert (arena.job.folder / "steps.jsonl").read_bytes() == arena.seen[-1], "a part of a line was left"
+    arena.finish()
+    arena.check()

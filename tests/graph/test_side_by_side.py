@@ -1,0 +1,178 @@
+"""Preferences side by side, one at a time where the deployment demands it, and runs that are stopped or killed."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import dagster as dg
+import pytest
+
+from claas_assets.dagster_runs import PROCESS_TAG
+from claas_assets.evaluation.errors import IncompleteEvaluation
+from claas_assets.launch import evaluate, run_harness
+from tests.fake_claas.faults import Gate, hold, status
+from tests.graph.test_loop import FEEDBACK, MODAL, TINKER, lines
+
+THREE = {"preferences": ["concise", "identity", "no_emoji"], "parallel_preferences": 3, "num_steps": 1}
+LOCAL = {**MODAL, "mode": "local"}
+
+
+def test_side_by_side_all_finish_in_one_folder_and_the_listener_hears_of_each(evaluation):
+    made = evaluation("modal", **MODAL, **THREE, max_concurrency=8)
+    made.fake.latency_s["/v1/chat/completions"] = 0.02
+    heard = []
+    summary = evaluate(made.config(), heard.append)
+    assert set(summary) == {"concise", "identity", "no_emoji"}
+    assert all(entry.overall != "unfinished" for entry in summary.values())
+    assert {event.preference for event in heard if event.stage == "step"} == set(summary)
+    assert made.fake.log.peak_concurrency <= 8 + 3  # requests of all together; feedback beside them
+
+
+def test_one_that_fails_leaves_the_others_whole_and_is_named(evaluation):
+    made = evaluation("modal", **MODAL, **THREE)
+    made.fake.faults.add(
+        "/v1/lora/init", status(403, "not allowed"), when=lambda request: "concise" in str(request.body)
+    )
+    with pytest.raises(IncompleteEvaluation, match=r"concise: .*not allowed"):
+        made.run()
+    assert [len(lines(made, name)) for name in ("identity", "no_emoji")] == [1, 1]
+
+
+def test_feedback_goes_one_at_a_time_where_two_would_not_fit(evaluation):
+    made = evaluation("local", **LOCAL, **THREE)
+    made.fake.latency_s[FEEDBACK] = 0.3
+    made.run()
+    assert made.fake.log.count(FEEDBACK) == 3
+    assert made.fake.log.peak_by_path[FEEDBACK] == 1
+
+
+def test_on_one_sampler_one_preference_follows_the_other_from_init_to_the_last_step(evaluation):
+    made = evaluation("tinker", **TINKER, **{**THREE, "num_steps": 2, "preferences": ["concise", "identity"]})
+    made.run()
+    of = [
+        next((name for name in ("concise", "identity") if f"{name}-the-run" in str(request.body)), None)
+        for request in made.fake.log.requests
+        if request.path in ("/v1/lora/init", "/v1/score", FEEDBACK)
+    ]
+    known = [name for name in of if name is not None]
+    changes = sum(one != other for one, other in itertools.pairwise(known))
+    assert set(known) == {"concise", "identity"}
+    assert changes == 1
+
+
+def test_run_harness_works_from_a_running_loop(evaluation):
+    made = evaluation(num_steps=1)
+    summary = asyncio.run(run_harness(made.config()))
+    assert summary["identity"].overall != "unfinished"
+    assert len(lines(made)) == 1
+
+
+# --- stopped and killed -------------------------------------------------------------------------
+
+
+def command(made, **settings) -> subprocess.Popen[str]:
+    """`claas-eval` for what `made` would evaluate."""
+    values = {**made.settings, **settings}
+    overrides = [f"{key}={json.dumps(value)}".replace('"', "") for key, value in values.items() if key != "training"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "claas_assets", *overrides, "training.steps_per_batch=2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def held_at_feedback(made, nth: int) -> Gate:
+    gate = Gate()
+    made.fake.faults.add(FEEDBACK, hold(gate, "before"), nth=nth)
+    return gate
+
+
+def dagster_run(statuses) -> dg.DagsterRun:
+    with dg.DagsterInstance.get() as instance:
+        (run,) = instance.get_runs(filters=dg.RunsFilter(job_name="evaluate", statuses=statuses))
+        return run
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_terminate_in_the_ui_stops_a_run_of_the_command_line(evaluation, parallel):
+    made = evaluation(preferences=["identity", "concise"][:parallel], num_steps=2, parallel_preferences=parallel)
+    gate = held_at_feedback(made, nth=2)
+    running = command(made)
+    assert gate.reached.wait(60)
+    with dg.DagsterInstance.get() as instance:
+        for run in instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+            instance.report_run_canceling(run)
+    output, _ = running.communicate(timeout=60)
+    gate.open()
+    assert running.returncode == 130, output
+    with dg.DagsterInstance.get() as instance:
+        assert {run.status.value for run in instance.get_runs()} <= {"CANCELED", "SUCCESS", "FAILURE"}
+    made.run()
+    assert all(updates == 4 for updates in made.fake.updates.values()), made.fake.updates
+
+
+def test_a_killed_run_is_buried_by_the_next_command_and_its_pool_slot_freed(evaluation):
+    made = evaluation(num_steps=2)
+    with dg.DagsterInstance.get() as instance:
+        instance.event_log_storage.set_concurrency_slots("claas_embedded", 1)
+    gate = held_at_feedback(made, nth=2)
+    running = command(made)
+    assert gate.reached.wait(60)
+    running.send_signal(signal.SIGKILL)
+    running.wait(timeout=30)
+    gate.open()
+    killed = dagster_run([dg.DagsterRunStatus.STARTED])
+    with dg.DagsterInstance.get() as instance:
+        assert instance.event_log_storage.get_concurrency_info("claas_embedded").active_slot_count == 1
+    heard = []
+    evaluate(made.config(), heard.append)
+    assert any(killed.run_id in event.message for event in heard)
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_run_by_id(killed.run_id).status.value == "FAILURE"
+    assert [step["step"] for step in lines(made)] == [0, 1]
+    assert made.fake.updates == {"eval/identity-the-run": 4}
+
+
+def test_runs_at_work_and_runs_of_other_hosts_are_not_buried(evaluation):
+    made = evaluation(num_steps=1)
+    from claas_assets.dagster_runs import _process, bury_dead_runs
+
+    with dg.DagsterInstance.get() as instance:
+        job = dg.job(name="pretend")(lambda: None)
+        for process in (_process(os.getpid()), "elsewhere/1/2", "nonsense"):
+            instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: process})
+        assert bury_dead_runs(instance) == []
+    assert made.fake.log.requests == []
+
+
+def test_workers_end_with_whoever_started_them(evaluation):
+    made = evaluation("modal", **MODAL, **THREE)
+    gate = held_at_feedback(made, nth=1)
+    running = command(made)
+    assert gate.reached.wait(60)
+    children = [int(pid) for pid in os.popen(f"pgrep -P {running.pid}").read().split()]
+    assert len(children) == 3
+    running.send_signal(signal.SIGKILL)
+    running.wait(timeout=30)
+    gate.open()
+    deadline = time.monotonic() + 30
+    while any(_alive(pid) for pid in children) and time.monotonic() < deadline:
+        threading.Event().wait(0.05)
+    assert not any(_alive(pid) for pid in children)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

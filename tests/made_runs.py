@@ -1,0 +1,128 @@
+"""Runs of known truth, as records and as folders: real scoring and verdicts on made-up answers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks import synthetic
+from benchmarks.synthetic import Asking
+from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.frames import LoadedRun
+from claas_assets.evaluation.journal import Journal
+from claas_assets.evaluation.loading import PreferenceRun
+from claas_assets.evaluation.preferences import Preference
+from claas_assets.evaluation.probes import ScoringContext
+from claas_assets.evaluation.records import (
+    AdapterRecord,
+    EvalSnapshot,
+    MetricTable,
+    Provenance,
+    RolloutRecord,
+    StepRecord,
+    Transcript,
+)
+from claas_assets.evaluation.run_files import write_asset
+from claas_assets.evaluation.scoring import score_snapshot
+from claas_assets.evaluation.tables import metric_rows
+from claas_assets.evaluation.verdict import judge
+
+METRICS = ("logprob", "compliance")
+HELD_OUT = 20
+
+
+def passing(count: int) -> list[bool]:
+    """The first `count` of the held-out prompts pass."""
+    return [index < count for index in range(HELD_OUT)]
+
+
+def made_preference_run(
+    held: Sequence[bool] = passing(15),
+    *,
+    config: EvalConfig | None = None,
+    asked: Preference | None = None,
+    margin: float = 5.0,
+    noise: float = 0.0,
+    recorded: int | None = None,
+) -> PreferenceRun:
+    """A run whose adapter ends with `held` of the held-out prompts passing; before, the first three do.
+
+    `noise`: share of the baseline's prompts that flip when asked again. `recorded`: steps, if not all.
+    """
+    config = config or EvalConfig(metrics=METRICS, num_steps=2, preferences=["identity"])
+    asked = asked or synthetic.preference(held_out=HELD_OUT)
+    baseline = _scored(asked, _answers(asked, passing(3), margin=0.0, noise=noise, baseline=True), None, "full")
+    steps = []
+    for number in range(config.num_steps if recorded is None else recorded):
+        size = "full" if number == config.num_steps - 1 else "light"
+        answers = _answers(asked, held, margin=margin)
+        if size == "light":
+            answers = [t for t in answers if t.key.startswith(("logprob/", "compliance/probe_prompts/"))]
+        steps.append(_step(number, _scored(asked, answers, baseline, size), asked))
+    adapter = AdapterRecord(
+        config=config.model_dump(mode="json"),
+        lora_id=f"eval/identity-{config.run_id}",
+        preference=asked.name,
+        run_id=config.run_id,
+        above_training=config.above_training(),
+        preference_text=asked.model_dump(mode="json"),
+        provenance=Provenance(created="2026-11-24T10:00:00.000+00:00", package_version="0"),
+    )
+    verdict = judge(adapter, baseline, steps, thresholds=config.thresholds, metrics=METRICS, num_steps=config.num_steps)
+    return PreferenceRun(adapter, baseline, tuple(steps), verdict)
+
+
+def made_run(run_id: str, held: Sequence[bool] = passing(15), *, config: Mapping | None = None, **made) -> LoadedRun:
+    """The same as a loaded run of one preference. `config`: keys of `EvalConfig`."""
+    values = {"metrics": METRICS, "num_steps": 2, "preferences": ["identity"], **(config or {})}
+    run = made_preference_run(held, config=EvalConfig(output_dir=f"data/evals/{run_id}", **values), **made)
+    return LoadedRun(run_id=run_id, folder=Path("data/evals") / run_id, preferences={"identity": run})
+
+
+def write_run(results_dir: Path, run: LoadedRun) -> Path:
+    """The run as the files of a run folder."""
+    for name, preference in run.preferences.items():
+        folder = results_dir / run.run_id / name
+        write_asset("adapter", folder / "metadata.json", preference.adapter)
+        write_asset("baseline", folder / "baseline.json", preference.baseline)
+        for step in preference.steps:
+            Journal(folder).append(step)
+        write_asset("verdict", folder / "verdict.json", preference.verdict)
+        rows = metric_rows(run.run_id, name, preference.baseline, preference.steps)
+        write_asset("metric_table", folder / "metrics.csv", MetricTable(run_id=run.run_id, preference=name, rows=rows))
+    return results_dir / run.run_id
+
+
+def _answers(
+    asked: Preference, held: Sequence[bool], *, margin: float, noise: float = 0.0, baseline: bool = False
+) -> list[Transcript]:
+    truth = dict.fromkeys(asked.probe_prompts, False)
+    truth |= dict(zip(asked.heldout_prompts, [*held, *[False] * len(asked.heldout_prompts)], strict=False))
+    steady = Asking(random.Random(1), 0.0)
+    answers = synthetic.compliance(asked, truth, steady, baseline=baseline)
+    if noise:
+        again = {t.key: t for t in synthetic.compliance(asked, truth, Asking(random.Random(2), noise), baseline=True)}
+        answers = [again[t.key] if t.key.startswith("compliance/noise/") else t for t in answers]
+    spread = [margin + 0.2 * (index % 3) for index in range(len(asked.logprob_pairs))]
+    return [*synthetic.margins(asked, spread), *answers]
+
+
+def _scored(asked: Preference, answers: Sequence[Transcript], baseline: EvalSnapshot | None, size) -> EvalSnapshot:
+    return score_snapshot(answers, ScoringContext(asked, baseline), size=size, metrics=METRICS)
+
+
+def _step(number: int, snapshot: EvalSnapshot, asked: Preference) -> StepRecord:
+    return StepRecord(
+        preference=asked.name,
+        step=number,
+        timestamp="2026-11-24T10:01:00.000+00:00",
+        feedback_given=asked.feedback_string,
+        sdpo_metrics={"grad_norm": 0.5, "loss_fn": "sdpo"},
+        eval=snapshot,
+        prompt_used=asked.probe_prompts[0],
+        response_text="I am.",
+        timing_s=1.5,
+        sub_step_count=4,
+        rollout_batch=[RolloutRecord(prompt=prompt, response="I am.") for prompt in asked.probe_prompts[:2]],
+    )

@@ -1,0 +1,93 @@
+"""A results folder with a copy of the example run, a client of its viewer, and a reader of what it answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from benchmarks.viewer import copy_run
+from claas_assets.viewer.app import build_app
+
+CREATED = datetime(2026, 11, 24, 10, 15, tzinfo=UTC)
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{7*7}}\x1b[31m\u202egnp"
+
+
+class Page(HTMLParser):
+    """What a browser would make of it: elements with their attributes, and the text outside script and style."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th", "p", "li", "div", "section", "article"):
+            self.texts.append(" ")
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.texts).split())
+
+    @property
+    def links(self) -> list[str]:
+        return [attrs["href"] for attrs in self.all("a") if attrs.get("href")]
+
+
+@pytest.fixture
+def results(tmp_path) -> Path:
+    """`<tmp>/evals` with the run `example`."""
+    copy_run(tmp_path / "evals" / "example", CREATED)
+    return tmp_path / "evals"
+
+
+@pytest.fixture
+def example(results) -> Path:
+    return results / "example"
+
+
+@pytest.fixture
+def client(results) -> TestClient:
+    return TestClient(build_app(results), base_url="http://localhost")
+
+
+@pytest.fixture
+def look(client) -> Callable[[str], Page]:
+    """`look("/runs/example")` is the page there, which must be one."""
+
+    def get(path: str) -> Page:
+        answer = client.get(path)
+        assert answer.status_code == 200, answer.text
+        return Page(answer.text)
+
+    return get
+
+
+def change(path: Path, edit: Callable[[dict], object]) -> None:
+    """Edit a JSON file in place."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    edit(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def change_step(folder: Path, step: int, edit: Callable[[dict], object]) -> None:
+    """Edit one line of a preference's steps.jsonl."""
+    lines = [json.loads(line) for line in (folder / "steps.jsonl").read_text(encoding="utf-8").splitlines()]
+    edit(lines[step])
+    (folder / "steps.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    (folder / "verdict.json").touch()  # as in life: judged after the last step
