@@ -16,12 +16,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from claas_assets.evaluation.client import ClaasClient, Deployment, RetryBudget, Timeouts
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.errors import ConfigError, RequestRefused
+from claas_assets.evaluation.errors import ConfigError, DeploymentUnreachable, RequestRefused
 from claas_assets.evaluation.routes import routes_for
 from claas_assets.wire import model_name
 
 _QUICK = RetryBudget(attempts=2, total_s=20.0, wait_initial_s=0.2, wait_max_s=1.0)
 _TIMEOUTS = Timeouts(read_s=10.0)
+_LOOK_S = 45.0  # Dagster gives a sensor 60
 
 
 def fingerprint(deployment: Deployment, adapters: Iterable[str], prefix: str) -> str:
@@ -74,7 +75,13 @@ class Watch(BaseModel):
 
 def read_fingerprint(config: EvalConfig, claas_url: str) -> str:
     """Ask the deployment at `claas_url`. Raises a `DeploymentError` where it does not answer or cannot work."""
-    return asyncio.run(_read(config.model_copy(update={"claas_url": claas_url, "openclaw_url": None})))
+    looking = _read(config.model_copy(update={"claas_url": claas_url, "openclaw_url": None}))
+    try:
+        return asyncio.run(asyncio.wait_for(looking, _LOOK_S))
+    except TimeoutError as error:
+        raise DeploymentUnreachable(
+            f"{claas_url}: no answer within {_LOOK_S:.0f} s; an evaluation may hold all of its request slots"
+        ) from error
 
 
 async def _read(config: EvalConfig) -> str:
