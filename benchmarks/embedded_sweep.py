@@ -18,7 +18,6 @@ from claas_assets.evaluation.client import ClaasClient
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.feedback import give_feedback
 from claas_assets.evaluation.journal import FeedbackIntent, Journal
-from claas_assets.evaluation.loop import Session
 from claas_assets.evaluation.preferences import load_preference
 from claas_assets.evaluation.probes import ProbePlan, ScoringContext
 from claas_assets.evaluation.progress import silent
@@ -26,6 +25,7 @@ from claas_assets.evaluation.records import EvalSnapshot
 from claas_assets.evaluation.rollouts import roll_out
 from claas_assets.evaluation.routes import routes_for
 from claas_assets.evaluation.scoring import gather_probes, score_snapshot
+from claas_assets.evaluation.session import Session
 from claas_assets.stack.supervise import ensure_running
 
 STEPS = 6

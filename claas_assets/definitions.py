@@ -1,14 +1,19 @@
 """The index of the graph: everything that Dagster sees is found from here."""
 
+from typing import Any
+
 import dagster as dg
 
+from claas_assets.defs.checks import evaluation_checks
 from claas_assets.defs.io_managers import RunFolderFiles
 from claas_assets.defs.jobs import evaluate, report, rescore, summarize
 from claas_assets.defs.partitions import preference_partitions
 from claas_assets.defs.resources import Deployment
 from claas_assets.defs.results import plots, result_assets, summary
-from claas_assets.defs.run_folder import RunFolder
+from claas_assets.defs.schedules import nightly_schedule
+from claas_assets.defs.sensors import evaluation_sensors
 from claas_assets.defs.settings import evaluation_settings
+from claas_assets.defs.sources import ObservingRunFolder, preference_files
 from claas_assets.defs.training import FILES, training_assets
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.config_files import chosen_config
@@ -23,10 +28,19 @@ def build_definitions(config: EvalConfig) -> dg.Definitions:
     """The graph whose launchpad is prefilled with `config`."""
     preferences = preference_partitions(config)
     settings = evaluation_settings(config)
-    run_folder = RunFolder.configure_at_launch(settings=settings)
+    run_folder: Any = ObservingRunFolder.configure_at_launch(settings=settings)
     return dg.Definitions(
-        assets=[*training_assets(preferences, pool_of(config.mode)), *result_assets(preferences), summary, plots],
+        assets=[
+            preference_files(preferences),
+            *training_assets(preferences, config, pool_of(config.mode)),
+            *result_assets(preferences, config),
+            summary,
+            plots,
+        ],
+        asset_checks=evaluation_checks(preferences),
         jobs=[evaluate, rescore, report, summarize],
+        sensors=evaluation_sensors(config, preferences),
+        schedules=[nightly_schedule(config, preferences)],
         resources={
             "settings": settings,
             "run_folder": run_folder,

@@ -50,7 +50,9 @@ def _application(composed: DictConfig) -> None:
 
 
 SUBCOMMANDS = {
+    "clean": "claas_assets.cli.clean",
     "compare": "claas_assets.cli.compare",
+    "prune": "claas_assets.cli.prune",
     "report": "claas_assets.cli.report",
     "rescore": "claas_assets.cli.rescore",
     "view": "claas_assets.cli.view",

@@ -32,6 +32,11 @@ class RunFolderIOManager(dg.UPathIOManager):
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:
         run_files.write_asset(_asset_name(context), Path(str(path)), obj)
 
+    def get_metadata(self, context: dg.OutputContext, obj: Any) -> dict[str, dg.MetadataValue]:
+        """The size of what was just written."""
+        key = context.asset_partition_key if context.has_asset_partitions else "."
+        return {"size_bytes": dg.MetadataValue.int(size_of(self.folder / key / ASSET_FILES[_asset_name(context)]))}
+
     def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:
         return run_files.read_asset(_asset_name(context), Path(str(path)))
 
@@ -45,6 +50,11 @@ class RunFolderIOManager(dg.UPathIOManager):
         if name != "training_steps" and not path.exists():
             raise RunFolderError(f"{path} is not there: materialize {name} first" + (f" for {key}" if key else ""))
         return run_files.read_asset(name, path)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of the files in a folder."""
+    return path.stat().st_size if path.is_file() else sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
 
 
 def _asset_name(context: dg.InputContext | dg.OutputContext) -> str:

@@ -1,39 +1,64 @@
-"""What the UI shows beside a materialization. Numbers are Python's own: Dagster refuses NumPy scalars."""
+"""What the UI shows beside a materialization. Numbers are Python's own: Dagster refuses NumPy scalars.
 
-from collections.abc import Mapping
+A name that is the same for several materializations and partitions is a chart; so are `compliance`,
+`margin_nats` and the like, which are left out, not 0, where they were not measured.
+"""
+
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
 
+from claas_assets.defs.metadata_tables import METRIC_TABLE_SCHEMA, verdict_table
+from claas_assets.evaluation.figures.inline import INLINE_LIMIT, inline_sparkline
 from claas_assets.evaluation.records import (
     AdapterRecord,
+    CollapsePoint,
     CollapseRecord,
     EvalSnapshot,
     MetricTable,
+    Overall,
     StepsHandle,
     Summary,
     VerdictRecord,
 )
+from claas_assets.evaluation.run_files import read_asset
 
 Metadata = dict[str, Any]
 
-_VERDICT_COLUMNS = dg.TableSchema(
-    columns=[
-        dg.TableColumn("preference"),
-        dg.TableColumn("criterion"),
-        dg.TableColumn("grade"),
-        dg.TableColumn("evidence"),
-        dg.TableColumn("value", "float"),
-        dg.TableColumn("baseline", "float"),
-        dg.TableColumn("n", "int"),
-        dg.TableColumn("sentence"),
-    ]
-)
+_CURVES = ("compliance", "margin_nats", "general_score", "entropy_ratio")
+_COLLAPSE_CURVES = ("entropy_ratio", "self_rouge_l", "rep4_rise", "fixed_text_drift")
 
 
 def _common(run_folder: Path) -> Metadata:
-    return {"run_id": run_folder.name, "run_folder": dg.MetadataValue.path(str(run_folder))}
+    return {
+        "run_id": run_folder.name,
+        "run_folder": dg.MetadataValue.path(str(run_folder)),
+        "viewer": f"claas-eval view {run_folder.parent}, then /runs/{run_folder.name}",
+    }
+
+
+def _made_of(adapter: AdapterRecord) -> Metadata:
+    deployment = adapter.provenance.deployment
+    name = f"{deployment.get('name') or ''} {deployment.get('version') or ''}".strip()
+    return {"adapter": adapter.lora_id, "deployment": name or "unknown"}
+
+
+def _of_preference(run_folder: Path, preference: str) -> Metadata:
+    """What every result of one preference says; the adapter's record is there before any of them."""
+    adapter = read_asset("adapter", run_folder / preference / "metadata.json")
+    return {**_common(run_folder), **_made_of(adapter)}
+
+
+def _curves(names: Iterable[str], states: list[dict[str, float | None]]) -> Metadata:
+    """A sparkline for each number that was measured in two states or more."""
+    series = {name: [state.get(name) for state in states] for name in names}
+    return {
+        f"{name}_curve": dg.MetadataValue.md(inline_sparkline(name, values))
+        for name, values in series.items()
+        if sum(value is not None for value in values) > 1
+    }
 
 
 def _numbers(values: Mapping[str, float | None]) -> Metadata:
@@ -52,62 +77,84 @@ def headline(snapshot: EvalSnapshot) -> dict[str, float | None]:
 
 
 def of_adapter(record: AdapterRecord, run_folder: Path) -> Metadata:
-    deployment = record.provenance.deployment
     return {
         **_common(run_folder),
-        "adapter": record.lora_id,
+        **_made_of(record),
         "base_model": str(record.above_training.get("base_model")),
-        "deployment": f"{deployment.get('name', '')} {deployment.get('version', '')}".strip() or "unknown",
         "created": record.provenance.created,
     }
 
 
-def of_snapshot(snapshot: EvalSnapshot, run_folder: Path) -> Metadata:
+def of_snapshot(snapshot: EvalSnapshot, run_folder: Path, adapter: AdapterRecord) -> Metadata:
     reasons = "\n".join(f"- `{name}`: {missing.reason}" for name, missing in sorted(snapshot.unmeasured.items()))
     return {
         **_common(run_folder),
+        **_made_of(adapter),
         **_numbers(headline(snapshot)),
         "requests": snapshot.requests,
         "duration_s": snapshot.duration_s or 0.0,
-        "not_measured": dg.MetadataValue.md(reasons[:990] or "everything was measured"),
+        "not_measured": dg.MetadataValue.md(reasons[: INLINE_LIMIT - 1] or "everything was measured"),
     }
 
 
 def of_steps(steps: StepsHandle, run_folder: Path) -> Metadata:
     last = steps.steps[-1] if steps.steps else None
+    path = run_folder / steps.preference / "steps.jsonl"
     return {
-        **_common(run_folder),
+        **_of_preference(run_folder, steps.preference),
         "steps": len(steps.steps),
         "steps_asked": steps.num_steps,
-        "adapter": steps.lora_id,
         "updates": sum(record.sub_step_count for record in steps.steps),
         "interrupted_steps": sum(record.interrupted for record in steps.steps),
-        "path": dg.MetadataValue.path(str(run_folder / steps.preference / "steps.jsonl")),
+        "path": dg.MetadataValue.path(str(path)),
+        "size_bytes": path.stat().st_size if path.exists() else 0,
         **(_numbers(headline(last.eval)) if last else {}),
+        **_curves(_CURVES, [headline(record.eval) for record in steps.steps]),
     }
 
 
 def of_table(table: MetricTable, run_folder: Path) -> Metadata:
     missing = sum(1 for row in table.rows if row.get("value") is None)
-    return {**_common(run_folder), "dagster/row_count": len(table.rows), "not_measured": missing}
+    failed = sum(1 for row in table.rows if str(row.get("reason") or "").startswith("failed"))
+    return {
+        **_of_preference(run_folder, table.preference),
+        "dagster/row_count": len(table.rows),
+        "dagster/column_schema": METRIC_TABLE_SCHEMA,
+        "not_measured": missing,
+        "failed": failed,
+    }
 
 
 def of_collapse(record: CollapseRecord, run_folder: Path) -> Metadata:
     alerts = "\n".join(f"- {alert}" for alert in record.alerts)
     return {
-        **_common(run_folder),
+        **_of_preference(run_folder, record.preference),
         "alerts": len(record.alerts),
-        "what": dg.MetadataValue.md(alerts[:990] or "no alert"),
+        "what": dg.MetadataValue.md(alerts[: INLINE_LIMIT - 1] or "no alert"),
+        **(_numbers(_collapse_numbers(record.series[-1])) if record.series else {}),
+        **_curves(_COLLAPSE_CURVES, [_collapse_numbers(point) for point in record.series]),
+    }
+
+
+def _collapse_numbers(point: CollapsePoint) -> dict[str, float | None]:
+    scores, stats = point.scores, point.stats
+    return {
+        "entropy_ratio": stats.entropy_ratio if stats else None,
+        "self_rouge_l": scores.self_rouge_l if scores else None,
+        "rep4_rise": stats.rep4_rise if stats else None,
+        "fixed_text_drift": stats.fixed_text_drift if stats else None,
     }
 
 
 def of_verdict(record: VerdictRecord, run_folder: Path) -> Metadata:
     return {
-        **_common(run_folder),
+        **_of_preference(run_folder, record.preference),
         "overall": record.overall,
         "sentence": record.sentence,
-        "criteria": _verdict_table([record]),
+        "criteria": verdict_table([record]),
+        "alerts": len(record.alerts),
         **_numbers({"final_compliance": record.final_compliance, "margin_delta_nats": record.logprob_margin_delta}),
+        **_numbers({f"criterion/{name}": criterion.value for name, criterion in record.criteria.items()}),
     }
 
 
@@ -115,8 +162,9 @@ def of_summary(record: Summary, run_folder: Path) -> Metadata:
     overall = "\n".join(f"- **{name}**: {entry.overall}" for name, entry in record.items())
     return {
         **_common(run_folder),
-        "overall": dg.MetadataValue.md(overall[:990] or "no preference"),
-        "criteria": _verdict_table(list(record.values())),
+        "overall": dg.MetadataValue.md(overall[: INLINE_LIMIT - 1] or "no preference"),
+        "criteria": verdict_table(record.values()),
+        **{f"overall/{grade}": sum(entry.overall == grade for entry in record.values()) for grade in get_args(Overall)},
     }
 
 
@@ -125,23 +173,3 @@ def of_plots(pictures: Mapping[str, bytes], run_folder: Path) -> Metadata:
         **_common(run_folder),
         **{name.replace(".", "_"): dg.MetadataValue.path(str(run_folder / "plots" / name)) for name in pictures},
     }
-
-
-def _verdict_table(records: list[VerdictRecord]) -> dg.TableMetadataValue:
-    rows = [
-        dg.TableRecord(
-            {
-                "preference": record.preference,
-                "criterion": name,
-                "grade": criterion.grade,
-                "evidence": criterion.evidence or "",
-                "value": criterion.value,
-                "baseline": criterion.baseline,
-                "n": criterion.n,
-                "sentence": criterion.sentence,
-            }
-        )
-        for record in records
-        for name, criterion in record.criteria.items()
-    ]
-    return dg.MetadataValue.table(records=rows, schema=_VERDICT_COLUMNS)

@@ -5,20 +5,25 @@ from typing import Any
 import dagster as dg
 
 from claas_assets.defs import metadata
+from claas_assets.defs.automation import when_steps_or_preference_change, when_verdicts_change
 from claas_assets.defs.io_managers import BY_PARTITION
 from claas_assets.defs.run_folder import RunFolder
 from claas_assets.defs.settings import EvaluationSettings
+from claas_assets.defs.sources import PREFERENCE_FILE
 from claas_assets.defs.training import FILES
 from claas_assets.evaluation import results
+from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.preferences import load_preference
-from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot, StepsHandle
+from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot, Record, StepsHandle
+from claas_assets.evaluation.versions import content_version, scoring_version, verdict_version
 
 
-def result_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """metric_table, collapse_snapshots → verdict, partitioned by preference."""
+def result_assets(preferences: dg.PartitionsDefinition, config: EvalConfig) -> list[dg.AssetsDefinition]:
+    """metric_table, collapse_snapshots → verdict, partitioned by preference. `config` is for what is stale."""
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="results", kinds={"csv"},
+        deps=[PREFERENCE_FILE], code_version=scoring_version(), automation_condition=when_steps_or_preference_change(),
         description="Every number of every state as a tidy table, scored afresh from the transcripts.",
     )  # fmt: skip
     def metric_table(
@@ -31,10 +36,12 @@ def result_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
     ) -> dg.MaterializeResult:
         preference = load_preference(context.partition_key, settings.read().preference_folder())
         table = results.metric_table(adapter, baseline, training_steps, preference)
-        return dg.MaterializeResult(value=table, metadata=metadata.of_table(table, run_folder.path))
+        return _result(table, metadata.of_table(table, run_folder.path))
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="results", kinds={"json"},
+        deps=[PREFERENCE_FILE], code_version=scoring_version(("collapse",)),
+        automation_condition=when_steps_or_preference_change(),
         description="Has it degenerated? Entropy, self-ROUGE-L, drift and loops over the steps, with alerts.",
     )  # fmt: skip
     def collapse_snapshots(
@@ -47,11 +54,12 @@ def result_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
     ) -> dg.MaterializeResult:
         preference = load_preference(context.partition_key, settings.read().preference_folder())
         record = results.collapse_record(adapter, baseline, training_steps, preference)
-        return dg.MaterializeResult(value=record, metadata=metadata.of_collapse(record, run_folder.path))
+        return _result(record, metadata.of_collapse(record, run_folder.path))
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="results", kinds={"json"},
-        deps=[metric_table, collapse_snapshots],
+        deps=[metric_table, collapse_snapshots, PREFERENCE_FILE], code_version=verdict_version(config.thresholds),
+        automation_condition=when_steps_or_preference_change(),
         description="Criteria, grades, evidence, and the verdict in words. Thresholds are today's.",
     )  # fmt: skip
     def verdict(
@@ -65,9 +73,13 @@ def result_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
         config = settings.read()
         preference = load_preference(context.partition_key, config.preference_folder())
         record = results.verdict(adapter, baseline, training_steps, preference, config.thresholds)
-        return dg.MaterializeResult(value=record, metadata=metadata.of_verdict(record, run_folder.path))
+        return _result(record, metadata.of_verdict(record, run_folder.path))
 
     return [metric_table, collapse_snapshots, verdict]
+
+
+def _result(record: Record, shown: metadata.Metadata) -> dg.MaterializeResult:
+    return dg.MaterializeResult(value=record, metadata=shown, data_version=dg.DataVersion(content_version(record)))
 
 
 def _all_of(asset: str) -> dg.AssetIn:
@@ -75,7 +87,7 @@ def _all_of(asset: str) -> dg.AssetIn:
 
 
 @dg.asset(
-    io_manager_key=FILES, group_name="summary", kinds={"json"},
+    io_manager_key=FILES, group_name="summary", kinds={"json"}, automation_condition=when_verdicts_change(),
     ins={"adapters": _all_of("adapter"), "steps": _all_of("training_steps"), "verdicts": _all_of("verdict")},
     description="The verdicts of all preferences of the run; one that did not finish is `unfinished`, not left out.",
 )  # fmt: skip
@@ -91,7 +103,7 @@ def summary(
 
 
 @dg.asset(
-    io_manager_key=FILES, group_name="summary", kinds={"matplotlib"},
+    io_manager_key=FILES, group_name="summary", kinds={"matplotlib"}, automation_condition=when_verdicts_change(),
     ins={
         "adapters": _all_of("adapter"), "baselines": _all_of("baseline"),
         "steps": _all_of("training_steps"), "verdicts": _all_of("verdict"),

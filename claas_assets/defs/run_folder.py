@@ -80,10 +80,14 @@ class RunFolder(dg.ConfigurableResource):
 
 def planned_assets(instance: dg.DagsterInstance, run: dg.DagsterRun) -> frozenset[str]:
     """The assets that `run` materializes, from its execution plan (a job's asset selection is empty)."""
+    return _step_keys(instance, run) & frozenset(ASSET_FILES)
+
+
+def _step_keys(instance: dg.DagsterInstance, run: dg.DagsterRun) -> frozenset[str]:
     keys = run.step_keys_to_execute
     if not keys and run.execution_plan_snapshot_id:
         keys = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
-    return frozenset(keys or ()) & frozenset(ASSET_FILES)
+    return frozenset(keys or ())
 
 
 def resolve_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun, results_dir: Path, configured: str | None) -> str:
@@ -105,7 +109,18 @@ def resolve_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun, results_dir
                 return run_id_at(began)
     if "adapter" in planned:
         return run_id_at(began)
-    return _newest_with(results_dir, planned, run.tags.get("dagster/partition"), began)
+    needed = _needed_files(_step_keys(instance, run))
+    return _newest_with(results_dir, needed, run.tags.get("dagster/partition"), began)
+
+
+def _needed_files(steps: Set[str]) -> set[str]:
+    """What a folder must hold for the steps of a run that are not made in it: for assets what `NEEDS` says, for
+    a check its asset's file (but `steps.jsonl`, which may not be there)."""
+    planned = steps & ASSET_FILES.keys()
+    checked = {asset for asset in ASSET_FILES for step in steps - planned if step.startswith(f"{asset}_")}
+    above = {name for asset in planned for name in NEEDS[asset]}
+    above |= {"adapter" if asset == "training_steps" else asset for asset in checked}
+    return {ASSET_FILES[name] for name in above - planned}
 
 
 def _created(instance: dg.DagsterInstance, run_id: str) -> datetime:
@@ -115,8 +130,7 @@ def _created(instance: dg.DagsterInstance, run_id: str) -> datetime:
     return record.create_timestamp.replace(tzinfo=record.create_timestamp.tzinfo or UTC)
 
 
-def _newest_with(results_dir: Path, planned: Set[str], preference: str | None, began: datetime) -> str:
-    needed = {ASSET_FILES[above] for asset in planned for above in NEEDS[asset] if above not in planned}
+def _newest_with(results_dir: Path, needed: Set[str], preference: str | None, began: datetime) -> str:
     newest: tuple[datetime, str] | None = None
     for folder in _run_folders(results_dir):
         created = folder_created(folder)

@@ -5,21 +5,25 @@ import dagster as dg
 from claas_assets.defs import metadata
 from claas_assets.defs.resources import Deployment
 from claas_assets.defs.run_folder import RunFolder
+from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot
 from claas_assets.evaluation.run_files import read_steps
 from claas_assets.evaluation.stages import ensure_adapter, ensure_baseline, run_training
+from claas_assets.evaluation.versions import adapter_version, baseline_version, steps_version
 
 FILES = "run_folder_files"
 
 
-def training_assets(preferences: dg.PartitionsDefinition, pool: str) -> list[dg.AssetsDefinition]:
+def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig, pool: str) -> list[dg.AssetsDefinition]:
     """adapter → baseline → training_steps, partitioned by preference.
 
-    `pool`: of the deployment's kind; its limit is the instance's (`dagster instance concurrency set`).
+    `config` is for what is stale. `pool`: of the deployment's kind; its limit is the instance's (`dagster
+    instance concurrency set`).
     """
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="training", pool=pool, kinds={"json"},
+        code_version=adapter_version(config),
         description="A fresh LoRA adapter on the deployment; its configuration is frozen here. "
         "In a folder that has one, that one is returned.",
     )  # fmt: skip
@@ -27,10 +31,15 @@ def training_assets(preferences: dg.PartitionsDefinition, pool: str) -> list[dg.
         context: dg.AssetExecutionContext, deployment: Deployment, run_folder: RunFolder
     ) -> dg.MaterializeResult:
         record = ensure_adapter(deployment.stage(context), resuming=run_folder.trains())
-        return dg.MaterializeResult(value=record, metadata=metadata.of_adapter(record, run_folder.path))
+        return dg.MaterializeResult(
+            value=record,
+            metadata=metadata.of_adapter(record, run_folder.path),
+            data_version=dg.DataVersion(record.lora_id),  # the same code makes another adapter each time
+        )
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="training", pool=pool, kinds={"json"},
+        code_version=baseline_version(config),
         description="All metrics on the untouched adapter, in full: what every later number is compared with. "
         "Refused once the adapter was trained.",
     )  # fmt: skip
@@ -38,10 +47,11 @@ def training_assets(preferences: dg.PartitionsDefinition, pool: str) -> list[dg.
         context: dg.AssetExecutionContext, deployment: Deployment, run_folder: RunFolder, adapter: AdapterRecord
     ) -> dg.MaterializeResult:
         snapshot = ensure_baseline(deployment.stage(context), adapter, resuming=run_folder.trains())
-        return dg.MaterializeResult(value=snapshot, metadata=metadata.of_snapshot(snapshot, run_folder.path))
+        return dg.MaterializeResult(value=snapshot, metadata=metadata.of_snapshot(snapshot, run_folder.path, adapter))
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="training", pool=pool, kinds={"python", "json"},
+        code_version=steps_version(config),
         description="The expensive one: rollouts → feedback → probes, one durable line a step. "
         "Materialized again it resumes after the last whole line.",
     )  # fmt: skip
@@ -54,6 +64,9 @@ def training_assets(preferences: dg.PartitionsDefinition, pool: str) -> list[dg.
     ) -> dg.MaterializeResult:
         run_training(deployment.stage(context), adapter, baseline)
         steps = read_steps(run_folder.of(context.partition_key))
-        return dg.MaterializeResult(metadata=metadata.of_steps(steps, run_folder.path))
+        return dg.MaterializeResult(
+            metadata=metadata.of_steps(steps, run_folder.path),
+            data_version=dg.DataVersion(f"{steps.lora_id}, {len(steps.steps)} steps"),
+        )
 
     return [adapter, baseline, training_steps]

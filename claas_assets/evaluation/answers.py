@@ -61,7 +61,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Deployment:
-    """Who answers at `url`. `name` and `version` are None where it does not say."""
+    """Who answers at `url`. `name`, `version` and `deployment_id` are None where it does not say."""
 
     url: str
     name: str | None
@@ -70,6 +70,7 @@ class Deployment:
     worker_status: str | None
     worker_error: str | None
     models: tuple[str, ...]
+    deployment_id: str | None = None
 
     def as_record(self) -> dict[str, Any]:
         """For a run's provenance."""

@@ -26,7 +26,7 @@ Tick = Callable[[int, int], None]
 class Asker:
     """Asks the probes of one adapter.
 
-    `blocked`: why generation must not be measured now, if so. `on_answer` sees each transcript as it
+    `blocked`: why nothing can be measured now, if so. `on_answer` sees each transcript as it
     arrives, so that what is slow to score can begin.
     """
 
@@ -84,7 +84,7 @@ class Asker:
         return transcripts, total
 
     async def _one(self, probe: Probe) -> Transcript:
-        if self.blocked is not None and probe.kind == "generate":
+        if self.blocked is not None:
             return _unanswered(probe, self.blocked)
         try:
             if probe.kind == "score":

@@ -140,6 +140,7 @@ class ClaasClient:
             worker_status=health.worker.status if health.worker else None,
             worker_error=health.worker.error if health.worker else None,
             models=tuple(card.id for card in models.data) if models else (),
+            deployment_id=_deployment_id(root),
         )
 
     def _check_health(self, health: HealthResponse) -> None:
@@ -384,6 +385,12 @@ class ClaasClient:
         if reply.status != 200:
             raise self._transport.refused(reply)
         return reply
+
+
+def _deployment_id(root: RootResponse | None) -> str | None:
+    """Not part of the contract: some deployments name themselves."""
+    given = (root.model_extra or {}).get("deployment_id") if root else None
+    return str(given) if given is not None else None
 
 
 def _budgets(max_tokens: int | None) -> list[int | None]:

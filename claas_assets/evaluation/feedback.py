@@ -6,17 +6,15 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from claas_assets.evaluation.client import feedback_items, updates_applied
 from claas_assets.evaluation.deployment_locks import feedback_lock
 from claas_assets.evaluation.errors import DeploymentError, DeploymentUnreachable, OutcomeUnknown, RequestRefused
 from claas_assets.evaluation.journal import FeedbackIntent, Journal
 from claas_assets.evaluation.rollouts import roll_out
+from claas_assets.evaluation.session import Session
 from claas_assets.wire import FeedbackResponse
-
-if TYPE_CHECKING:
-    from claas_assets.evaluation.loop import Session
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from claas_assets.evaluation.asking import Asker
 from claas_assets.evaluation.config import EvalConfig
@@ -11,9 +10,7 @@ from claas_assets.evaluation.errors import DeploymentError
 from claas_assets.evaluation.preferences import Preference
 from claas_assets.evaluation.probes import Probe, derived_seed
 from claas_assets.evaluation.records import RolloutRecord, Transcript
-
-if TYPE_CHECKING:
-    from claas_assets.evaluation.loop import Session
+from claas_assets.evaluation.session import Session
 
 PREFIX = "rollout/"
 

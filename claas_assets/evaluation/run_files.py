@@ -111,7 +111,7 @@ def _from_csv(path: Path, text: str) -> MetricTable:
     for row in rows:
         for column in ("value", "lower", "upper"):
             row[column] = _number(row[column])
-        for column in ("step", "n"):
+        for column in ("step", "n", "missing"):
             row[column] = int(row[column]) if row[column] else None
     return MetricTable(run_id=path.parents[1].name, preference=path.parent.name, rows=rows)
 

@@ -12,17 +12,20 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from claas_assets.evaluation.adapter import check_frozen, create_adapter
 from claas_assets.evaluation.client import ClaasClient
 from claas_assets.evaluation.config import EvalConfig, gateway_token
 from claas_assets.evaluation.deployment_locks import deployment_lock
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.journal import Journal
-from claas_assets.evaluation.loop import Session, check_frozen, create_adapter, measure_baseline, train
+from claas_assets.evaluation.loop import train
+from claas_assets.evaluation.measuring import measure_baseline
 from claas_assets.evaluation.preferences import Preference
 from claas_assets.evaluation.progress import Event, Reporter
 from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot
 from claas_assets.evaluation.routes import routes_for
 from claas_assets.evaluation.run_files import read_asset, write_asset
+from claas_assets.evaluation.session import Session
 
 
 @dataclass(frozen=True)

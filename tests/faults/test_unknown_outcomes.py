@@ -78,10 +78,6 @@ def test_a_restarted_fake_keeps_its_adapters_and_forgets_what_is_in_memory():
         assert (fake.url, fake.updates, len(fake.deployment.cache)) == (url, {"eval/x-init": 4}, 0)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the reason that blocks generated probes does not block scores, which come from the same sampler",
-)
 def test_a_sampler_that_cannot_be_put_on_the_base_model_measures_nothing(tmp_path):
     """Tinker without /v1/sampler/refresh: the baseline's fields are null, with the reason."""
     with FakeClaas("tinker", sampler_endpoints=False) as fake:

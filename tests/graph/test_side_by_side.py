@@ -159,15 +159,21 @@ def test_workers_end_with_whoever_started_them(evaluation):
     gate = held_at_feedback(made, nth=1)
     running = command(made)
     assert gate.reached.wait(60)
-    children = [int(pid) for pid in os.popen(f"pgrep -P {running.pid}").read().split()]
-    assert len(children) == 3
+    (server,) = children_of(running.pid)
+    workers = children_of(server)
+    assert len(workers) == 3
     running.send_signal(signal.SIGKILL)
     running.wait(timeout=30)
     gate.open()
     deadline = time.monotonic() + 30
-    while any(_alive(pid) for pid in children) and time.monotonic() < deadline:
+    while any(_alive(pid) for pid in (server, *workers)) and time.monotonic() < deadline:
         threading.Event().wait(0.05)
-    assert not any(_alive(pid) for pid in children)
+    assert not any(_alive(pid) for pid in (server, *workers))
+
+
+def children_of(pid: int) -> list[int]:
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
 
 
 def _alive(pid: int) -> bool:

@@ -1,0 +1,58 @@
+"""Evaluations of some of the preferences, one that failed, and several at once."""
+
+import pytest
+
+from claas_assets.evaluation.errors import IncompleteEvaluation
+from claas_assets.evaluation.names import run_id_at
+from claas_assets.evaluation.run_files import read_asset
+from tests.fake_claas import status
+from tests.graph.test_run_folder import RUN_TAG, add_backfill, ago, graph, make_folder  # noqa: F401 - a fixture
+
+ALL = ("adapter", "baseline", "training_steps", "metric_table", "collapse_snapshots", "verdict")
+
+
+def test_two_of_three_preferences_have_a_summary_of_two_and_the_third_can_follow(evaluation):
+    made = evaluation(preferences=["concise", "identity"], num_steps=1)
+    assert set(made.run()) == {"concise", "identity"}
+    assert made.materialize(*ALL, partition="no_emoji", run_id="the-run").success
+    assert made.materialize("summary", run_id="the-run").success
+    assert set(read_asset("summary", made.folder / "summary.json")) == {"concise", "identity", "no_emoji"}
+
+
+def test_a_preference_that_failed_is_unfinished_until_it_is_materialized_again_in_the_ui(evaluation):
+    made = evaluation(preferences=["concise", "identity"], num_steps=1)
+    made.fake.faults.add("/v1/feedback", status(403), nth=1)
+    with pytest.raises(IncompleteEvaluation):
+        made.run()
+    summary = read_asset("summary", made.folder / "summary.json")
+    assert [summary[name].overall == "unfinished" for name in ("concise", "identity")] == [True, False]
+    assert made.materialize(*ALL, partition="concise", run_id="the-run").success
+    assert made.materialize("summary", run_id="the-run").success
+    summary = read_asset("summary", made.folder / "summary.json")
+    assert summary["concise"].overall != "unfinished"
+    assert summary["concise"].steps_recorded == 1
+
+
+def test_two_backfills_at_once_keep_to_their_own_folders(graph):  # noqa: F811
+    run, instance, _ = graph
+    first, second = ago(minutes=3), ago(minutes=2)
+    for name, when in (("first", first), ("second", second)):
+        add_backfill(instance, name, ["adapter", "verdict", "summary"], when)
+    found = [
+        run(asset, partition, {"dagster/backfill": name})[0]
+        for asset, partition in (("adapter", "concise"), ("verdict", "concise"), ("adapter", "identity"))
+        for name in ("first", "second")
+    ]
+    assert found == [run_id_at(first), run_id_at(second)] * 3
+    assert run("summary", None, {"dagster/backfill": "first"})[0] == run_id_at(first)
+
+
+def test_a_backfill_beside_the_command_line_keeps_to_its_own_folder(graph):  # noqa: F811
+    """The command line's folder is younger, and holds all that is asked for."""
+    run, instance, results = graph
+    when = ago(minutes=3)
+    add_backfill(instance, "backfill", ["adapter", "verdict", "summary"], when)
+    make_folder(results, "of-the-command-line", ago(minutes=1))
+    assert run("verdict", "concise", {"dagster/backfill": "backfill"})[0] == run_id_at(when)
+    assert run("summary", None, {"dagster/backfill": "backfill"})[0] == run_id_at(when)
+    assert run("verdict", "concise", {RUN_TAG: "of-the-command-line"})[0] == "of-the-command-line"

@@ -1,0 +1,95 @@
+"""What Dagster shows as stale after a change, and what it does not: training never for how answers are scored."""
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.definitions.observe import observe as observe_sources
+from dagster._core.loader import LoadingContextForTest
+
+from claas_assets.definitions import build_definitions
+from claas_assets.defs.sources import PREFERENCE_FILE, observe
+from claas_assets.evaluation.metrics import get_metric
+
+TRAINING = {"adapter", "baseline", "training_steps"}
+SCORED = {"metric_table", "collapse_snapshots", "verdict"}
+
+
+def stale(evaluation, **changes):
+    """Names of the assets that the UI of a code location with this configuration shows as stale."""
+    graph = build_definitions(evaluation.config(**changes)).resolve_asset_graph()
+    with dg.DagsterInstance.get() as instance:
+        resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+        return {
+            key.to_user_string()
+            for key in graph.materializable_asset_keys
+            if resolver.get_status(key, "identity" if graph.get(key).is_partitioned else None).value == "STALE"
+        }
+
+
+def edit_preference(evaluation):
+    file = evaluation.root / "preferences" / "identity.yaml"
+    file.write_text(file.read_text().replace("  name: kuro\n", "  name: zora\n", 1))
+    with dg.DagsterInstance.get() as instance:
+        observe(instance, file.parent, "identity")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, set()),
+        ({"training": {"steps_per_batch": 2, "learning_rate": 1e-5}}, TRAINING),
+        ({"seed": 7}, TRAINING),
+        ({"probe_max_tokens": 99}, {"baseline", "training_steps"}),
+        ({"num_steps": 9}, {"training_steps"}),
+        ({"thresholds": {"logprob_margin": {"pass_at": 9.0, "fail_at": 1.0}}}, {"verdict"}),
+        ({"claas_url": "http://elsewhere:8080", "max_concurrency": 3}, set()),
+    ],
+)
+def test_a_changed_configuration_makes_stale_what_depends_on_it(finished, changes, expected):
+    assert stale(finished, **changes) == expected
+
+
+def test_a_raised_metric_version_makes_scoring_stale_and_not_training(finished, monkeypatch):
+    monkeypatch.setattr(get_metric("compliance"), "version", 99)
+    assert stale(finished) == {"metric_table", "verdict"}
+    monkeypatch.setattr(get_metric("collapse"), "version", 99)
+    assert stale(finished) == SCORED
+
+
+def test_an_edited_preference_file_makes_scoring_stale_until_it_is_scored_again(finished):
+    edit_preference(finished)
+    assert stale(finished) == SCORED
+    assert finished.materialize(*SCORED, partition="identity").success
+    assert stale(finished) == {"summary", "plots"}  # the verdict is another one now
+    assert finished.materialize("summary", "plots").success
+    assert stale(finished) == set()
+
+
+def test_scoring_again_with_the_same_outcome_makes_nothing_stale(finished):
+    assert finished.materialize(*SCORED, partition="identity").success
+    assert stale(finished) == set()
+
+
+def test_a_run_that_scores_records_the_file_it_read_once(finished):
+    def observed():
+        with dg.DagsterInstance.get() as instance:
+            return len(instance.fetch_observations(PREFERENCE_FILE, limit=50).records)
+
+    assert observed() == 1  # by the evaluation itself: nothing looks stale at the first observation
+    assert finished.materialize(*SCORED, partition="identity").success
+    assert observed() == 1
+
+
+def test_the_source_asset_observes_every_file(finished):
+    defs = build_definitions(finished.config())
+    graph = defs.resolve_asset_graph()
+    assert PREFERENCE_FILE in graph.observable_asset_keys
+    for name in SCORED:
+        assert PREFERENCE_FILE in graph.get(dg.AssetKey(name)).parent_keys
+    for name in TRAINING:
+        assert PREFERENCE_FILE not in graph.get(dg.AssetKey(name)).parent_keys
+    source = next(asset for asset in defs.assets if getattr(asset, "key", None) == PREFERENCE_FILE)
+    edit_preference(finished)
+    with dg.DagsterInstance.get() as instance:
+        assert observe_sources([source], instance=instance, resources={"settings": defs.resources["settings"]}).success
+    assert stale(finished) == SCORED
