@@ -9,11 +9,12 @@ import re
 import shutil
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from claas_assets.evaluation.comparison import compare
 from claas_assets.evaluation.frames import load_run
-from claas_assets.viewer.app import build_app
+from claas_assets.viewer.app import build_app, mount_eval
 from claas_assets.viewer.compared_runs import read_runs
 from tests.made_runs import made_run, passing, write_run
 from tests.viewer.conftest import Page, change
@@ -242,6 +243,18 @@ def test_a_run_that_goes_on_is_compared_once_it_has_finished(own):
     assert "interrupted" in text
     steps.write_text(lines)
     assert page_of(client, "/compare?run=a&run=b").text == before
+
+
+def test_links_and_forms_stay_below_the_address_of_the_contract(made):
+    app = FastAPI()
+    mount_eval(app, made)
+    client = TestClient(app, base_url="http://localhost")
+    for path in ("/v1/eval", "/v1/eval/compare?run=a&run=other-model", "/v1/eval/sweeps/rates"):
+        page = page_of(client, path)
+        targets = [*page.links, *(form["action"] for form in page.all("form"))]
+        own = [target for target in targets if not target.startswith("#")]
+        assert own
+        assert all(target.startswith("/v1/eval/") for target in own), path
 
 
 # --- sweeps -----------------------------------------------------------------------------------------
