@@ -37,8 +37,8 @@ class RunFolderIOManager(dg.UPathIOManager):
 
     def get_metadata(self, context: dg.OutputContext, obj: Any) -> dict[str, dg.MetadataValue]:
         """The size of what was just written."""
-        key = context.asset_partition_key if context.has_asset_partitions else "."
-        return {"size_bytes": dg.MetadataValue.int(size_of(self.folder / key / ASSET_FILES[_asset_name(context)]))}
+        folder = self.folder / context.asset_partition_key if context.has_asset_partitions else self.folder
+        return {"size_bytes": dg.MetadataValue.int(size_of(folder / ASSET_FILES[_asset_name(context)]))}
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:
         return run_files.read_asset(_asset_name(context), path)

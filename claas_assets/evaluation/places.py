@@ -112,9 +112,8 @@ def files_in(folder: Place) -> list[Any]:
 def size_of(place: Place) -> int:
     """Bytes of a file, or of the files in a folder."""
     if isinstance(place, Path):
-        return (
-            place.stat().st_size if place.is_file() else sum(p.stat().st_size for p in place.rglob("*") if p.is_file())
-        )
+        files = [place] if place.is_file() else [path for path in place.rglob("*") if path.is_file()]
+        return sum(path.stat().st_size for path in files)
     found = _info(place)
     if found is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place))
