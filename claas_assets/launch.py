@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from claas_assets.dagster_runs import bury_dead_runs, run_job
+from claas_assets.evaluation.addresses import is_address, protocol_of
 from claas_assets.evaluation.config import EvalConfig, gateway_token
 from claas_assets.evaluation.errors import ConfigError, IncompleteEvaluation
+from claas_assets.evaluation.places import check_writable
 from claas_assets.evaluation.preferences import load_preference
 from claas_assets.evaluation.progress import Event, Reporter, listening, silent
 from claas_assets.evaluation.records import Summary
-from claas_assets.evaluation.run_files import read_summary
+from claas_assets.evaluation.run_files import holders_in, read_summary
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -46,7 +48,7 @@ def evaluate(config: EvalConfig, listener: Reporter = silent) -> Summary:
         failures = _run_all(config, instance, listener)
     if failures:
         raise IncompleteEvaluation(_how_to_go_on(config, failures))
-    return read_summary(Path(config.output_dir))
+    return read_summary(config.run_folder)
 
 
 def rescore(config: EvalConfig, listener: Reporter = silent) -> Summary:
@@ -56,13 +58,14 @@ def rescore(config: EvalConfig, listener: Reporter = silent) -> Summary:
     """
     for name in config.preferences:
         load_preference(name, config.preference_folder())
+    check_place(config)
     instance = open_instance(listener)
     with listening(listener):
         failures = _run_all(config, instance, listener, job="rescore")
     if failures:
         reasons = "\n".join(f"  {name}: {reason}" for name, reason in failures.items())
         raise IncompleteEvaluation(f"not scored again:\n{reasons}")
-    return read_summary(Path(config.output_dir))
+    return read_summary(config.run_folder)
 
 
 def check_before_sending(config: EvalConfig) -> None:
@@ -70,6 +73,17 @@ def check_before_sending(config: EvalConfig) -> None:
     for name in config.preferences:
         load_preference(name, config.preference_folder())
     gateway_token(config)
+    check_place(config)
+
+
+def check_place(config: EvalConfig) -> None:
+    """Whether `output_dir` can be written to by every process of the evaluation. Raises `ConfigError`."""
+    if is_address(config.output_dir) and protocol_of(config.output_dir) == "memory" and _needs_processes(config):
+        raise ConfigError(
+            f"output_dir={config.output_dir}: memory is one process's, and this evaluation would take several: set "
+            "parallel_preferences=1, and from Python call launch.evaluate(config) in the main thread"
+        )
+    check_writable(config.run_folder)
 
 
 def open_instance(listener: Reporter = silent) -> dg.DagsterInstance:
@@ -125,8 +139,7 @@ def _run_all(
 
 def _run_preferences(config: EvalConfig, instance: dg.DagsterInstance, listener: Reporter, job: str) -> dict[str, str]:
     """One after the other in this process where that is all that is asked for: it spares some seconds."""
-    many = min(config.parallel_preferences, len(config.preferences)) > 1
-    if many or threading.current_thread() is not threading.main_thread():
+    if _needs_processes(config):
         from claas_assets.workers import run_side_by_side
 
         return run_side_by_side(config, job, listener)
@@ -134,8 +147,13 @@ def _run_preferences(config: EvalConfig, instance: dg.DagsterInstance, listener:
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
+def _needs_processes(config: EvalConfig) -> bool:
+    many = min(config.parallel_preferences, len(config.preferences)) > 1
+    return many or threading.current_thread() is not threading.main_thread()
+
+
 def _has_adapter(config: EvalConfig) -> bool:
-    return any(Path(config.output_dir).glob("*/metadata.json"))
+    return bool(holders_in(config.run_folder))
 
 
 def _how_to_go_on(config: EvalConfig, failures: dict[str, str]) -> str:

@@ -14,8 +14,8 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+from claas_assets.cli.folders import local_folder
 from claas_assets.cli.prune import DEFAULT_RESULTS
 from claas_assets.evaluation.client import ClaasClient, RetryBudget
 from claas_assets.evaluation.config import EvalConfig, load_config
@@ -44,7 +44,9 @@ def run(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="claas-eval clean", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("results_dir", nargs="?", type=Path, default=DEFAULT_RESULTS, help="default: %(default)s")
+    parser.add_argument(
+        "results_dir", nargs="?", type=local_folder, default=DEFAULT_RESULTS, help="default: %(default)s"
+    )
     parser.add_argument("--prefix", default="eval", help="of the adapters' names (lora_id_prefix); default: eval")
     parser.add_argument("--claas-url", help="the deployment; default: the address that each adapter was made at")
     parser.add_argument("--yes", action="store_true", help="delete; without it they are only listed")

@@ -15,12 +15,14 @@ from pathlib import Path
 from claas_assets.cli import comparison_tables
 from claas_assets.cli.plain import plain
 from claas_assets.evaluation import comparison_csv
+from claas_assets.evaluation.addresses import is_address
 from claas_assets.evaluation.comparison import Comparison, compare
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
 from claas_assets.evaluation.files import write_whole
 from claas_assets.evaluation.frames import LoadedRun, load_run, load_runs
 from claas_assets.evaluation.loading import run_folders
 from claas_assets.evaluation.names import is_preference_name
+from claas_assets.evaluation.places import Place, is_folder, place_at
 from claas_assets.evaluation.sweeps import SweepComparison, group_seeds
 
 FIGURE_TYPES = (".png", ".svg")
@@ -34,6 +36,7 @@ def run(arguments: list[str]) -> int:
         return int(ended.code or 0)
     try:
         _check(options)
+        options.results_dir = place_at(options.results_dir)
         runs, broken = _find(options)
         _show(options, _only(options.preference, runs), broken)
     except EvaluationError as error:
@@ -48,10 +51,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Compare runs by preference and criterion; each further run is paired with the first. "
         "With --sweep: group a sweep's runs by their configuration apart from the seed.",
     )
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="a run folder, or a run id below --results-dir")
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help="a run folder or its address, or a run id below --results-dir"
+    )
     parser.add_argument("--sweep", metavar="ID", help="the runs of this sweep, instead of RUN")
     parser.add_argument("--seeds", action="store_true", help="group the named RUNs as a sweep's are grouped")
-    parser.add_argument("--results-dir", type=Path, default=Path("data/evals"), metavar="DIR", help="(%(default)s)")
+    parser.add_argument("--results-dir", default="data/evals", metavar="DIR", help="(%(default)s)")
     parser.add_argument("--preference", action="append", metavar="NAME", help="only this one; may be repeated")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print everything as JSON, answers in full")
@@ -90,11 +95,11 @@ def _find(options: argparse.Namespace) -> tuple[list[LoadedRun], dict[str, str]]
     return list(found.runs), found.broken
 
 
-def _folder(name: str, results_dir: Path) -> Path:
-    for folder in (Path(name), results_dir / name):
-        if folder.is_dir():
+def _folder(name: str, results_dir: Place) -> Place:
+    for folder in [place_at(name), *([] if is_address(name) else [results_dir / name])]:
+        if is_folder(folder):
             return folder
-    there = [folder.name for folder in run_folders(results_dir)][-5:] if results_dir.is_dir() else []
+    there = [folder.name for folder in run_folders(results_dir)][-5:] if is_folder(results_dir) else []
     newest = f"; the last ones there: {', '.join(there)}" if there else ""
     raise ConfigError(f"there is no run {name!r}: neither a folder nor a run id below {results_dir}{newest}")
 

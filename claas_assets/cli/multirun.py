@@ -17,11 +17,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from claas_assets.evaluation.addresses import is_address
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.names import new_run_id
 
-_jobs: dict[Path, EvalConfig] = {}  # run folder → its job of this command's sweep
+_jobs: dict[str, EvalConfig] = {}  # run folder → its job of this command's sweep
 
 
 def register_resolvers() -> None:
@@ -64,7 +65,7 @@ def check_own_folder(config: EvalConfig) -> None:
     """Refuse two jobs of a sweep in one folder: the second would take the first one's adapter for its own."""
     if _job_number() is None:
         return
-    folder = Path(config.output_dir).resolve()
+    folder = config.output_dir if is_address(config.output_dir) else str(Path(config.output_dir).resolve())
     if folder in _jobs:
         raise ConfigError(
             f"output_dir={config.output_dir} is that of an earlier job of this sweep, and each needs its own: leave "

@@ -15,6 +15,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from claas_assets.cli.folders import local_folder
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
 from claas_assets.evaluation.retention import RunState, delete_run, parse_age, read_runs, set_pin, why_kept
 
@@ -40,7 +41,9 @@ def run(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="claas-eval prune", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("results_dir", nargs="?", type=Path, default=DEFAULT_RESULTS, help="default: %(default)s")
+    parser.add_argument(
+        "results_dir", nargs="?", type=local_folder, default=DEFAULT_RESULTS, help="default: %(default)s"
+    )
     parser.add_argument("--keep", type=_count, metavar="N", help="never delete the newest N")
     parser.add_argument("--older-than", metavar="AGE", help="delete only what is older: 90d, 12h, 8w")
     parser.add_argument("--yes", action="store_true", help="delete; without it they are only listed")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
+from claas_assets.cli.folders import local_folder
 from claas_assets.evaluation.errors import EvaluationError
 
 
 def run(arguments: list[str]) -> int:
     """Write the report and print where it is. 1: no run is there, or it cannot be written."""
     parser = argparse.ArgumentParser(prog="claas-eval report", description=__doc__)
-    parser.add_argument("run_folder", metavar="RUN", type=Path, help="such as data/evals/20261124-101500Z")
+    parser.add_argument("run_folder", metavar="RUN", type=local_folder, help="such as data/evals/20261124-101500Z")
     options = parser.parse_args(arguments)
 
     from claas_assets.viewer.report import write_report  # Jinja and, for the figures, matplotlib

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -13,7 +12,8 @@ from claas_assets.cli.terminal import TerminalProgress, print_summary
 from claas_assets.evaluation.config import EvalConfig, load_config
 from claas_assets.evaluation.config_files import chosen_config
 from claas_assets.evaluation.errors import ConfigError
-from claas_assets.evaluation.run_files import find_run, read_asset
+from claas_assets.evaluation.places import Place
+from claas_assets.evaluation.run_files import find_run, holders_in, read_asset
 from claas_assets.launch import rescore
 
 OVERRIDABLE = ("thresholds", "preferences_dir", "plots")
@@ -25,7 +25,7 @@ def run(arguments: list[str]) -> int:
         prog="claas-eval rescore",
         description="Score a run again by today's verifiers and thresholds. Sends nothing to a deployment.",
     )
-    parser.add_argument("run", help="a run folder, or a run id below ./data/evals")
+    parser.add_argument("run", help="a run folder (a path or an fsspec address), or a run id below ./data/evals")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. thresholds.compliance.pass_at=0.9")
     asked = parser.parse_args(arguments)
     console = Console()
@@ -34,11 +34,11 @@ def run(arguments: list[str]) -> int:
         console.print(note, highlight=False)
     with TerminalProgress(config, console) as progress:
         summary = rescore(config, progress)
-    print_summary(summary, Path(config.output_dir), console)
+    print_summary(summary, config.run_folder, console)
     return 0
 
 
-def rescoring_config(run_folder: Path, overrides: list[str]) -> EvalConfig:
+def rescoring_config(run_folder: Place, overrides: list[str]) -> EvalConfig:
     """Today's configuration for the preferences that `run_folder` holds. Raises `ConfigError`."""
     given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(overrides))
     wrong = [key for key in given if key not in OVERRIDABLE]
@@ -49,7 +49,7 @@ def rescoring_config(run_folder: Path, overrides: list[str]) -> EvalConfig:
         )
     today = chosen_config().model_dump(mode="json", exclude_unset=True)
     thresholds = OmegaConf.merge(chosen_config().thresholds.model_dump(), given.pop("thresholds", {}))
-    preferences = sorted(path.parent.name for path in run_folder.glob("*/metadata.json"))
+    preferences = [holder.name for holder in holders_in(run_folder)]
     return load_config(
         {
             **today,
@@ -66,7 +66,7 @@ def changed_thresholds(config: EvalConfig) -> list[str]:
     now = config.thresholds.model_dump()
     notes = []
     for preference in config.preferences:
-        adapter = read_asset("adapter", Path(config.output_dir) / preference / "metadata.json")
+        adapter = read_asset("adapter", config.run_folder / preference / "metadata.json")
         then = adapter.config.get("thresholds", {})
         differ = [name for name in now if then.get(name, now[name]) != now[name]]
         changed = [f"{name}: {then[name]} then, {now[name]} now" for name in differ]

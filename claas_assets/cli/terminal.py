@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
@@ -13,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.places import Place
 from claas_assets.evaluation.progress import Event
 from claas_assets.evaluation.records import Summary, VerdictRecord
 from claas_assets.launch import evaluate, exit_code_of
@@ -94,11 +94,11 @@ def show_evaluation(config: EvalConfig) -> int:
     except KeyboardInterrupt:
         print(f"\nstopped; output_dir={config.output_dir} with the same settings goes on", file=sys.stderr)
         raise
-    print_summary(summary, Path(config.output_dir), console)
+    print_summary(summary, config.run_folder, console)
     return exit_code_of(summary, config)
 
 
-def print_summary(summary: Summary, run_folder: Path, console: Console) -> None:
+def print_summary(summary: Summary, run_folder: Place, console: Console) -> None:
     """The verdict table of each preference, the verdict in words, and where the files are."""
     for record in summary.values():
         console.print(verdict_table(record))

@@ -7,6 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
+from claas_assets.cli.folders import local_folder
 from claas_assets.evaluation.runs import run_overview
 
 DEFAULT_RESULTS, DEFAULT_PORT = Path("data/evals"), 8765
@@ -16,7 +17,7 @@ HOST = "127.0.0.1"  # results hold what users wrote: there is no option to show 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="claas-eval view", description=__doc__)
     parser.add_argument(
-        "results_dir", nargs="?", type=Path, default=DEFAULT_RESULTS,
+        "results_dir", nargs="?", type=local_folder, default=DEFAULT_RESULTS,
         help=f"a folder of runs, or one run (default: {DEFAULT_RESULTS})",
     )  # fmt: skip
     parser.add_argument(

@@ -12,6 +12,7 @@ import dagster as dg
 
 from claas_assets.defs.metadata_tables import METRIC_TABLE_SCHEMA, verdict_table
 from claas_assets.evaluation.figures.inline import INLINE_LIMIT, inline_sparkline
+from claas_assets.evaluation.places import Place, exists, size_of
 from claas_assets.evaluation.records import (
     AdapterRecord,
     CollapsePoint,
@@ -31,12 +32,18 @@ _CURVES = ("compliance", "margin_nats", "general_score", "entropy_ratio")
 _COLLAPSE_CURVES = ("entropy_ratio", "self_rouge_l", "rep4_rise", "fixed_text_drift")
 
 
-def _common(run_folder: Path) -> Metadata:
+def _common(run_folder: Place) -> Metadata:
     return {
         "run_id": run_folder.name,
         "run_folder": dg.MetadataValue.path(str(run_folder)),
-        "viewer": f"claas-eval view {run_folder.parent}, then /runs/{run_folder.name}",
+        "viewer": how_to_view(run_folder.parent, run_folder.name),
     }
+
+
+def how_to_view(results_dir: Place, run_id: str) -> str:
+    if isinstance(results_dir, Path):
+        return f"claas-eval view {results_dir}, then /runs/{run_id}"
+    return f"copy {results_dir}/{run_id} into a folder of this machine, then claas-eval view <folder>"
 
 
 def _made_of(adapter: AdapterRecord) -> Metadata:
@@ -45,7 +52,7 @@ def _made_of(adapter: AdapterRecord) -> Metadata:
     return {"adapter": adapter.lora_id, "deployment": name or "unknown"}
 
 
-def _of_preference(run_folder: Path, preference: str) -> Metadata:
+def _of_preference(run_folder: Place, preference: str) -> Metadata:
     """What every result of one preference says; the adapter's record is there before any of them."""
     adapter = read_asset("adapter", run_folder / preference / "metadata.json")
     return {**_common(run_folder), **_made_of(adapter)}
@@ -76,7 +83,7 @@ def headline(snapshot: EvalSnapshot) -> dict[str, float | None]:
     }
 
 
-def of_adapter(record: AdapterRecord, run_folder: Path) -> Metadata:
+def of_adapter(record: AdapterRecord, run_folder: Place) -> Metadata:
     return {
         **_common(run_folder),
         **_made_of(record),
@@ -85,7 +92,7 @@ def of_adapter(record: AdapterRecord, run_folder: Path) -> Metadata:
     }
 
 
-def of_snapshot(snapshot: EvalSnapshot, run_folder: Path, adapter: AdapterRecord) -> Metadata:
+def of_snapshot(snapshot: EvalSnapshot, run_folder: Place, adapter: AdapterRecord) -> Metadata:
     reasons = "\n".join(f"- `{name}`: {missing.reason}" for name, missing in sorted(snapshot.unmeasured.items()))
     return {
         **_common(run_folder),
@@ -97,7 +104,7 @@ def of_snapshot(snapshot: EvalSnapshot, run_folder: Path, adapter: AdapterRecord
     }
 
 
-def of_steps(steps: StepsHandle, run_folder: Path) -> Metadata:
+def of_steps(steps: StepsHandle, run_folder: Place) -> Metadata:
     last = steps.steps[-1] if steps.steps else None
     path = run_folder / steps.preference / "steps.jsonl"
     return {
@@ -107,13 +114,13 @@ def of_steps(steps: StepsHandle, run_folder: Path) -> Metadata:
         "updates": sum(record.sub_step_count for record in steps.steps),
         "interrupted_steps": sum(record.interrupted for record in steps.steps),
         "path": dg.MetadataValue.path(str(path)),
-        "size_bytes": path.stat().st_size if path.exists() else 0,
+        "size_bytes": size_of(path) if exists(path) else 0,
         **(_numbers(headline(last.eval)) if last else {}),
         **_curves(_CURVES, [headline(record.eval) for record in steps.steps]),
     }
 
 
-def of_table(table: MetricTable, run_folder: Path) -> Metadata:
+def of_table(table: MetricTable, run_folder: Place) -> Metadata:
     missing = sum(1 for row in table.rows if row.get("value") is None)
     failed = sum(1 for row in table.rows if str(row.get("reason") or "").startswith("failed"))
     return {
@@ -125,7 +132,7 @@ def of_table(table: MetricTable, run_folder: Path) -> Metadata:
     }
 
 
-def of_collapse(record: CollapseRecord, run_folder: Path) -> Metadata:
+def of_collapse(record: CollapseRecord, run_folder: Place) -> Metadata:
     alerts = "\n".join(f"- {alert}" for alert in record.alerts)
     return {
         **_of_preference(run_folder, record.preference),
@@ -146,7 +153,7 @@ def _collapse_numbers(point: CollapsePoint) -> dict[str, float | None]:
     }
 
 
-def of_verdict(record: VerdictRecord, run_folder: Path) -> Metadata:
+def of_verdict(record: VerdictRecord, run_folder: Place) -> Metadata:
     return {
         **_of_preference(run_folder, record.preference),
         "overall": record.overall,
@@ -158,7 +165,7 @@ def of_verdict(record: VerdictRecord, run_folder: Path) -> Metadata:
     }
 
 
-def of_summary(record: Summary, run_folder: Path) -> Metadata:
+def of_summary(record: Summary, run_folder: Place) -> Metadata:
     overall = "\n".join(f"- **{name}**: {entry.overall}" for name, entry in record.items())
     return {
         **_common(run_folder),
@@ -168,7 +175,7 @@ def of_summary(record: Summary, run_folder: Path) -> Metadata:
     }
 
 
-def of_plots(pictures: Mapping[str, bytes], run_folder: Path) -> Metadata:
+def of_plots(pictures: Mapping[str, bytes], run_folder: Place) -> Metadata:
     return {
         **_common(run_folder),
         **{name.replace(".", "_"): dg.MetadataValue.path(str(run_folder / "plots" / name)) for name in pictures},

@@ -9,7 +9,7 @@
 import json
 from collections.abc import Iterator, Set
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.storage.tags import BACKFILL_ID_TAG, ROOT_BACKFILL_ID_TAG
@@ -18,6 +18,8 @@ from pydantic import Field, PrivateAttr
 from claas_assets.defs.settings import EvaluationSettings
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.names import check_run_id, run_id_at
+from claas_assets.evaluation.places import Place, exists, folders_in, place_at, read_text
+from claas_assets.evaluation.run_files import holders_in
 
 RUN_TAG = "claas/eval_run"
 
@@ -57,26 +59,27 @@ class RunFolder(dg.ConfigurableResource):
 
     settings: dg.ResourceDependency[EvaluationSettings]
     run_id: str | None = Field(default=None, description="run folder to use; null: resolved from the Dagster run")
-    _path: Path = PrivateAttr()
+    _path: Any = PrivateAttr()
     _planned: frozenset[str] = PrivateAttr(default=frozenset())
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         if context.run is None or context.instance is None:
             raise RunFolderError("a run folder exists only inside a Dagster run")
-        results_dir = Path(self.settings.results_dir)
+        results_dir = place_at(self.settings.results_dir)
         self._planned = planned_assets(context.instance, context.run)
         self._path = results_dir / resolve_run_id(context.instance, context.run, results_dir, self.run_id)
 
     @property
-    def path(self) -> Path:
-        return self._path
+    def path(self) -> Place:
+        place: Place = self._path
+        return place
 
     @property
     def name(self) -> str:
-        return self._path.name
+        return self.path.name
 
-    def of(self, preference: str) -> Path:
-        return self._path / preference
+    def of(self, preference: str) -> Place:
+        return self.path / preference
 
     def trains(self) -> bool:
         """Whether this run materializes `training_steps`: then what is there is gone on with."""
@@ -95,7 +98,7 @@ def _step_keys(instance: dg.DagsterInstance, run: dg.DagsterRun) -> frozenset[st
     return frozenset("report" if key == REPORT_STEP else key for key in keys or ())
 
 
-def resolve_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun, results_dir: Path, configured: str | None) -> str:
+def resolve_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun, results_dir: Place, configured: str | None) -> str:
     """The run id by the four rules. Raises `RunFolderError` where no folder has what is asked for."""
     root = instance.get_run_by_id(run.root_run_id) if run.root_run_id else run
     root = root or run
@@ -135,14 +138,14 @@ def _created(instance: dg.DagsterInstance, run_id: str) -> datetime:
     return record.create_timestamp.replace(tzinfo=record.create_timestamp.tzinfo or UTC)
 
 
-def _newest_with(results_dir: Path, needed: Set[str], preference: str | None, began: datetime) -> str:
+def _newest_with(results_dir: Place, needed: Set[str], preference: str | None, began: datetime) -> str:
     newest: tuple[datetime, str] | None = None
     for folder in _run_folders(results_dir):
         created = folder_created(folder)
         if created is None or created > began:
             continue
-        holders = [folder / preference] if preference else [p for p in folder.iterdir() if p.is_dir()]
-        has_it = any(all((holder / name).exists() for name in needed) for holder in holders)
+        holders = [folder / preference] if preference else folders_in(folder)
+        has_it = any(all(exists(holder / name) for name in needed) for holder in holders)
         if has_it and (newest is None or (created, folder.name) > newest):
             newest = created, folder.name
     if newest is None:
@@ -154,19 +157,18 @@ def _newest_with(results_dir: Path, needed: Set[str], preference: str | None, be
     return newest[1]
 
 
-def _run_folders(results_dir: Path) -> Iterator[Path]:
-    if results_dir.is_dir():
-        yield from (path for path in results_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _run_folders(results_dir: Place) -> Iterator[Any]:
+    yield from (folder for folder in folders_in(results_dir) if not folder.name.startswith("."))
 
 
-def folder_created(folder: Path) -> datetime | None:
+def folder_created(folder: Place) -> datetime | None:
     """The creation time recorded in the folder (not its name: `manual-run` sorts after every timestamp)."""
-    times = [t for t in (_recorded(path) for path in folder.glob(f"*/{ASSET_FILES['adapter']}")) if t is not None]
+    times = [t for t in (_recorded(holder / ASSET_FILES["adapter"]) for holder in holders_in(folder)) if t is not None]
     return min(times, default=None)
 
 
-def _recorded(metadata: Path) -> datetime | None:
+def _recorded(metadata: Place) -> datetime | None:
     try:
-        return datetime.fromisoformat(json.loads(metadata.read_text(encoding="utf-8"))["provenance"]["created"])
+        return datetime.fromisoformat(json.loads(read_text(metadata))["provenance"]["created"])
     except (OSError, ValueError, KeyError, TypeError):
         return None  # a broken run is not the newest good one

@@ -9,13 +9,15 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from claas_assets.defs.jobs import evaluate, report, summarize
-from claas_assets.defs.run_folder import ASSET_FILES, RUN_TAG, planned_assets
+from claas_assets.defs.metadata import how_to_view
+from claas_assets.defs.run_folder import RUN_TAG, planned_assets
 from claas_assets.defs.schedules import PREFERENCES_TAG, STARTER_TAG, STARTERS, evaluation_requests
 from claas_assets.evaluation.alerts import WEBHOOK_VARIABLE, call_webhook, is_bad
 from claas_assets.evaluation.config import EvalConfig, load_config
 from claas_assets.evaluation.deployment_watch import Watch, read_fingerprint
 from claas_assets.evaluation.errors import ConfigError, DeploymentError
 from claas_assets.evaluation.names import new_run_id
+from claas_assets.evaluation.run_files import holders_in
 
 URL_VARIABLE = "CLAAS_WATCH_URL"
 INTERVAL_VARIABLE = "CLAAS_WATCH_SECONDS"
@@ -123,7 +125,7 @@ def _how_it_ended(instance: dg.DagsterInstance, run_id: str) -> str | None:
 
 def _has_adapter(config: EvalConfig, run_id: str) -> bool:
     """Where no preference came as far as an adapter, there is nothing to summarize."""
-    return any((config.results_dir / run_id).glob(f"*/{ASSET_FILES['adapter']}"))
+    return bool(holders_in(config.results_dir / run_id))
 
 
 def bad_verdict_sensor(config: EvalConfig) -> dg.SensorDefinition:
@@ -157,11 +159,11 @@ def _bad_news(record: dg.EventLogRecord, config: EvalConfig) -> dict[str, str | 
     }
     if not is_bad(shown.get("overall", ""), config.fail_on):
         return None
-    run_id = shown.get("run_id")
+    run_id = str(shown.get("run_id"))
     return {
         "event": "bad_verdict", "preference": made.partition, "run_id": run_id, "overall": shown["overall"],
         "sentence": shown.get("sentence"),
-        "what_to_do": f"look at the answers (claas-eval view {config.results_dir}, then /runs/{run_id}); keep this "
+        "what_to_do": f"look at the answers ({how_to_view(config.results_dir, run_id)}); keep this "
         "adapter out of use until they are understood",
     }  # fmt: skip
 

@@ -19,7 +19,7 @@ _NOT_IN_LAUNCHPAD = {"output_dir"}  # the run folder is the run's (see run_folde
 def launchpad_class(config: EvalConfig) -> type[dg.Config]:
     """A `dg.Config` class with the fields of `EvalConfig`, whose defaults are the values of `config`."""
     extra = {
-        "results_dir": (str, Field(default=str(config.results_dir), description="folder of all run folders")),
+        "results_dir": (str, Field(default=config.results_address, description="folder of all run folders")),
     }
     return _mirror(config, "EvaluationConfig", extra)
 
@@ -64,7 +64,7 @@ class EvaluationSettings(dg.ConfigurableResource):
         if self._config is None:
             values = self.values.model_dump(mode="json")  # type: ignore[attr-defined]
             results_dir = values.pop("results_dir")
-            self._config = load_config({**values, "output_dir": f"{results_dir}/unused"})
+            self._config = load_config({**values, "output_dir": f"{results_dir.rstrip('/')}/unused"})
         return self._config
 
     @property
@@ -84,4 +84,4 @@ def run_config_for(config: EvalConfig) -> dict[str, Any]:
     """The launchpad's entry for `config`, so that the UI shows what a run of the command line used."""
     values = config.model_dump(mode="json", exclude=_NOT_IN_LAUNCHPAD)
     values = {key: value for key, value in values.items() if value is not None}
-    return {"resources": {"settings": {"config": {"values": {**values, "results_dir": str(config.results_dir)}}}}}
+    return {"resources": {"settings": {"config": {"values": {**values, "results_dir": config.results_address}}}}}

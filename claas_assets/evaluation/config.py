@@ -15,9 +15,11 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from claas_assets.evaluation.addresses import split_output
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.metrics import metric_names
 from claas_assets.evaluation.names import check_lora_prefix, check_preference_name, check_run_id, new_run_id
+from claas_assets.evaluation.places import Place, place_at
 
 Mode = Literal["embedded", "local", "tinker", "modal"]
 FailOn = Literal["fail", "marginal", "inconclusive"]
@@ -97,7 +99,8 @@ class EvalConfig(_Section):
     seed: int = Field(default=42, ge=0, le=2**31 - 1, description="fixes all that is random on our side")
     lora_id_prefix: str = Field(default="eval", description="adapters are named <prefix>/<preference>-<run id>")
     output_dir: str = Field(
-        default_factory=lambda: f"./data/evals/{new_run_id()}", description="run folder; its name is the run id"
+        default_factory=lambda: f"./data/evals/{new_run_id()}",
+        description="run folder, here or at an fsspec address; its name is the run id",
     )
     sweep_id: str | None = Field(default=None, description="the sweep that this run is part of; null: of none")
     preferences_dir: str | None = Field(default=None, description="folder of preference files; null: ./preferences")
@@ -177,7 +180,7 @@ class EvalConfig(_Section):
     @classmethod
     def _check_output_dir(cls, value: str) -> str:
         try:
-            check_run_id(Path(value).name)
+            check_run_id(split_output(value)[1])
         except ConfigError as error:
             raise ValueError(str(error)) from error
         return value
@@ -200,11 +203,20 @@ class EvalConfig(_Section):
 
     @property
     def run_id(self) -> str:
-        return Path(self.output_dir).name
+        return split_output(self.output_dir)[1]
 
     @property
-    def results_dir(self) -> Path:
-        return Path(self.output_dir).parent
+    def results_dir(self) -> Place:
+        return place_at(self.results_address)
+
+    @property
+    def results_address(self) -> str:
+        """`results_dir` as text."""
+        return split_output(self.output_dir)[0]
+
+    @property
+    def run_folder(self) -> Place:
+        return place_at(self.output_dir)
 
     def preference_folder(self) -> Path:
         return Path(self.preferences_dir) if self.preferences_dir else default_preferences_dir()

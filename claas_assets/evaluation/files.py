@@ -1,4 +1,4 @@
-"""Files appear whole: written beside, synced, renamed."""
+"""Files appear whole: here written beside, synced, renamed; at another address put as one object."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+from claas_assets.evaluation.places import Place, put
 
-def write_whole(path: Path, data: bytes | str) -> None:
+
+def write_whole(path: Place, data: bytes | str) -> None:
     """Write `path` so that a reader sees the old file or the new one, never a part of it."""
     payload = data.encode("utf-8") if isinstance(data, str) else data
+    if not isinstance(path, Path):
+        put(path, payload)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

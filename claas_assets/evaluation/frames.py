@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from claas_assets.evaluation import frame_rows
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.loading import PreferenceRun, preference_folders, read_run, run_folders
+from claas_assets.evaluation.places import Place, place_at
 from claas_assets.evaluation.run_files import read_asset
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class LoadedRun(Frames):
     """One run folder. `run_id` is the folder's name; `preferences` holds the records that frames are made of."""
 
     run_id: str
-    folder: Path
+    folder: Place
     preferences: dict[str, PreferenceRun]
 
     @property
@@ -94,13 +95,17 @@ class LoadedRuns(Frames):
         return len(self.runs)
 
 
-def load_run(path: str | Path) -> LoadedRun:
-    """The run in folder `path`. Raises `RunFolderError`, which names the file that cannot be used."""
-    folder = Path(path)
-    return LoadedRun(run_id=folder.resolve().name, folder=folder, preferences=read_run(folder))
+def load_run(path: str | Place) -> LoadedRun:
+    """The run in folder `path`, here or at an fsspec address.
+
+    Raises `RunFolderError`, which names the file that cannot be used.
+    """
+    folder = place_at(path)
+    run_id = folder.resolve().name if isinstance(folder, Path) else folder.name
+    return LoadedRun(run_id=run_id, folder=folder, preferences=read_run(folder))
 
 
-def load_runs(results_dir: str | Path = "data/evals", *, sweep_id: str | None = None) -> LoadedRuns:
+def load_runs(results_dir: str | Place = "data/evals", *, sweep_id: str | None = None) -> LoadedRuns:
     """Every run below `results_dir`; with `sweep_id`, those of that sweep.
 
     A run that cannot be read is in `broken` and warned about. Raises `RunFolderError` where `results_dir`
@@ -108,7 +113,7 @@ def load_runs(results_dir: str | Path = "data/evals", *, sweep_id: str | None = 
     """
     runs: list[LoadedRun] = []
     broken: dict[str, str] = {}
-    for folder in run_folders(Path(results_dir)):
+    for folder in run_folders(place_at(results_dir)):
         try:
             if sweep_id is None or sweep_id in _sweeps_of(folder):
                 runs.append(load_run(folder))
@@ -118,7 +123,7 @@ def load_runs(results_dir: str | Path = "data/evals", *, sweep_id: str | None = 
     return LoadedRuns(runs=tuple(sorted(runs, key=_begun)), broken=broken)
 
 
-def _sweeps_of(folder: Path) -> set[Any]:
+def _sweeps_of(folder: Place) -> set[Any]:
     """The sweep that the run in `folder` is part of, from its metadata alone: a sweep is found among many runs."""
     holders = preference_folders(folder)
     return {read_asset("adapter", holder / "metadata.json").config.get("sweep_id") for holder in holders}

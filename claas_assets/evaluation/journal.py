@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.files import sync_folder, write_whole
+from claas_assets.evaluation.places import exists, fetch, remove
 from claas_assets.evaluation.records import Record, RolloutRecord, StepRecord
 
 STEPS_FILE = "steps.jsonl"
@@ -48,7 +49,7 @@ class FeedbackIntent(Record):
 
 
 class Journal:
-    """The steps of one preference in one run folder."""
+    """The steps of one preference in one run folder of this machine; elsewhere, see `object_journal.py`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -57,8 +58,7 @@ class Journal:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Held while training. Raises `RunFolderError` when another evaluation holds it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / LOCK_FILE
+        path = self._lock_file()
         lock = FileLock(path, timeout=0)
         try:
             lock.acquire()
@@ -73,6 +73,10 @@ class Journal:
         finally:
             path.with_suffix(".holder").unlink(missing_ok=True)
             lock.release()
+
+    def recorded(self) -> bool:
+        """Whether anything of a step is there."""
+        return exists(self.path)
 
     def read(self) -> list[StepRecord]:
         """The whole lines, in order. A torn last line is not read (`set_aside_torn_line` removes it)."""
@@ -114,10 +118,10 @@ class Journal:
 
     def intent(self) -> FeedbackIntent | None:
         path = self.folder / INTENT_FILE
-        if not path.exists():
-            return None
         try:
-            return FeedbackIntent.model_validate_json(path.read_bytes())
+            return FeedbackIntent.model_validate_json(fetch(path))
+        except FileNotFoundError:
+            return None
         except ValidationError as error:
             raise RunFolderError(f"{path}: not a feedback intent of this version: {error}") from error
 
@@ -128,7 +132,14 @@ class Journal:
             raise _not_written(self.folder / INTENT_FILE, error) from error
 
     def clear_intent(self) -> None:
-        (self.folder / INTENT_FILE).unlink(missing_ok=True)
+        remove(self.folder / INTENT_FILE)
+
+    def finish(self) -> None:
+        """Called as training ends. Here every line is in its place already."""
+
+    def _lock_file(self) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / LOCK_FILE
 
     def _whole_lines(self) -> list[bytes]:
         if not self.path.exists():
@@ -139,10 +150,13 @@ class Journal:
         try:
             record = StepRecord.model_validate(json.loads(line))
         except (ValueError, ValidationError) as error:
-            raise RunFolderError(f"{self.path}, line {number + 1}: not a step record: {error}") from error
+            raise RunFolderError(f"{self._where(number)}: not a step record: {error}") from error
         if record.step != number:
-            raise RunFolderError(f"{self.path}, line {number + 1}: holds step {record.step}, expected {number}")
+            raise RunFolderError(f"{self._where(number)}: holds step {record.step}, expected {number}")
         return record
+
+    def _where(self, number: int) -> str:
+        return f"{self.path}, line {number + 1}"
 
 
 def _not_written(path: Path, error: OSError) -> RunFolderError:

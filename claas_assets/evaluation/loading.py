@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.names import is_preference_name
+from claas_assets.evaluation.places import Place, exists, folders_in, is_folder
 from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot, MetricTable, StepRecord, VerdictRecord
 from claas_assets.evaluation.run_files import read_asset, read_steps
 from claas_assets.evaluation.tables import BASELINE_STEP, metric_rows
@@ -51,28 +51,26 @@ class PreferenceRun:
         return metric_rows(self.adapter.run_id, self.adapter.preference, self.baseline, self.steps)
 
 
-def preference_folders(run_folder: Path) -> list[Path]:
+def preference_folders(run_folder: Place) -> list[Any]:
     """The folders of a run that hold a preference's files, sorted by name."""
-    return sorted(
-        path for path in run_folder.iterdir()
-        if path.is_dir() and is_preference_name(path.name) and any((path / name).exists() for name in _FILES)
-    )  # fmt: skip
+    folders = [folder for folder in folders_in(run_folder) if is_preference_name(folder.name)]
+    return [folder for folder in folders if any(exists(folder / name) for name in _FILES)]
 
 
-def run_folders(results_dir: Path) -> list[Path]:
+def run_folders(results_dir: Place) -> list[Any]:
     """The folders below `results_dir` that hold something of a run, sorted by name.
 
     Raises `RunFolderError` where `results_dir` is not a folder.
     """
-    if not results_dir.is_dir():
+    if not is_folder(results_dir):
         raise RunFolderError(f"{results_dir}: there is no such folder: name the folder that holds the run folders")
-    folders = [path for path in results_dir.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    return sorted(path for path in folders if (path / "summary.json").exists() or preference_folders(path))
+    folders = [folder for folder in folders_in(results_dir) if not folder.name.startswith(".")]
+    return [folder for folder in folders if exists(folder / "summary.json") or preference_folders(folder)]
 
 
-def read_run(run_folder: Path) -> dict[str, PreferenceRun]:
+def read_run(run_folder: Place) -> dict[str, PreferenceRun]:
     """Every preference of a run, by name. Raises `RunFolderError` naming the file that cannot be used."""
-    if not run_folder.is_dir():
+    if not is_folder(run_folder):
         raise RunFolderError(f"{run_folder}: there is no such run folder")
     folders = preference_folders(run_folder)
     if not folders:
@@ -80,7 +78,7 @@ def read_run(run_folder: Path) -> dict[str, PreferenceRun]:
     return {folder.name: _read_preference(folder) for folder in folders}
 
 
-def _read_preference(folder: Path) -> PreferenceRun:
+def _read_preference(folder: Place) -> PreferenceRun:
     try:
         return _read(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -88,7 +86,7 @@ def _read_preference(folder: Path) -> PreferenceRun:
         raise RunFolderError(f"{folder}: its files are not those of a run of this version: {what}") from error
 
 
-def _read(folder: Path) -> PreferenceRun:
+def _read(folder: Place) -> PreferenceRun:
     adapter: AdapterRecord = read_asset("adapter", folder / "metadata.json")
     if adapter.preference != folder.name:
         raise RunFolderError(
@@ -110,5 +108,5 @@ def _read(folder: Path) -> PreferenceRun:
     return PreferenceRun(adapter, baseline, tuple(steps.steps), verdict, table)
 
 
-def _if_there(asset: str, path: Path) -> Any:
-    return read_asset(asset, path) if path.exists() else None
+def _if_there(asset: str, path: Place) -> Any:
+    return read_asset(asset, path) if exists(path) else None

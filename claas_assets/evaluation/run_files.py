@@ -6,14 +6,15 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from claas_assets.evaluation.addresses import is_address
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.files import to_json, write_whole
-from claas_assets.evaluation.journal import Journal
+from claas_assets.evaluation.object_journal import open_journal
+from claas_assets.evaluation.places import Place, exists, fetch, files_in, folders_in, place_at, read_text, remove
 from claas_assets.evaluation.records import (
     METRIC_COLUMNS,
     AdapterRecord,
@@ -34,7 +35,7 @@ _RECORDS: dict[str, type[Record]] = {
 }
 
 
-def write_asset(name: str, path: Path, value: Any) -> None:
+def write_asset(name: str, path: Place, value: Any) -> None:
     """Write the record of asset `name` whole. `plots` is a mapping of file name to bytes."""
     if name in _RECORDS:
         write_whole(path, to_json(value.model_dump(mode="json")))
@@ -50,12 +51,12 @@ def write_asset(name: str, path: Path, value: Any) -> None:
         raise RunFolderError(f"{name} has no file that is written as a whole")
 
 
-def read_asset(name: str, path: Path) -> Any:
+def read_asset(name: str, path: Place) -> Any:
     """The record of asset `name`. Raises `RunFolderError` where the file is not what it should be."""
     if name == "training_steps":
         return read_steps(path.parent)
     if name == "plots":
-        return {p.name: p.read_bytes() for p in sorted(path.glob("*.png"))}
+        return {picture.name: fetch(picture) for picture in _pictures(path)}
     text = _text(path)
     if name == "report":
         return text
@@ -69,37 +70,47 @@ def read_asset(name: str, path: Path) -> Any:
         raise RunFolderError(f"{path}: not a {name} of this version: {error}") from error
 
 
-def read_steps(folder: Path) -> StepsHandle:
+def has_asset(name: str, path: Place) -> bool:
+    """Whether asset `name` is at `path`; of steps, whether any is recorded."""
+    return open_journal(path.parent).recorded() if name == "training_steps" else exists(path)
+
+
+def read_steps(folder: Place) -> StepsHandle:
     """The steps of a preference's folder: none where it only measures, or has not trained yet."""
     adapter: AdapterRecord = read_asset("adapter", folder / "metadata.json")
     return StepsHandle(
         preference=adapter.preference,
         lora_id=adapter.lora_id,
         num_steps=int(adapter.config["num_steps"]),
-        steps=Journal(folder).read(),
+        steps=open_journal(folder).read(),
     )
 
 
-def find_run(named: str, results_dir: Path) -> Path:
+def holders_in(run_folder: Place) -> list[Any]:
+    """The folders of the preferences that have an adapter there, by name."""
+    return [folder for folder in folders_in(run_folder) if exists(folder / "metadata.json")]
+
+
+def find_run(named: str, results_dir: Place) -> Place:
     """The run folder that `named` is: a folder, or an id below `results_dir`. Raises `RunFolderError`."""
-    for folder in (Path(named), results_dir / named):
-        if any(folder.glob("*/metadata.json")):
+    for folder in [place_at(named), *([] if is_address(named) else [results_dir / named])]:
+        if holders_in(folder):
             return folder
     raise RunFolderError(
         f"{named}: no run folder, neither by itself nor below {results_dir}: none has an adapter in it"
     )
 
 
-def read_summary(run_folder: Path) -> Summary:
+def read_summary(run_folder: Place) -> Summary:
     summary: Summary = read_asset("summary", run_folder / "summary.json")
     return summary
 
 
-def _text(path: Path) -> str:
+def _text(path: Place) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except OSError as error:
-        raise RunFolderError(f"{path}: not readable: {error.strerror}") from error
+        raise RunFolderError(f"{path}: not readable: {error.strerror or error}") from error
 
 
 def _as_csv(table: MetricTable) -> str:
@@ -110,7 +121,7 @@ def _as_csv(table: MetricTable) -> str:
     return buffer.getvalue()
 
 
-def _from_csv(path: Path, text: str) -> MetricTable:
+def _from_csv(path: Place, text: str) -> MetricTable:
     rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(text)))
     for row in rows:
         for column in ("value", "lower", "upper"):
@@ -126,9 +137,13 @@ def _number(cell: str) -> float | bool | None:
     return float(cell) if cell else None
 
 
-def _write_plots(folder: Path, plots: Mapping[str, bytes]) -> None:
+def _pictures(folder: Place) -> list[Any]:
+    return [file for file in files_in(folder) if file.name.endswith(".png")]
+
+
+def _write_plots(folder: Place, plots: Mapping[str, bytes]) -> None:
     for name, picture in plots.items():
         write_whole(folder / name, picture)
-    for old in folder.glob("*.png"):
+    for old in _pictures(folder):
         if old.name not in plots:
-            old.unlink()  # a figure that this run no longer draws would be taken for a current one
+            remove(old)  # a figure that this run no longer draws would be taken for a current one

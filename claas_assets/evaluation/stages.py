@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from claas_assets.evaluation.adapter import check_frozen, create_adapter
 from claas_assets.evaluation.client import ClaasClient
@@ -20,6 +19,8 @@ from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.journal import Journal
 from claas_assets.evaluation.loop import train
 from claas_assets.evaluation.measuring import measure_baseline
+from claas_assets.evaluation.object_journal import open_journal
+from claas_assets.evaluation.places import Place, exists
 from claas_assets.evaluation.preferences import Preference
 from claas_assets.evaluation.progress import Event, Reporter
 from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot
@@ -35,7 +36,7 @@ class Stage:
     config: EvalConfig
     preference: Preference
     claas_url: str
-    folder: Path
+    folder: Place
     report: Reporter
 
     @property
@@ -70,7 +71,8 @@ def ensure_adapter(stage: Stage, *, resuming: bool) -> AdapterRecord:
 
 def ensure_baseline(stage: Stage, adapter: AdapterRecord, *, resuming: bool) -> EvalSnapshot:
     """Measure the untouched adapter. Refuses where it is no longer untouched, unless resuming."""
-    trained = Journal(stage.folder).read() or Journal(stage.folder).intent() is not None
+    journal = open_journal(stage.folder)
+    trained = journal.read() or journal.intent() is not None
     if _has(stage, "baseline.json") and resuming:
         found: EvalSnapshot = read_asset("baseline", stage.folder / "baseline.json")
         return found
@@ -85,9 +87,11 @@ def ensure_baseline(stage: Stage, adapter: AdapterRecord, *, resuming: bool) -> 
 def run_training(stage: Stage, adapter: AdapterRecord, baseline: EvalSnapshot) -> int:
     """Run the steps that are missing; returns how many were run."""
     check_frozen(adapter, stage.config, stage.preference)
-    journal = Journal(stage.folder)
+    journal = open_journal(stage.folder)
     with journal.lock():
-        return asyncio.run(_train(stage, adapter, baseline, journal))
+        run = asyncio.run(_train(stage, adapter, baseline, journal))
+        journal.finish()
+        return run
 
 
 async def _create(stage: Stage) -> AdapterRecord:
@@ -109,4 +113,4 @@ async def _train(stage: Stage, adapter: AdapterRecord, baseline: EvalSnapshot, j
 
 
 def _has(stage: Stage, file: str) -> bool:
-    return (stage.folder / file).exists()
+    return exists(stage.folder / file)

@@ -1,0 +1,17 @@
+"""Arguments that are folders of this machine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from claas_assets.evaluation.addresses import is_address
+
+
+def local_folder(text: str) -> Path:
+    """A `type` for argparse, which refuses an fsspec address: `Path` would make another one of it."""
+    if is_address(text):
+        raise argparse.ArgumentTypeError(
+            f"{text} is not a folder of this machine, and this command works on those alone: copy the runs here first"
+        )
+    return Path(text)

@@ -1,0 +1,69 @@
+"""Where results are, as text: a folder of this machine, or an fsspec address such as `s3://bucket/evals`.
+
+An address is never put through `pathlib`, which would make `s3:/bucket` of it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from claas_assets.evaluation.errors import ConfigError
+
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(::|://)(.*)", re.ASCII | re.DOTALL)
+_PASSWORD = re.compile(r"[^/@]*:[^/@]*@")
+_SPECIAL = re.compile(r"[*?\[\]#\\\x00-\x20\x7f]")  # fsspec takes some for patterns, others for a query
+_LOCAL = ("file", "local")
+_READ_ONLY = ("http", "https", "data")
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` begins as an address does (`s3://…`); everything else is a path of this machine."""
+    return _ADDRESS.match(text) is not None
+
+
+def protocol_of(address: str) -> str:
+    found = _ADDRESS.match(address)
+    assert found is not None, f"{address} is a path"
+    return found.group(1).lower()
+
+
+def check_address(text: str) -> str:
+    """`text` without a final slash. Raises `ConfigError` for an address that results cannot be kept at."""
+    found = _ADDRESS.match(text)
+    assert found is not None, f"{text} is a path"
+    protocol, between, rest = found.group(1).lower(), found.group(2), found.group(3).rstrip("/")
+    if between == "::" or "::" in rest:
+        raise ConfigError(
+            f"{_shown(text)}: a chain of file systems may hold back what was written: name the store itself"
+        )
+    if protocol in _LOCAL:
+        raise ConfigError(f"{_shown(text)}: for a folder of this machine write its path, without {protocol}://")
+    if protocol in _READ_ONLY:
+        raise ConfigError(f"{_shown(text)}: {protocol} cannot be written to; s3://bucket/evals, for example, can")
+    if _PASSWORD.match(rest):
+        raise ConfigError(
+            f"{_shown(text)}: an address holds no password, since every record names it: credentials come from the "
+            "environment or the configuration of the store's own client (AWS_…, FSSPEC_…)"
+        )
+    if special := _SPECIAL.search(rest):
+        raise ConfigError(f"{text!r}: {special.group()!r} may not stand in an address")
+    if {"", ".", ".."} & set(rest.lstrip("/").split("/")):
+        raise ConfigError(f"{text!r}: every part of an address has a name, and none is '.' or '..'")
+    return f"{text[: found.end(2)]}{rest}"
+
+
+def split_output(output_dir: str) -> tuple[str, str]:
+    """(results folder, run id) of a run folder. Raises `ConfigError` for an address that cannot be one."""
+    if not is_address(output_dir):
+        return str(Path(output_dir).parent), Path(output_dir).name
+    whole = check_address(output_dir)
+    results, _, run_id = whole.rpartition("/")
+    if results.endswith("/"):
+        raise ConfigError(f"{output_dir!r}: a run folder is below another: s3://bucket/evals/<run id>, for example")
+    return results, run_id
+
+
+def _shown(text: str) -> str:
+    """An address for a message: without the password that it should not have."""
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:…@", text)
