@@ -182,5 +182,5 @@ def of_plots(pictures: Mapping[str, bytes], run_folder: Place) -> Metadata:
     }
 
 
-def of_report(run_folder: Path) -> Metadata:
+def of_report(run_folder: Place) -> Metadata:
     return {**_common(run_folder), "report": dg.MetadataValue.path(str(run_folder / "report.html"))}

@@ -13,6 +13,7 @@ from claas_assets.defs.sources import PREFERENCE_FILE
 from claas_assets.defs.training import FILES
 from claas_assets.evaluation import results
 from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.places import on_this_machine
 from claas_assets.evaluation.preferences import load_preference
 from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot, Record, StepsHandle
 from claas_assets.evaluation.versions import content_version, scoring_version, verdict_version
@@ -139,4 +140,5 @@ def plots(
 def report(context: dg.AssetExecutionContext, run_folder: RunFolder) -> dg.MaterializeResult:
     from claas_assets.viewer.report import render_report  # templates and matplotlib: only for the report
 
-    return dg.MaterializeResult(value=render_report(run_folder.path), metadata=metadata.of_report(run_folder.path))
+    with on_this_machine(run_folder.path) as folder:
+        return dg.MaterializeResult(value=render_report(folder), metadata=metadata.of_report(run_folder.path))
