@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-BUCKET = "evaluations"
+BUCKET, SECRET = "evaluations", "nothing-secret"
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def s3_server() -> Iterator[str]:
                 patch.delenv(name, raising=False)
             patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
             patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
-            patch.setenv("AWS_SECRET_ACCESS_KEY", "nothing-secret")
+            patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
             patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
             patch.setenv("AWS_CONFIG_FILE", "/dev/null")
             patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")

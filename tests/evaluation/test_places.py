@@ -31,6 +31,10 @@ class Growing(MemoryFileSystem):
     pseudo_dirs = [""]  # noqa: RUF012
     seen: list[str] = []  # noqa: RUF012
 
+    @classmethod
+    def _strip_protocol(cls, path):
+        return f"/{path.removeprefix('growing://').strip('/')}"
+
     def pipe_file(self, path, value, mode="overwrite", **kwargs):
         Growing.seen.append(path)
         super().pipe_file(path, value, mode=mode, **kwargs)
