@@ -80,7 +80,7 @@ def test_the_variables_of_the_instance_file_are_set_in_compose_and_image():
     named = set(re.findall(r"env: (\w+)", (DEPLOY / "dagster.yaml").read_text()))
     services = loaded("docker/compose.yaml")["services"]
     image = set(re.findall(r"(\w+)=", " ".join(re.findall(r"^ENV (.*)$", (DEPLOY / "Dockerfile").read_text(), re.M))))
-    for name in ("code", "webserver", "daemon"):
+    for name in ("limits", "code", "webserver", "daemon"):
         assert named <= set(services[name]["environment"]) | image, name
     assert all(port.startswith("127.0.0.1:") for port in services["webserver"]["ports"])
     assert "ports" not in services["postgres"]
@@ -103,3 +103,9 @@ def test_compose_reads_its_file(monkeypatch):
     monkeypatch.setenv("DAGSTER_PG_PASSWORD", "secret")
     done = subprocess.run(ask, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_tinker_has_its_limit_before_the_daemon_starts():
+    services = loaded("docker/compose.yaml")["services"]
+    assert services["limits"]["command"][-3:] == ["set", "claas_tinker", "1"]
+    assert services["daemon"]["depends_on"]["limits"] == {"condition": "service_completed_successfully"}
