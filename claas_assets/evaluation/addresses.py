@@ -35,15 +35,15 @@ def check_address(text: str) -> str:
     protocol, between, rest = found.group(1).lower(), found.group(2), found.group(3).rstrip("/")
     if between == "::" or "::" in rest:
         raise ConfigError(
-            f"{_shown(text)}: a chain of file systems may hold back what was written: name the store itself"
+            f"{without_password(text)}: a chain of file systems may hold back what was written: name the store itself"
         )
     if protocol in _LOCAL:
-        raise ConfigError(f"{_shown(text)}: for a folder of this machine write its path, without {protocol}://")
+        raise ConfigError(f"{without_password(text)}: for a folder of this machine write its path, without {protocol}://")
     if protocol in _READ_ONLY:
-        raise ConfigError(f"{_shown(text)}: {protocol} cannot be written to; s3://bucket/evals, for example, can")
+        raise ConfigError(f"{without_password(text)}: {protocol} cannot be written to; s3://bucket/evals, for example, can")
     if _PASSWORD.match(rest):
         raise ConfigError(
-            f"{_shown(text)}: an address holds no password, since every record names it: credentials come from the "
+            f"{without_password(text)}: an address holds no password, since every record names it: credentials come from the "
             "environment or the configuration of the store's own client (AWS_…, FSSPEC_…)"
         )
     if special := _SPECIAL.search(rest):
@@ -64,6 +64,6 @@ def split_output(output_dir: str) -> tuple[str, str]:
     return results, run_id
 
 
-def _shown(text: str) -> str:
-    """An address for a message: without the password that it should not have."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:…@", text)
+def without_password(text: str) -> str:
+    """`text` for a message: addresses in it without the password that they should not have."""
+    return re.sub(r"(://[^/@:\s]*):[^/@\s]*@", r"\1:…@", text)

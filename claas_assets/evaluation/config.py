@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from claas_assets.evaluation.addresses import split_output
+from claas_assets.evaluation.addresses import split_output, without_password
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.metrics import metric_names
 from claas_assets.evaluation.names import check_lora_prefix, check_preference_name, check_run_id, new_run_id
@@ -276,7 +276,7 @@ def _explain(problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:
         return message
-    return f"{key}: {message} (got {problem['input']!r})"
+    return without_password(f"{key}: {message} (got {problem['input']!r})")
 
 
 def _keys_beside(location: tuple[Any, ...]) -> list[str]:

@@ -12,7 +12,7 @@ from upath import UPath
 
 from claas_assets.cli.main import main
 from claas_assets.evaluation import places
-from claas_assets.evaluation.addresses import check_address, is_address, split_output
+from claas_assets.evaluation.addresses import is_address, split_output
 from claas_assets.evaluation.config import EvalConfig, load_config
 from claas_assets.evaluation.errors import ConfigError, RunFolderError
 from claas_assets.evaluation.files import write_whole
@@ -111,8 +111,8 @@ def test_an_address_that_cannot_be_a_run_folder_is_refused_with_the_key(output_d
 
 
 def test_a_password_in_an_address_is_refused_and_not_repeated():
-    with pytest.raises(ConfigError, match="holds no password") as error:
-        check_address("sftp://me:hunter2@host/evals/run-1")
+    with pytest.raises(ConfigError, match=r"holds no password.*got 'sftp://me:…@host") as error:
+        load_config({"output_dir": "sftp://me:hunter2@host/evals/run-1"})
     assert "hunter2" not in str(error.value)
 
 

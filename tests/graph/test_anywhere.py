@@ -11,12 +11,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import s3fs
 
 from claas_assets import load_run, run_harness
 from claas_assets.defs.run_folder import ASSET_FILES
 from claas_assets.evaluation import object_journal
 from claas_assets.evaluation.errors import ConfigError, IncompleteEvaluation, RunFolderError
-from claas_assets.evaluation.places import place_at
+from claas_assets.evaluation.places import exists, files_in, place_at
 from claas_assets.evaluation.run_files import read_asset, read_steps, read_summary
 from claas_assets.launch import rescore
 from tests.fake_claas.faults import status
@@ -88,6 +89,8 @@ def test_a_run_that_failed_in_step_2_goes_on_and_nothing_is_trained_twice(make):
     before = files(made)
     assert "identity/steps.jsonl" not in before
     assert [step.step for step in read_steps(made.place / "identity").steps] == [0]
+    entry = read_summary(made.place)["identity"]
+    assert (entry.overall, entry.steps_recorded) == ("unfinished", 1)
     assert "identity/intent.json" not in before  # a refusal trains nothing: the step begins afresh
     made.run()
     after = files(made)
@@ -154,6 +157,17 @@ def test_processes_side_by_side_and_the_command_line_meet_at_the_same_address(ev
     assert done.returncode == 0, done.stderr
     (run,) = json.loads(done.stdout)["runs"]
     assert (run["run_id"], run["folder"]) == ("the-run", address)
+
+
+def test_what_another_process_wrote_is_seen_at_once(s3):
+    folder = place_at(f"s3://{BUCKET}/seen/run/identity")
+    other = s3fs.S3FileSystem(client_kwargs={"region_name": "us-east-1"})  # not the instance that is asked below
+    other.pipe_file(f"{folder.path}/steps/000000.json", b"0")
+    assert [file.name for file in files_in(folder / "steps")] == ["000000.json"]
+    assert not exists(folder / "steps" / "000001.json")
+    other.pipe_file(f"{folder.path}/steps/000001.json", b"1")
+    assert [file.name for file in files_in(folder / "steps")] == ["000000.json", "000001.json"]
+    assert exists(folder / "steps" / "000001.json")
 
 
 # --- refused before anything is sent ----------------------------------------------------------
