@@ -27,6 +27,9 @@ from tests.fake_claas.process import FakeProcess
 LATENCY_S = {"/v1/chat/completions": 0.15, "/v1/score": 0.05, "/v1/feedback": 1.5}
 
 
+EXPANDED = ",".join(f"global@global:{group}" for group in ("training", "results", "summary"))
+
+
 class DevUI:
     """A running `dagster dev`: its address, and the results folder that it writes to."""
 
@@ -95,7 +98,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def open_graph(page: Any, ui: DevUI) -> None:
     """The asset graph with every group unfolded. A first visit may be greeted by a dialog."""
-    page.goto(f"{ui.url}/asset-groups?expanded=training,results,summary")
+    page.goto(f"{ui.url}/asset-groups?expanded={EXPANDED}")
     page.get_by_role("button", name="Materialize all").wait_for(timeout=60_000)
     skip = page.get_by_role("button", name="Skip")
     if skip.count():
