@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -102,7 +103,7 @@ def overlapping(runs) -> bool:
     with dg.DagsterInstance.get() as instance:
         stats = [instance.get_run_record_by_id(run.run_id) for run in runs]
     times = sorted((record.start_time, record.end_time) for record in stats)
-    return any(ended > began for (_, ended), (began, _) in zip(times, times[1:], strict=False))
+    return any(ended > began for (_, ended), (began, _) in itertools.pairwise(times))
 
 
 def process_of(instance, run_id) -> int:
