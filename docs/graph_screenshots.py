@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +25,10 @@ from docs.screenshots import IMAGES, ROOT, _small, browser
 from tests.fake_claas.process import FakeProcess
 
 LATENCY_S = {"/v1/chat/completions": 0.15, "/v1/score": 0.05, "/v1/feedback": 1.5}
+
+
+SETTLE_MS = 3000
+EXPANDED = ",".join(f"global@global:{group}" for group in ("training", "results", "summary"))
 
 
 class DevUI:
@@ -82,20 +86,16 @@ def _wait_until_loaded(ui: DevUI, process: subprocess.Popen[bytes], log: Path, s
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            pass
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # what it left behind
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
 def open_graph(page: Any, ui: DevUI) -> None:
     """The asset graph with every group unfolded. A first visit may be greeted by a dialog."""
-    page.goto(f"{ui.url}/asset-groups?expanded=training,results,summary")
+    page.goto(f"{ui.url}/asset-groups?expanded={EXPANDED}")
     page.get_by_role("button", name="Materialize all").wait_for(timeout=60_000)
     skip = page.get_by_role("button", name="Skip")
     if skip.count():
@@ -133,3 +133,60 @@ def wait_for(what: str, done: Any, seconds: float = 240) -> Any:
             return found
         time.sleep(1)
     raise RuntimeError(f"{what}: not within {seconds:.0f} s")
+
+
+def take(page: Any, ui: DevUI, name: str, path: str | None, *, act: str | None = None, height: int = 800) -> None:
+    """One picture: of what the page shows, or of `path`, after a click on the text `act`."""
+    page.set_viewport_size({"width": 1280, "height": height})
+    if path is not None:
+        page.goto(ui.url + path)
+        page.wait_for_load_state("networkidle")
+    if act is not None:
+        page.get_by_text(act, exact=True).first.click()
+    page.wait_for_timeout(SETTLE_MS)
+    (IMAGES / f"graph-{name}.png").write_bytes(_small(page.screenshot()))
+    print(f"docs/images/graph-{name}.png")
+
+
+def take_graph(page: Any, ui: DevUI, name: str) -> None:
+    """The asset graph, made to fit: Dagster zooms where a double click hits nothing."""
+    page.set_viewport_size({"width": 1900, "height": 1000})
+    open_graph(page, ui)
+    page.get_by_text("Hide navigation").click()
+    page.wait_for_timeout(SETTLE_MS)
+    page.mouse.dblclick(1800, 950)
+    page.wait_for_timeout(SETTLE_MS)
+    (IMAGES / f"graph-{name}.png").write_bytes(_small(page.screenshot()))
+    print(f"docs/images/graph-{name}.png")
+
+
+def main() -> int:
+    """Write the pictures; returns the exit code."""
+    with (
+        FakeProcess("embedded", LATENCY_S) as fake,
+        TemporaryDirectory(prefix="claas-") as folder,
+        dagster_dev(Path(folder), claas_url=fake.url, num_steps=6) as ui,
+        browser() as chromium,
+    ):
+        page = chromium.new_page(viewport={"width": 1280, "height": 800})
+        open_graph(page, ui)
+        materialize_all(page)
+        running = wait_for("a run", lambda: [run for run in runs(ui) if run["status"] == "STARTED"])
+        run_id = running[-1]["runId"]
+        wait_for("a step", lambda: "step 4 of 6" in _log(ui, run_id))
+        take(page, ui, "run", f"/runs/{run_id}")
+        wait_for("the end", lambda: (backfill_status(ui) or "").startswith("COMPLETED"))
+        take_graph(page, ui, "assets")
+        take(page, ui, "checks", "/assets/verdict?view=checks&checkDetail=preference_learned")
+        take(page, ui, "plot", "/assets/training_steps", act="Plots", height=1000)
+    return 0
+
+
+def _log(ui: DevUI, run_id: str) -> str:
+    query = """query Log($run: ID!) { logsForRun(runId: $run) {
+        ... on EventConnection { events { ... on MessageEvent { message } } } } }"""
+    return "\n".join(event.get("message", "") for event in ui.ask(query, run=run_id)["logsForRun"]["events"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
