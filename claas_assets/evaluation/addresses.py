@@ -38,9 +38,13 @@ def check_address(text: str) -> str:
             f"{without_password(text)}: a chain of file systems may hold back what was written: name the store itself"
         )
     if protocol in _LOCAL:
-        raise ConfigError(f"{without_password(text)}: for a folder of this machine write its path, without {protocol}://")
+        raise ConfigError(
+            f"{without_password(text)}: for a folder of this machine write its path, without {protocol}://"
+        )
     if protocol in _READ_ONLY:
-        raise ConfigError(f"{without_password(text)}: {protocol} cannot be written to; s3://bucket/evals, for example, can")
+        raise ConfigError(
+            f"{without_password(text)}: {protocol} cannot be written to; s3://bucket/evals, for example, can"
+        )
     if _PASSWORD.match(rest):
         raise ConfigError(
             f"{without_password(text)}: an address holds no password, since every record names it: credentials come from the "
