@@ -33,17 +33,16 @@ def check_address(text: str) -> str:
     found = _ADDRESS.match(text)
     assert found is not None, f"{text} is a path"
     protocol, between, rest = found.group(1).lower(), found.group(2), found.group(3).rstrip("/")
+    shown = without_password(text)
     if between == "::" or "::" in rest:
-        raise ConfigError(
-            f"{without_password(text)}: a chain of file systems may hold back what was written: name the store itself"
-        )
+        raise ConfigError(f"{shown}: a chain of file systems may hold back what is written: name the store alone")
     if protocol in _LOCAL:
-        raise ConfigError(f"{without_password(text)}: for a folder of this machine write its path, without {protocol}://")
+        raise ConfigError(f"{shown}: for a folder of this machine write its path, without {protocol}://")
     if protocol in _READ_ONLY:
-        raise ConfigError(f"{without_password(text)}: {protocol} cannot be written to; s3://bucket/evals, for example, can")
+        raise ConfigError(f"{shown}: {protocol} cannot be written to; s3://bucket/evals, for example, can")
     if _PASSWORD.match(rest):
         raise ConfigError(
-            f"{without_password(text)}: an address holds no password, since every record names it: credentials come from the "
+            f"{shown}: an address holds no password, since every record names it: credentials come from the "
             "environment or the configuration of the store's own client (AWS_…, FSSPEC_…)"
         )
     if special := _SPECIAL.search(rest):
