@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "data" / "example"
-RUNS, STEPS = 500, 20
+RUNS, STEPS, SWEPT = 500, 20, 30
 FIRST = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -62,6 +62,17 @@ def make_runs(results_dir: Path, count: int, steps: int) -> None:
         moment = FIRST + timedelta(hours=index)
         made = copy_run(results_dir / moment.strftime("%Y%m%d-%H%M%SZ"), moment, steps=steps, linked_from=first)
         first = first or made
+        if index < SWEPT:
+            make_swept(made, index)
+
+
+def make_swept(run: Path, index: int) -> None:
+    """A job of the sweep `bench`: one of six learning rates, under one of five seeds."""
+    for path in run.glob("*/metadata.json"):
+        metadata = json.loads(path.read_text())
+        metadata["config"] |= {"sweep_id": "bench", "seed": index % 5}
+        metadata["config"]["training"]["learning_rate"] = 1e-4 * 2 ** (index // 5)
+        path.write_text(json.dumps(metadata), encoding="utf-8")
 
 
 def timed_ms(act: Callable[[], object]) -> float:
@@ -93,6 +104,7 @@ def main() -> None:
         newest = list_runs(results_dir)[0].run_id
         client.get("/static/viewer.css")  # the client's own start
         run = f"/runs/{newest}"
+        eight = "&".join(f"run={found.run_id}" for found in list_runs(results_dir)[:8])
         pages = {
             "list page": "/", "list, sorted, filtered": "/?sort=-change&q=identity", "run page": run,
             "preference page": f"{run}/identity",
@@ -100,6 +112,9 @@ def main() -> None:
             "a step": f"{run}/identity/states/3?part=1",
             "the last step": f"{run}/identity/states/{options.steps - 1}?part=1",
             "first figure (imports)": f"{run}/figures/margins.svg",
+            "two runs side by side": "/compare?" + "&".join(eight.split("&")[:2]),
+            "eight runs side by side": f"/compare?{eight}",
+            f"a sweep of {min(options.runs, SWEPT)} runs": "/sweeps/bench",
             "second figure": f"{run}/figures/learning_curves.svg",
         }  # fmt: skip
         for name, path in pages.items():

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 PROCESS_TAG = "claas/process"
 """Host, process id and start of the process: what tells a run that is at work from one that was killed."""
 
-_INTERRUPTED = "DagsterExecutionInterruptedError"
 _WATCH_S = 1.0
 
 
@@ -54,15 +53,15 @@ def run_job(config: EvalConfig, instance: dg.DagsterInstance, job: str, partitio
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:
-    """The innermost message of the first failed step: what our own errors say."""
+    """What the first failed step says."""
+    from claas_assets.defs.failures import was_interrupted, words_of
+
     for event in result.all_events:
         error = getattr(event.event_specific_data, "error", None)
         if event.is_failure and error is not None:
-            while error.cause is not None and error.cls_name != _INTERRUPTED:
-                error = error.cause
-            if error.cls_name == _INTERRUPTED:
+            if was_interrupted(error):
                 raise KeyboardInterrupt  # Dagster has recorded the stop; the other preferences must not start
-            return str(error.message).strip().removeprefix(f"{error.cls_name}: ")
+            return words_of(error)
     return "the run failed; see it in dagster dev"
 
 

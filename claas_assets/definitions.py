@@ -6,10 +6,11 @@ import dagster as dg
 
 from claas_assets.defs.checks import evaluation_checks
 from claas_assets.defs.io_managers import RunFolderFiles
-from claas_assets.defs.jobs import evaluate, report, rescore, summarize
+from claas_assets.defs.jobs import evaluate, rescore, summarize
+from claas_assets.defs.jobs import report as report_job
 from claas_assets.defs.partitions import preference_partitions
 from claas_assets.defs.resources import Deployment
-from claas_assets.defs.results import plots, result_assets, summary
+from claas_assets.defs.results import plots, report, result_assets, summary
 from claas_assets.defs.schedules import nightly_schedule
 from claas_assets.defs.sensors import evaluation_sensors
 from claas_assets.defs.settings import evaluation_settings
@@ -36,9 +37,10 @@ def build_definitions(config: EvalConfig) -> dg.Definitions:
             *result_assets(preferences, config),
             summary,
             plots,
+            report,
         ],
         asset_checks=evaluation_checks(preferences),
-        jobs=[evaluate, rescore, report, summarize],
+        jobs=[evaluate, rescore, report_job, summarize],
         sensors=evaluation_sensors(config, preferences),
         schedules=[nightly_schedule(config, preferences)],
         resources={

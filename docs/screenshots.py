@@ -1,6 +1,7 @@
 """The pictures of the viewer in docs/images, made from `data/example`: `python -m docs.screenshots`.
 
-The list shows copies of that run, cut at different places: its states are made up, its numbers are not.
+The list shows copies of that run, cut at different places: its states are made up, its numbers are not. It is
+compared with what a learning rate of 0 gives: the same run, with the baseline's own answers after its last step.
 Needs the `dev` extra and a Chromium (Debian: `apt-get install chromium`).
 """
 
@@ -21,9 +22,19 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from benchmarks.viewer import copy_run
+from claas_assets.evaluation.config import Thresholds
+from claas_assets.evaluation.journal import Journal
+from claas_assets.evaluation.preferences import Preference
+from claas_assets.evaluation.probes import ScoringContext
+from claas_assets.evaluation.run_files import read_asset, read_steps, write_asset
+from claas_assets.evaluation.scoring import score_snapshot
+from claas_assets.evaluation.verdict import judge
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
+
+
+UNTRAINED = "20261125-080000Z"
 
 
 class Shot(NamedTuple):
@@ -46,6 +57,7 @@ SHOTS = (
     Shot("preference", "/runs/example/concise?prompt=compliance/heldout_prompts/3", 1280, 1100),
     Shot("preference-dark", "/runs/example/identity", 1280, 1100, dark=True),
     Shot("preference-narrow", "/runs/example/identity", 390, 1100),
+    Shot("compare", f"/compare?run={UNTRAINED}&run=example", 1280, 1500),
     Shot("step", "/runs/example/identity", 1280, 1100, act='a[data-open$="/states/2?part=1"]'),
 )
 
@@ -54,6 +66,7 @@ def make_results(results_dir: Path) -> None:
     """The example, and copies of it that were stopped, are broken, and run: by this process, until it ends."""
     shutil.copytree(ROOT / "data" / "example", results_dir / "example")
     begun = datetime(2026, 11, 25, 9, tzinfo=UTC)
+    make_untrained(copy_run(results_dir / UNTRAINED, begun - timedelta(hours=1)))
     for hours, name in enumerate(("stopped", "broken", "running")):
         moment = begun + timedelta(hours=3 * hours)
         run = copy_run(results_dir / moment.strftime("%Y%m%d-%H%M%SZ"), moment)
@@ -66,6 +79,29 @@ def make_results(results_dir: Path) -> None:
         (folder / "verdict.json").unlink()
         if name == "running":
             (folder / ".lock.holder").write_text(f"process {os.getpid()}", encoding="utf-8")
+
+
+def make_untrained(run: Path) -> None:
+    """Learning rate 0 leaves the weights alone: at temperature 0 every state then answers as the baseline did."""
+    for folder in sorted(path.parent for path in run.glob("*/metadata.json")):
+        adapter, baseline, handle = (
+            read_asset("adapter", folder / "metadata.json"),
+            read_asset("baseline", folder / "baseline.json"),
+            read_steps(folder),
+        )
+        adapter.config["training"]["learning_rate"] = 0.0
+        preference = Preference.model_validate(adapter.preference_text)
+        metrics = adapter.config["metrics"]
+        asked = [t for t in baseline.rollouts if not t.key.startswith(("compliance/ceiling/", "compliance/noise/"))]
+        state = score_snapshot(asked, ScoringContext(preference, baseline), size="full", metrics=metrics)
+        steps = [step.model_copy(update={"eval": state}) for step in handle.steps]
+        thresholds = Thresholds(**adapter.config["thresholds"])
+        judged = judge(adapter, baseline, steps, thresholds=thresholds, metrics=metrics, num_steps=len(steps))
+        (folder / "steps.jsonl").unlink()
+        for step in steps:
+            Journal(folder).append(step)
+        write_asset("adapter", folder / "metadata.json", adapter)
+        write_asset("verdict", folder / "verdict.json", judged)
 
 
 @contextmanager

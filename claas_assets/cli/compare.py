@@ -12,8 +12,9 @@ import sys
 import warnings
 from pathlib import Path
 
-from claas_assets.cli import comparison_csv, comparison_tables
+from claas_assets.cli import comparison_tables
 from claas_assets.cli.plain import plain
+from claas_assets.evaluation import comparison_csv
 from claas_assets.evaluation.addresses import is_address
 from claas_assets.evaluation.comparison import Comparison, compare
 from claas_assets.evaluation.errors import ConfigError, EvaluationError

@@ -17,8 +17,8 @@ rescore = dg.define_asset_job(
 )
 report = dg.define_asset_job(
     "report",
-    selection=dg.AssetSelection.assets("summary", "plots"),
-    description="The summary and the plots of a run, from its files.",
+    selection=dg.AssetSelection.assets("summary", "plots", "report"),
+    description="The summary, the plots and the report of a run, from its files.",
 )
 summarize = dg.define_asset_job(
     "summarize",

@@ -180,3 +180,7 @@ def of_plots(pictures: Mapping[str, bytes], run_folder: Place) -> Metadata:
         **_common(run_folder),
         **{name.replace(".", "_"): dg.MetadataValue.path(str(run_folder / "plots" / name)) for name in pictures},
     }
+
+
+def of_report(run_folder: Place) -> Metadata:
+    return {**_common(run_folder), "report": dg.MetadataValue.path(str(run_folder / "report.html"))}

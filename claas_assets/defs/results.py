@@ -7,12 +7,13 @@ import dagster as dg
 from claas_assets.defs import metadata
 from claas_assets.defs.automation import when_steps_or_preference_change, when_verdicts_change
 from claas_assets.defs.io_managers import BY_PARTITION
-from claas_assets.defs.run_folder import RunFolder
+from claas_assets.defs.run_folder import REPORT_STEP, RunFolder
 from claas_assets.defs.settings import EvaluationSettings
 from claas_assets.defs.sources import PREFERENCE_FILE
 from claas_assets.defs.training import FILES
 from claas_assets.evaluation import results
 from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.places import on_this_machine
 from claas_assets.evaluation.preferences import load_preference
 from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot, Record, StepsHandle
 from claas_assets.evaluation.versions import content_version, scoring_version, verdict_version
@@ -123,3 +124,21 @@ def plots(
     preferences = {name: load_preference(name, folder) for name in baselines}
     pictures = results.plots(adapters, baselines, steps, verdicts, preferences)
     return dg.MaterializeResult(value=pictures, metadata=metadata.of_plots(pictures, run_folder.path))
+
+
+# An op's name must differ from every job's, and there is a job `report`: only a multi_asset has an op name of its own.
+@dg.multi_asset(
+    name=REPORT_STEP,
+    outs={
+        "report": dg.AssetOut(
+            io_manager_key=FILES, group_name="summary", kinds={"html"}, automation_condition=when_verdicts_change(),
+            description="The whole run as one HTML file to send: opens from disk, needs no network.",
+        )
+    },
+    deps=[summary],
+)  # fmt: skip
+def report(context: dg.AssetExecutionContext, run_folder: RunFolder) -> dg.MaterializeResult:
+    from claas_assets.viewer.report import render_report  # templates and matplotlib: only for the report
+
+    with on_this_machine(run_folder.path) as folder:
+        return dg.MaterializeResult(value=render_report(folder), metadata=metadata.of_report(run_folder.path))

@@ -32,8 +32,12 @@ ASSET_FILES = {
     "verdict": "verdict.json",
     "summary": "summary.json",
     "plots": "plots",
+    "report": "report.html",
 }
 """The file of each asset, below `<run folder>/<preference>/` or, unpartitioned, `<run folder>/`."""
+
+REPORT_STEP = "write_report"
+"""The step that makes the asset `report`. Every other asset's step has its asset's name."""
 
 NEEDS = {
     "adapter": (),
@@ -44,6 +48,7 @@ NEEDS = {
     "verdict": ("adapter", "baseline"),
     "summary": ("adapter",),
     "plots": ("adapter",),
+    "report": ("adapter",),
 }
 """What a folder must hold for an asset that is materialized without what is above it. `steps.jsonl` is
 not listed: a run that only measures has none."""
@@ -90,7 +95,7 @@ def _step_keys(instance: dg.DagsterInstance, run: dg.DagsterRun) -> frozenset[st
     keys = run.step_keys_to_execute
     if not keys and run.execution_plan_snapshot_id:
         keys = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
-    return frozenset(keys or ())
+    return frozenset("report" if key == REPORT_STEP else key for key in keys or ())
 
 
 def resolve_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun, results_dir: Place, configured: str | None) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from claas_assets.defs.failures import words_of
 from claas_assets.defs.jobs import evaluate, report, summarize
 from claas_assets.defs.metadata import how_to_view
 from claas_assets.defs.run_folder import RUN_TAG, planned_assets
@@ -181,7 +182,7 @@ def failed_evaluation(context: dg.RunFailureSensorContext) -> dg.SkipReason | No
     message = {
         "event": "failed_evaluation", "preference": run.tags.get("dagster/partition"),
         "run_id": run.tags.get(RUN_TAG), "dagster_run": run.run_id, "assets": ", ".join(sorted(assets)),
-        "error": _innermost(context) or context.failure_event.message,
+        "error": _words(context) or context.failure_event.message,
         "what_to_do": "mend the cause, then re-execute the run from failure (it goes on in the same run folder); for a "
         "run of the command line, give the same command with the same output_dir",
     }  # fmt: skip
@@ -189,13 +190,10 @@ def failed_evaluation(context: dg.RunFailureSensorContext) -> dg.SkipReason | No
     return None
 
 
-def _innermost(context: dg.RunFailureSensorContext) -> str | None:
-    """What our own errors say, out of Dagster's wrapping."""
+def _words(context: dg.RunFailureSensorContext) -> str | None:
     failures = context.get_step_failure_events()
     error = failures[0].step_failure_data.error if failures else None
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return error.message.strip() if error is not None else None
+    return words_of(error) if error is not None else None
 
 
 def _tell(context: dg.SensorEvaluationContext | dg.RunFailureSensorContext, message: dict[str, str | None]) -> None:

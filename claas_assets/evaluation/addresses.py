@@ -35,7 +35,7 @@ def check_address(text: str) -> str:
     protocol, between, rest = found.group(1).lower(), found.group(2), found.group(3).rstrip("/")
     shown = without_password(text)
     if between == "::" or "::" in rest:
-        raise ConfigError(f"{shown}: a chain of file systems may hold back what is written: name the store alone")
+        raise ConfigError(f"{shown}: a chain of file systems may hold back what was written: name the store itself")
     if protocol in _LOCAL:
         raise ConfigError(f"{shown}: for a folder of this machine write its path, without {protocol}://")
     if protocol in _READ_ONLY:

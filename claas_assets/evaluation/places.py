@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -120,6 +121,19 @@ def size_of(place: Place) -> int:
     if found["type"] == "file":
         return int(found["size"])
     return sum(int(entry["size"]) for _, entry in _listed(place) if entry["type"] == "file")
+
+
+@contextlib.contextmanager
+def on_this_machine(folder: Place) -> Iterator[Path]:
+    """`folder` itself, or a copy of it under its own name for as long as it is needed."""
+    if isinstance(folder, Path):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / folder.name
+        with _asking(folder, "read"):
+            folder.fs.get(folder.path, str(copy), recursive=True)
+        yield copy
 
 
 # --- writing ----------------------------------------------------------------------------------

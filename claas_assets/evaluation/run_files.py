@@ -45,6 +45,8 @@ def write_asset(name: str, path: Place, value: Any) -> None:
         write_whole(path, to_json({key: entry.model_dump(mode="json") for key, entry in value.items()}))
     elif name == "plots":
         _write_plots(path, value)
+    elif name == "report":
+        write_whole(path, value.encode("utf-8", "replace"))
     else:
         raise RunFolderError(f"{name} has no file that is written as a whole")
 
@@ -56,6 +58,8 @@ def read_asset(name: str, path: Place) -> Any:
     if name == "plots":
         return {picture.name: fetch(picture) for picture in _pictures(path)}
     text = _text(path)
+    if name == "report":
+        return text
     try:
         if name == "metric_table":
             return _from_csv(path, text)

@@ -47,7 +47,10 @@ class PreferenceOverview:
 
 @dataclass(frozen=True, slots=True)
 class RunOverview:
-    """A row of the list. `created` is None where no file records it; then `age` is the folder's own time."""
+    """A row of the list. `created` is None where no file records it; then `age` is the folder's own time.
+
+    `sweep_id` is that of its first preference; None where it is part of no sweep.
+    """
 
     run_id: str
     created: str | None
@@ -58,6 +61,7 @@ class RunOverview:
     state: RunState
     words: str
     preferences: tuple[PreferenceOverview, ...]
+    sweep_id: str | None = None
 
 
 class _Slim(BaseModel):
@@ -78,6 +82,7 @@ class _Config(_Slim):
     mode: str = ""
     base_model: str = ""
     preferences: list[str] = Field(default_factory=list)
+    sweep_id: str | None = None
 
 
 class _Metadata(_Slim):
@@ -140,6 +145,7 @@ def make_overview(folder: Path, found: dict[str, tuple[Stamp | None, ...]], aliv
         state=state,
         words=words,
         preferences=tuple(rows),
+        sweep_id=first.config.sweep_id if first else None,
     )
 
 

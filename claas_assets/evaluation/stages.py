@@ -58,9 +58,11 @@ class Stage:
 
 def ensure_adapter(stage: Stage, *, resuming: bool) -> AdapterRecord:
     """The folder's adapter, or a fresh one. `resuming`: this run trains too, so `num_steps` may grow."""
-    found = read_asset("adapter", stage.folder / "metadata.json") if _has(stage, "metadata.json") else None
-    if found is None:
-        return asyncio.run(_create(stage))
+    if not _has(stage, "metadata.json"):
+        with open_journal(stage.folder).lock():  # of two evaluations that begin here at once, one makes it
+            if not _has(stage, "metadata.json"):
+                return asyncio.run(_create(stage))
+    found: AdapterRecord = read_asset("adapter", stage.folder / "metadata.json")
     if not resuming:
         return found
     check_frozen(found, stage.config, stage.preference)
@@ -72,16 +74,26 @@ def ensure_adapter(stage: Stage, *, resuming: bool) -> AdapterRecord:
 def ensure_baseline(stage: Stage, adapter: AdapterRecord, *, resuming: bool) -> EvalSnapshot:
     """Measure the untouched adapter. Refuses where it is no longer untouched, unless resuming."""
     journal = open_journal(stage.folder)
-    trained = journal.read() or journal.intent() is not None
     if _has(stage, "baseline.json") and resuming:
-        found: EvalSnapshot = read_asset("baseline", stage.folder / "baseline.json")
-        return found
-    if trained:
+        return _found_baseline(stage)
+    with journal.lock():  # nobody trains while the untouched adapter is measured
+        if _has(stage, "baseline.json") and resuming:
+            return _found_baseline(stage)
+        _refuse_trained(stage, adapter, journal)
+        return asyncio.run(_baseline(stage, adapter))
+
+
+def _found_baseline(stage: Stage) -> EvalSnapshot:
+    found: EvalSnapshot = read_asset("baseline", stage.folder / "baseline.json")
+    return found
+
+
+def _refuse_trained(stage: Stage, adapter: AdapterRecord, journal: Journal) -> None:
+    if journal.read() or journal.intent() is not None:
         raise RunFolderError(
             f"{stage.folder}: the adapter {adapter.lora_id} has been trained here, so its baseline cannot be measured "
             "any more. Materialize adapter and baseline together in a new run folder for a new evaluation"
         )
-    return asyncio.run(_baseline(stage, adapter))
 
 
 def run_training(stage: Stage, adapter: AdapterRecord, baseline: EvalSnapshot) -> int:
@@ -104,7 +116,9 @@ async def _create(stage: Stage) -> AdapterRecord:
 
 async def _baseline(stage: Stage, adapter: AdapterRecord) -> EvalSnapshot:
     async with stage.session() as session:
-        return await measure_baseline(session, adapter)
+        snapshot = await measure_baseline(session, adapter)
+    write_asset("baseline", stage.folder / "baseline.json", snapshot)  # before another evaluation may begin here
+    return snapshot
 
 
 async def _train(stage: Stage, adapter: AdapterRecord, baseline: EvalSnapshot, journal: Journal) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import regex
@@ -45,9 +45,18 @@ def pairwise_rouge_l(texts: Sequence[str]) -> float:
     """
     if len(texts) < 2:
         raise ValueError(f"at least two texts are needed to compare: got {len(texts)}")
-    scorer = _scorer()
-    scores = [scorer.score(a, b)["rougeL"].fmeasure for i, a in enumerate(texts) for b in texts[i + 1 :]]
+    scores = [rouge_l(a, b) for i, a in enumerate(texts) for b in texts[i + 1 :]]
     return float(sum(scores) / len(scores))
+
+
+def rouge_l(one: str, other: str) -> float:
+    """F1 of ROUGE-L, in [0, 1], the same either way round. Some 5 ms, once for each pair of a process."""
+    return _rouge_l(*sorted((one, other)))
+
+
+@lru_cache(maxsize=2048)
+def _rouge_l(one: str, other: str) -> float:
+    return float(_scorer().score(one, other)["rougeL"].fmeasure)
 
 
 @cache

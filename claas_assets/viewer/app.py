@@ -14,64 +14,24 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from claas_assets.evaluation.errors import ConfigError, RunFolderError
+from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.figures import FIGURES
-from claas_assets.evaluation.names import check_run_id, is_preference_name
 from claas_assets.evaluation.run_rows import RunOverview, without_path
-from claas_assets.evaluation.runs import list_runs, run_overview
 from claas_assets.viewer import listing as lists
 from claas_assets.viewer import pages
+from claas_assets.viewer.compare import MAX_RUNS, compare_csv, compare_json, compare_page
+from claas_assets.viewer.compared_runs import read_runs
 from claas_assets.viewer.guard import LOOPBACK, TEXT_POLICY, Guard
+from claas_assets.viewer.places import Places
 from claas_assets.viewer.svg import figure_svg
+from claas_assets.viewer.sweep import NotOfThisSweep, sweep_page
 from claas_assets.viewer.templating import STATIC
 
 Text = Annotated[str, Query(max_length=500)]
 Page = Annotated[int, Query(ge=1, le=10**6)]
 PerPage = Annotated[int, Query(ge=1, le=200)]
 MaybeText = Annotated[str | None, Query(max_length=1000)]
-
-
-class Places:
-    """Names → folders below the results folder, checked before they become paths."""
-
-    def __init__(self, root: Path, only: str | None = None) -> None:
-        self.root = root.resolve()
-        self.shown = str(root)  # as it was named: an absolute path tells a reader nothing more
-        self.only = only
-
-    def results(self, asked: str | None) -> Path:
-        """The folder that a query names. 400 where it leads out of the configured one, by links too."""
-        if asked is None:
-            return self.root
-        try:
-            found = Path(asked).resolve()
-        except (ValueError, OSError) as error:
-            raise HTTPException(400, "results_dir is not a path.") from error
-        if not found.is_relative_to(self.root):
-            raise HTTPException(400, "results_dir is outside the results folder that this server shows.")
-        return found
-
-    def listed(self, folder: Path) -> list[RunOverview]:
-        runs = list_runs(folder)
-        return runs if self.only is None else [run for run in runs if run.run_id == self.only]
-
-    def run(self, run_id: str) -> tuple[Path, RunOverview]:
-        try:
-            folder = self.root / check_run_id(run_id)
-        except ConfigError as error:
-            raise HTTPException(404, "There is no such run.") from error
-        inside = folder.resolve().is_relative_to(self.root)
-        overview = run_overview(folder) if inside and self.only in (None, run_id) else None
-        if overview is None:
-            raise HTTPException(404, "There is no such run.")
-        return folder, overview
-
-    def preference(self, run_id: str, name: str) -> tuple[Path, RunOverview]:
-        folder, overview = self.run(run_id)
-        path = folder / name
-        if not is_preference_name(name) or path.is_symlink() or not path.is_dir():
-            raise HTTPException(404, "There is no such preference in this run.")
-        return path, overview
+RunIds = Annotated[list[str], Query()]
 
 
 def build_app(results_dir: Path, allowed_hosts: Iterable[str] = LOOPBACK, only: str | None = None) -> FastAPI:
@@ -80,6 +40,7 @@ def build_app(results_dir: Path, allowed_hosts: Iterable[str] = LOOPBACK, only: 
     places = Places(results_dir, only)
     app.include_router(_lists(places))
     app.include_router(_runs(places))
+    app.include_router(_comparisons(places))
     app.mount("/static", StaticFiles(directory=STATIC))
     _map_errors(app)
     app.add_middleware(Guard, allowed_hosts=tuple(allowed_hosts))
@@ -192,6 +153,41 @@ def _runs(places: Places) -> APIRouter:
     return router
 
 
+def _comparisons(places: Places) -> APIRouter:
+    router = APIRouter()
+
+    def chosen(run: list[str]) -> list[tuple[Path, RunOverview]]:
+        names = list(dict.fromkeys(run))
+        if not 2 <= len(names) <= MAX_RUNS:
+            raise HTTPException(400, f"Choose two to {MAX_RUNS} runs in the list; {len(names)} were.")
+        return [places.run(name) for name in names]
+
+    @router.get("/compare")
+    def show_runs(request: Request, run: RunIds = []) -> HTMLResponse:  # noqa: B006 (FastAPI copies it)
+        found = chosen(run)
+        runs, broken = read_runs(folder for folder, _ in found)
+        return HTMLResponse(compare_page(_base(request), [overview for _, overview in found], runs, broken))
+
+    @router.get("/compare.json")
+    def tell_as_json(run: RunIds = []) -> Response:  # noqa: B006
+        return Response(compare_json(*read_runs(folder for folder, _ in chosen(run))), media_type="application/json")
+
+    @router.get("/compare.csv")
+    def tell_as_csv(run: RunIds = []) -> Response:  # noqa: B006
+        runs, broken = read_runs(folder for folder, _ in chosen(run))
+        if broken:  # a table has no place for it, and would look whole
+            raise HTTPException(409, "; ".join(f"{name} cannot be read: {why}" for name, why in broken.items()))
+        headers = {"content-disposition": 'attachment; filename="compare.csv"', "content-security-policy": TEXT_POLICY}
+        return Response(compare_csv(runs), media_type="text/csv", headers=headers)
+
+    @router.get("/sweeps/{sweep_id}")
+    def show_sweep(request: Request, sweep_id: str, criterion: MaybeText = None, x: MaybeText = None) -> HTMLResponse:
+        runs, broken = read_runs(places.sweep(sweep_id))
+        return HTMLResponse(sweep_page(_base(request), sweep_id, runs, broken, {"criterion": criterion, "x": x}))
+
+    return router
+
+
 def _map_errors(app: FastAPI) -> None:
     def answer(request: Request, status: int, message: str) -> HTMLResponse:
         return HTMLResponse(pages.error_page(_base(request), status, message), status_code=status)
@@ -203,6 +199,10 @@ def _map_errors(app: FastAPI) -> None:
     @app.exception_handler(pages.NotThere)
     def not_there(request: Request, error: pages.NotThere) -> HTMLResponse:
         return answer(request, 404, str(error))
+
+    @app.exception_handler(NotOfThisSweep)
+    def not_swept(request: Request, error: NotOfThisSweep) -> HTMLResponse:
+        return answer(request, 400, str(error))
 
     @app.exception_handler(RunFolderError)
     def unreadable(request: Request, error: RunFolderError) -> HTMLResponse:

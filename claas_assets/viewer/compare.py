@@ -1,133 +1,159 @@
-"""One prompt before and after training: both answers, the verifier's reasons, and which words changed."""
+"""Runs side by side as a page: what may be compared, what differs, and the answers of the prompts that flipped."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
+from urllib.parse import quote, urlencode
 
-from markupsafe import Markup
+from claas_assets.evaluation import comparison_csv
+from claas_assets.evaluation.comparability import EVERY, Obstacle
+from claas_assets.evaluation.comparison import Comparison, PreferenceComparison, compare
+from claas_assets.evaluation.frames import LoadedRun
+from claas_assets.evaluation.loading import PreferenceRun
+from claas_assets.evaluation.pairing import Flip, Pair
+from claas_assets.evaluation.run_rows import RunOverview
+from claas_assets.viewer.answers import Side, side_of
+from claas_assets.viewer.templating import render
+from claas_assets.viewer.word_difference import Difference, word_difference
 
-from claas_assets.evaluation.text import count_words
-from claas_assets.viewer.answers import Side, last_asked, side_of, transcripts_below
-from claas_assets.viewer.loading import PreferenceRecords
-from claas_assets.viewer.text import cut, marked
-
-SETS = {
-    "heldout_prompts": "Held-out prompts: never trained on, the verdict stands on them",
-    "probe_prompts": "Trained prompts: the feedback was given on answers to these",
-    "over_application": "Where the preference does not apply: passed means that it was not applied",
-}
-MAX_WORDS = 600  # the comparison is quadratic; an answer of the default limit has some 200
-ALIKE = 0.4  # of the shorter answer's words; below it nearly all would be marked, which marks nothing
-_WORDS = re.compile(r"\s+|\S+")
+MAX_RUNS = 8
+FLIPS_SHOWN = 60  # with both answers, on a page; a page of eight runs that share no answer would have 420 and more
+UNITS = {"heldout_prompts": "held-out prompts", "probe_prompts": "trained prompts"}
 
 
 @dataclass(frozen=True)
-class Pair:
-    """`key` is the transcript's; `before` is the baseline's side. A side is None where it was not asked."""
+class RunSide:
+    """An answer of one run; `whole` is the page of the uncut text."""
 
-    key: str
+    side: Side
+    whole: str | None
+
+
+@dataclass(frozen=True)
+class ShownFlip:
     prompt: str
-    before: Side | None
-    after: Side | None
-
-    @property
-    def verdicts(self) -> tuple[bool | None, bool | None]:
-        return self.before.passed if self.before else None, self.after.passed if self.after else None
+    reference: RunSide
+    run: RunSide
+    difference: Difference | None
 
 
 @dataclass(frozen=True)
-class PromptSet:
-    """`after_state` names the state compared with the baseline; None where the set was asked only there."""
+class ShownPair:
+    """`flips` are the first ones, `further` how many more there are."""
 
-    name: str
-    title: str
-    after_state: str | None
-    pairs: list[Pair]
-
-    @property
-    def passes(self) -> tuple[int, int]:
-        """How many pass in the baseline, and after."""
-        verdicts = [pair.verdicts for pair in self.pairs]
-        return sum(before is True for before, _ in verdicts), sum(after is True for _, after in verdicts)
+    pair: Pair
+    units: str
+    flips: list[ShownFlip]
+    further: int
+    alone: str  # the query of a page of these two runs
 
     @property
-    def after_steps(self) -> int | None:
-        return int(self.after_state) + 1 if self.after_state is not None else None
+    def only_run(self) -> int:
+        return sum(flip.run.passed for flip in self.pair.flips or [])
+
+    @property
+    def only_reference(self) -> int:
+        return sum(flip.reference.passed for flip in self.pair.flips or [])
+
+    @property
+    def blocked(self) -> set[str]:
+        return {name for obstacle in self.pair.obstacles for name in obstacle.criteria}
 
 
 @dataclass(frozen=True)
-class Difference:
-    """`kept`: the share of the shorter answer's words that the other has too, in order; None where the answers
-    were too long to compare.
-    """
+class Forbidden:
+    """An obstacle between two runs, with every preference that it concerns."""
 
-    before: Markup
-    after: Markup
-    kept: float | None
-    words: tuple[int, int]
+    run: str
+    reference: str
+    obstacle: Obstacle
+    preferences: list[str]
 
 
-def prompt_sets(records: PreferenceRecords) -> list[PromptSet]:
-    """The sets of prompts that were asked, held-out ones first."""
-    found = [_prompt_set(records, name, title) for name, title in SETS.items()]
-    return [prompts for prompts in found if prompts.pairs]
-
-
-def find_pair(sets: Sequence[PromptSet], key: str | None) -> tuple[PromptSet, Pair] | None:
-    """The pair of this key, or the first of all: chosen by its place, not by how well it came out."""
-    pairs = [(prompts, pair) for prompts in sets for pair in prompts.pairs]
-    return next((found for found in pairs if found[1].key == key), pairs[0] if pairs and key is None else None)
-
-
-def _prompt_set(records: PreferenceRecords, name: str, title: str) -> PromptSet:
-    group = f"compliance/{name}"
-    last = last_asked(None, records.steps, group)
-    before = {t.key: t for t in transcripts_below(records.baseline, group)}
-    after = {t.key: t for t in transcripts_below(last[1] if last else None, group)}
-    pairs = []
-    for key in {**before, **after}:
-        then, now = before.get(key), after.get(key)
-        asked = then or now
-        pairs.append(
-            Pair(
-                key=key,
-                prompt=asked.question if asked else "",
-                before=side_of(records.baseline, then) if then and records.baseline else None,
-                after=side_of(last[1], now) if now and last else None,
-            )
-        )
-    return PromptSet(name, title, last[0] if last else None, pairs)
-
-
-def word_difference(before: str, after: str) -> Difference:
-    """Both texts as escaped HTML with `<del>` and `<ins>` around what only one of them has."""
-    old, new = (_WORDS.findall(cut(text).text) for text in (before, after))
-    sizes = _words_in(before), _words_in(after)
-    if max(len(old), len(new)) > 2 * MAX_WORDS:
-        return Difference(marked(cut(before).text), marked(cut(after).text), None, sizes)
-    matcher = SequenceMatcher(None, old, new, autojunk=False)
-    blocks = matcher.get_opcodes()
-    same = sum(not word.isspace() for tag, i, j, _, _ in blocks if tag == "equal" for word in old[i:j])
-    fewest = min(sum(not word.isspace() for word in words) for words in (old, new))
-    kept = same / fewest if fewest else 0.0
-    if kept < ALIKE:
-        return Difference(marked(cut(before).text), marked(cut(after).text), kept, sizes)
-    return Difference(
-        before=_joined([(old[i:j], tag == "equal") for tag, i, j, _, _ in blocks], Markup("<del>{}</del>")),
-        after=_joined([(new[k:m], tag == "equal") for tag, _, _, k, m in blocks], Markup("<ins>{}</ins>")),
-        kept=kept,
-        words=sizes,
+def compare_page(
+    base: str, overviews: Sequence[RunOverview], runs: Sequence[LoadedRun], broken: Mapping[str, str]
+) -> str:
+    """`overviews` of all runs asked for, `runs` those that could be read. A run alone is shown without a comparison."""
+    found = compare(runs) if runs else None
+    shown = {p.preference: _shown_pairs(base, p, runs) for p in found.preferences} if found else {}
+    by_id = {overview.run_id: overview for overview in overviews}
+    return render(
+        "compare.html",
+        base=base,
+        query=_query([overview.run_id for overview in overviews]),
+        columns=[by_id[run.run_id] for run in runs],
+        found=found,
+        broken=broken,
+        forbidden=forbidden(found) if found else [],
+        shown=shown,
+        every=len(EVERY),
+        blocked={name: {it.pair.run: it.blocked for it in pairs} for name, pairs in shown.items()},
     )
 
 
-def _words_in(text: str) -> int:
-    """As the verifiers count; a text that is cut anyway is counted by its spaces, which is quick."""
-    return len(text.split()) if cut(text).is_cut else count_words(text)
+def compare_json(runs: Sequence[LoadedRun], broken: Mapping[str, str]) -> str:
+    """Everything of the page and all flips. ASCII only: an answer may hold half of a surrogate pair."""
+    told = compare(runs).model_dump(mode="json") if runs else Comparison(runs=[]).model_dump(mode="json")
+    return json.dumps({**told, "broken": dict(broken)}, indent=2, ensure_ascii=True, allow_nan=False)
 
 
-def _joined(blocks: list[tuple[list[str], bool]], changed: Markup) -> Markup:
-    parts = ((marked("".join(words)), same) for words, same in blocks if words)
-    return Markup("").join(text if same else changed.format(text) for text, same in parts)
+def compare_csv(runs: Sequence[LoadedRun]) -> str:
+    return comparison_csv.of(compare(runs) if runs else Comparison(runs=[]))
+
+
+def forbidden(found: Comparison) -> list[Forbidden]:
+    """What stands between which runs, said once for all preferences that share it."""
+    rows: dict[str, Forbidden] = {}
+    for preference in found.preferences:
+        for pair in preference.pairs:
+            for obstacle in pair.obstacles:
+                key = f"{pair.run} {pair.reference} {obstacle!r}"
+                names = (found.runs[pair.run].run_id, found.runs[pair.reference].run_id)
+                rows.setdefault(key, Forbidden(*names, obstacle, [])).preferences.append(preference.preference)
+    return list(rows.values())
+
+
+def _shown_pairs(base: str, found: PreferenceComparison, runs: Sequence[LoadedRun]) -> list[ShownPair]:
+    limit = max(3, FLIPS_SHOWN // max(1, len(found.pairs)))
+    return [_shown_pair(base, pair, found.preference, runs, limit) for pair in found.pairs]
+
+
+def _shown_pair(base: str, pair: Pair, name: str, runs: Sequence[LoadedRun], limit: int) -> ShownPair:
+    sides = runs[pair.reference], runs[pair.run]
+    flips = pair.flips or []
+    return ShownPair(
+        pair=pair,
+        units=UNITS.get(pair.flips_of, pair.flips_of),
+        flips=[_shown_flip(base, flip, pair.flips_of, name, sides) for flip in flips[:limit]],
+        further=max(0, len(flips) - limit),
+        alone=_query([run.run_id for run in sides]),
+    )
+
+
+def _shown_flip(base: str, flip: Flip, asked: str, name: str, sides: tuple[LoadedRun, LoadedRun]) -> ShownFlip:
+    one = _side(base, sides[0], name, (asked, flip.prompt), flip.reference.passed)
+    other = _side(base, sides[1], name, (asked, flip.prompt), flip.run.passed)
+    before, after = one.side.answer, other.side.answer
+    both = before is not None and after is not None
+    return ShownFlip(flip.prompt, one, other, word_difference(before or "", after or "") if both else None)
+
+
+def _side(base: str, run: LoadedRun, name: str, question: tuple[str, str], passed: bool) -> RunSide:
+    found, (asked, prompt) = run.preferences[name], question
+    snapshot = found.last
+    below = [t for t in snapshot.rollouts if t.key.startswith(f"compliance/{asked}/")] if snapshot else []
+    transcript = next((t for t in below if t.question == prompt), None)
+    if snapshot is None or transcript is None:
+        return RunSide(Side(answer=None, missing="its transcript is not recorded", passed=passed), None)
+    return RunSide(side_of(snapshot, transcript), _whole(base, run.run_id, found, transcript.key))
+
+
+def _whole(base: str, run_id: str, found: PreferenceRun, key: str) -> str:
+    state = str(found.steps[-1].step) if found.steps else "baseline"
+    return f"{base}/runs/{run_id}/{found.adapter.preference}/states/{state}/whole?key={quote(key, safe='')}"
+
+
+def _query(run_ids: Sequence[str]) -> str:
+    return urlencode([("run", run_id) for run_id in run_ids])

@@ -88,7 +88,7 @@ def make_listing(runs: list[RunOverview], query: Query) -> Listing:
 def _matching(run: RunOverview, words: list[str]) -> RunOverview | None:
     if not words:
         return run
-    own = " ".join((run.run_id, run.created or "", run.deployment, run.mode, run.model)).lower()
+    own = " ".join((run.run_id, run.created or "", run.deployment, run.mode, run.model, run.sweep_id or "")).lower()
     kept = tuple(p for p in run.preferences if all(word in own or word in _text(p) for word in words))
     return replace(run, preferences=kept) if kept else None
 

@@ -109,11 +109,11 @@ def _read(found: PreferenceRecords, name: str, read: Callable[[Path, Stamp], T])
 @lru_cache(maxsize=256)
 def _reasons(path: Path, stamp: Stamp) -> list[tuple[str, str, int]]:
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["reason"]]
-        return [(str(row["quantity"]), str(row["reason"]), int(row["step"]) + 1) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise RunFolderError(f"{path.name} cannot be read: {without_path(error)}") from error
+        rows = read_asset("metric_table", path).rows
+        return [(row["quantity"], row["reason"], row["step"] + 1) for row in rows if row["reason"]]
+    except (RunFolderError, OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        text = without_path(error).replace(f"{path}: ", "")
+        raise RunFolderError(f"{path.name} cannot be read: {text}") from error
 
 
 @lru_cache(maxsize=256)

@@ -14,13 +14,15 @@ from claas_assets.evaluation.run_rows import RunOverview
 from claas_assets.evaluation.runs import preference_names
 from claas_assets.evaluation.tables import quantities_of
 from claas_assets.viewer.answers import groups_of, whole_answer
-from claas_assets.viewer.compare import Pair, PromptSet, find_pair, prompt_sets, word_difference
+from claas_assets.viewer.before_after import Pair, PromptSet, find_pair, prompt_sets
+from claas_assets.viewer.compare import MAX_RUNS
 from claas_assets.viewer.listing import COLUMNS, Listing, Query
 from claas_assets.viewer.loading import PreferenceRecords, load_head, load_preference
 from claas_assets.viewer.states import missing_in, state_table, version_notes
 from claas_assets.viewer.svg import TITLES
 from claas_assets.viewer.templating import render
 from claas_assets.viewer.text import cut
+from claas_assets.viewer.word_difference import word_difference
 
 
 class NotThere(Exception):
@@ -32,8 +34,9 @@ def list_page(base: str, listing: Listing, query: Query, place: str, *, linked: 
     template = "_list.html" if part else "list.html"
     token = token_of(listing.runs)
     return render(
-        template, base=base, listing=listing, query=query, columns=COLUMNS, place=place, linked=linked, token=token
-    )
+        template, base=base, listing=listing, query=query, columns=COLUMNS, place=place, linked=linked, token=token,
+        max_runs=MAX_RUNS,
+    )  # fmt: skip
 
 
 def run_page(base: str, folder: Path, overview: RunOverview) -> str:
@@ -78,7 +81,7 @@ def preference_page(base: str, folder: Path, overview: RunOverview, key: str | N
 def compare_part(base: str, folder: Path, key: str | None) -> str:
     sets = prompt_sets(load_preference(folder))
     here = f"{base}/runs/{folder.parent.name}/{folder.name}"
-    return render("_compare.html", here=here, sets=sets, shown=comparison(sets, key))
+    return render("_before_after.html", here=here, sets=sets, shown=comparison(sets, key))
 
 
 def state_page(base: str, folder: Path, name: str, *, part: bool) -> str:

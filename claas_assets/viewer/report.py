@@ -12,7 +12,7 @@ from markupsafe import Markup
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.files import write_whole
 from claas_assets.evaluation.runs import run_overview
-from claas_assets.viewer.compare import Pair, PromptSet, prompt_sets
+from claas_assets.viewer.before_after import Pair, PromptSet, prompt_sets
 from claas_assets.viewer.loading import PreferenceRecords, load_preference
 from claas_assets.viewer.pages import difference, run_context
 from claas_assets.viewer.states import state_table

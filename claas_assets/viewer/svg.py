@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 from claas_assets.evaluation.figures.series import runs_of
 from claas_assets.evaluation.run_rows import Stamp
 from claas_assets.evaluation.runs import preference_names
+from claas_assets.evaluation.sweeps import SweepComparison
 from claas_assets.viewer.loading import load_preference, stamps_of
 from claas_assets.viewer.text import plain
 
@@ -29,6 +30,8 @@ TITLES = {
     "sdpo": "What did the engine report?",
 }
 """In the order of a page, which is that of the questions."""
+
+_LABELS = {**TITLES, "dose": "Dose and response"}
 
 _SVG = "http://www.w3.org/2000/svg"
 _HREF = "{http://www.w3.org/1999/xlink}href"
@@ -66,6 +69,14 @@ def _figure_svg(run_folder: Path, name: str, stamps: tuple[tuple[str, tuple[Stam
         return clean_svg(_raw_svg(drawing(runs), name), name)
 
 
+def dose_response_svg(sweep: SweepComparison, criterion: str, key: str | None) -> str:
+    """`key` is the swept key on the x axis; None: the one with most values. Raises `ConfigError` without any."""
+    from claas_assets.evaluation.figures.dose_response import dose_response_figure
+
+    with _drawing:
+        return clean_svg(_raw_svg(dose_response_figure(sweep, criterion, key), "dose"), "dose")
+
+
 def _raw_svg(figure: Any, name: str) -> bytes:
     import matplotlib  # 0.5 s, and only where a picture is drawn
 
@@ -85,7 +96,7 @@ def clean_svg(source: bytes, name: str) -> str:
     clean.attrib.pop("height", None)  # follows from the width and the view box
     clean.attrib |= {
         "xmlns": _SVG, "class": "figure", "width": f"{float(width) * _SCALE:.0f}", "role": "img",
-        "aria-label": TITLES.get(name, name), "font-family": "DejaVu Sans, Verdana, sans-serif",
+        "aria-label": _LABELS.get(name, name), "font-family": "DejaVu Sans, Verdana, sans-serif",
         "stroke-linejoin": "round",
     }  # fmt: skip
     return ElementTree.tostring(clean, encoding="unicode")

@@ -11,7 +11,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.figures.captions import number, said
+from claas_assets.evaluation.names import check_run_id
 from claas_assets.viewer.text import cut, plain, visible
 
 STATIC = Path(__file__).with_name("static")
@@ -43,7 +45,16 @@ def environment() -> Environment:
         "value": _value, "criterion": lambda name: CRITERIA.get(name, str(name).replace("_", " ")),
         "states": _states, "path": lambda text: Markup("/<wbr>").join(map(visible, str(text).split("/"))),
     }  # fmt: skip
+    env.tests["sweep"] = _is_sweep
     return env
+
+
+def _is_sweep(name: str | None) -> bool:
+    """Whether a sweep has a page: any text may stand in a file."""
+    try:
+        return bool(name) and check_run_id(str(name)) == name
+    except ConfigError:
+        return False
 
 
 def render(template: str, **context: Any) -> str:

@@ -62,10 +62,12 @@ def test_the_whole_graph_writes_the_same_tree_there_and_nothing_here(make, tmp_p
     made = make(plots=True, num_steps=2)
     summary = made.run()
     found = files(made)
-    assets = {f"identity/{name}" for name in ASSET_FILES.values() if name not in ("plots", "summary.json")}
+    assets = {
+        f"identity/{name}" for name in ASSET_FILES.values() if name not in ("plots", "report.html", "summary.json")
+    }
     steps = {f"identity/steps/{step:06d}.json" for step in range(2)}
     plots = {name for name in found if name.startswith("plots/")}
-    assert set(found) == {*assets, *steps, *plots, "summary.json"}
+    assert set(found) == {*assets, *steps, *plots, "report.html", "summary.json"}
     assert all(found[name].startswith(b"\x89PNG") for name in plots)
     assert len(plots) > 1
     assert found["identity/steps.jsonl"] == b"".join(found[name] for name in sorted(steps))

@@ -38,7 +38,11 @@ def requests_since(evaluation):
 def test_the_file_tree_and_the_fields(finished):
     names = {str(p.relative_to(finished.folder)) for p in finished.folder.rglob("*") if p.is_file()}
     files = {f"identity/{ASSET_FILES[name]}" for name in ("adapter", "baseline", "training_steps", *RESULTS)}
-    assert {name for name in names if not name.startswith(("plots/", "identity/."))} == {*files, "summary.json"}
+    assert {name for name in names if not name.startswith(("plots/", "identity/."))} == {
+        *files,
+        "summary.json",
+        "report.html",
+    }
     assert any(name.startswith("plots/") for name in names)
     steps = lines(finished)
     assert [step["step"] for step in steps] == [0, 1, 2]

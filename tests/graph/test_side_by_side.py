@@ -75,6 +75,20 @@ def test_run_harness_works_from_a_running_loop(evaluation):
     assert len(lines(made)) == 1
 
 
+def test_of_two_commands_in_one_run_folder_the_second_is_told_who_is_at_work(evaluation):
+    made = evaluation(num_steps=1)
+    gate = Gate()
+    made.fake.faults.add("/v1/score", hold(gate, "before"), nth=1)  # of the baseline
+    running = command(made)
+    assert gate.reached.wait(60)
+    with pytest.raises(IncompleteEvaluation, match=rf"another evaluation is writing here \(process {running.pid}\)"):
+        made.run()
+    gate.open()
+    assert running.wait(timeout=60) == 0
+    assert made.fake.log.count("/v1/lora/init") == 1
+    assert made.fake.updates == {"eval/identity-the-run": 2}
+
+
 # --- stopped and killed -------------------------------------------------------------------------
 
 

@@ -61,7 +61,7 @@ def test_an_edited_preference_file_makes_scoring_stale_until_it_is_scored_again(
     assert stale(finished) == SCORED
     assert finished.materialize(*SCORED, partition="identity").success
     assert stale(finished) == {"summary", "plots"}  # the verdict is another one now
-    assert finished.materialize("summary", "plots").success
+    assert finished.materialize("summary", "plots", "report").success
     assert stale(finished) == set()
 
 

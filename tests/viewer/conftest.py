@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from benchmarks.viewer import copy_run
 from claas_assets.viewer.app import build_app
+from docs.screenshots import browser
 
 CREATED = datetime(2026, 11, 24, 10, 15, tzinfo=UTC)
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{7*7}}\x1b[31m\u202egnp"
@@ -29,6 +33,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
+        if tag in ("div", "ul"):
+            self.texts.append(" ")
 
     def handle_endtag(self, tag):
         if tag in ("td", "th", "p", "li", "div", "section", "article"):
@@ -49,10 +55,52 @@ class Page(HTMLParser):
         return [attrs["href"] for attrs in self.all("a") if attrs.get("href")]
 
 
+@pytest.fixture(scope="session")
+def untouched(tmp_path_factory) -> Iterator[Path]:
+    """A results folder with the run `example`, for every test that only reads: figures are drawn once."""
+    folder = tmp_path_factory.mktemp("untouched") / "evals"
+    copy_run(folder / "example", CREATED)
+    before = digest(folder)
+    yield folder
+    assert digest(folder) == before, "a test changed the run that all of them read"
+
+
+@pytest.fixture(scope="session")
+def untouched_run(untouched) -> Path:
+    return untouched / "example"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """One browser for all tests: each opens pages of its own."""
+    pytest.importorskip("playwright", reason="playwright is not installed (the dev extra has it)")
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(browser())
+        except RuntimeError as error:
+            pytest.skip(str(error))
+        yield found
+
+
+def digest(folder: Path) -> dict[str, int]:
+    return {str(path): hash(path.read_bytes()) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="session")
+def reader(untouched) -> TestClient:
+    return TestClient(build_app(untouched), base_url="http://localhost")
+
+
+@pytest.fixture(scope="session")
+def see(reader) -> Callable[[str], Page]:
+    """`see("/runs/example")` is that page of the untouched run."""
+    return lambda path: page_at(reader, path)
+
+
 @pytest.fixture
-def results(tmp_path) -> Path:
-    """`<tmp>/evals` with the run `example`."""
-    copy_run(tmp_path / "evals" / "example", CREATED)
+def results(untouched, tmp_path) -> Path:
+    """`<tmp>/evals` with the run `example`, to be changed."""
+    shutil.copytree(untouched, tmp_path / "evals")
     return tmp_path / "evals"
 
 
@@ -69,13 +117,21 @@ def client(results) -> TestClient:
 @pytest.fixture
 def look(client) -> Callable[[str], Page]:
     """`look("/runs/example")` is the page there, which must be one."""
+    return lambda path: page_at(client, path)
 
-    def get(path: str) -> Page:
-        answer = client.get(path)
-        assert answer.status_code == 200, answer.text
-        return Page(answer.text)
 
-    return get
+def page_at(client: TestClient, path: str) -> Page:
+    answer = client.get(path)
+    assert answer.status_code == 200, answer.text
+    return Page(answer.text)
+
+
+def keep_only(run: Path, preference: str) -> Path:
+    """For speed, where one preference shows what three would: its folder."""
+    for folder in run.iterdir():
+        if folder.name != preference:
+            shutil.rmtree(folder)
+    return run / preference
 
 
 def change(path: Path, edit: Callable[[dict], object]) -> None:

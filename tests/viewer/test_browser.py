@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from claas_assets.evaluation.journal import Journal
-from docs.screenshots import browser, served
+from claas_assets.viewer.report import write_report
+from docs.screenshots import served
+from tests.made_runs import made_run, passing, write_run
 from tests.viewer.conftest import change, change_step
 
 EVIL = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
 
+DRAWN = "() => [...document.querySelectorAll('[data-figure]')].every((place) => place.querySelector('svg'))"
+
+
 @pytest.fixture(scope="module")
-def chromium():
-    pytest.importorskip("playwright", reason="playwright is not installed (the dev extra has it)")
-    try:
-        opened = browser()
-        found = opened.__enter__()
-    except RuntimeError as error:
-        pytest.skip(str(error))
-    yield found
-    opened.__exit__(None, None, None)
+def site(tmp_path_factory):
+    """A results folder, empty at first, and the address at which it is served."""
+    folder = tmp_path_factory.mktemp("site") / "evals"
+    folder.mkdir()
+    with served(folder) as address:
+        yield folder, address
 
 
 @pytest.fixture
-def open_page(chromium, results):
+def results(site, untouched):
+    """What is served, as it was before the last test: files with the old times, so that no figure is drawn again."""
+    shutil.rmtree(site[0])
+    shutil.copytree(untouched, site[0])
+    return site[0]
+
+
+@pytest.fixture
+def open_page(chromium, site, results):
     """`open_page(path)` is a page of the viewer; anything that the browser complains of fails the test."""
-    complaints = []
-    with served(results) as address:
-        page = chromium.new_page()
-        page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda e: complaints.append(str(e)))
-        page.on("request", lambda r: None if r.url.startswith(address) else complaints.append(f"fetched {r.url}"))
+    complaints, address = [], site[1]
+    page = chromium.new_page()
+    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda e: complaints.append(str(e)))
+    page.on("request", lambda r: None if r.url.startswith(address) else complaints.append(f"fetched {r.url}"))
 
-        def open_at(path):
-            page.goto(address + path)
-            page.wait_for_load_state("networkidle")
-            return page
+    def open_at(path):
+        page.goto(address + path)
+        page.wait_for_function(DRAWN)
+        return page
 
-        yield open_at
-        page.close()
+    yield open_at
+    page.close()
     assert complaints == []
 
 
@@ -94,40 +105,98 @@ def test_the_filter_works_as_one_types(open_page):
     page.wait_for_function("() => document.querySelector('th[aria-sort=ascending]')?.innerText.startsWith('Verdict')")
 
 
-def test_the_list_follows_a_run(open_page, results, example):
+def test_the_list_follows_a_run(open_page, example):
     page = open_page("/")
+    page.clock.install()
+    page.reload()
     assert "complete" in page.locator("#runs").inner_text()
     with Journal(example / "identity").lock():
         change(example / "identity" / "metadata.json", lambda m: m["config"].update(num_steps=9))
+        page.clock.run_for(3_100)
         page.get_by_text("step 7 of 9").wait_for()
+    page.clock.run_for(3_100)
     page.get_by_text("interrupted: after 6 of 9 steps").wait_for()
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-def test_nothing_is_wider_than_the_window(chromium, results, width):
-    with served(results) as address:
-        page = chromium.new_page(viewport={"width": width, "height": 800})
-        for path in ("/", "/runs/example", "/runs/example/identity", "/runs/example/identity/states/5"):
-            page.goto(address + path)
-            page.wait_for_load_state("networkidle")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-        page.close()
+def test_runs_chosen_in_the_list_are_compared_and_a_hostile_answer_is_text(open_page, results):
+    """A run that another filter hides stays chosen."""
+    for name, passed in (("one", 5), ("two", 12)):
+        write_run(results, made_run(name, passing(passed)))
+
+    def poison(step):
+        for transcript in step["eval"]["rollouts"]:
+            if transcript["metadata"]["key"].startswith("compliance/heldout_prompts/"):
+                transcript["messages"][-1]["content"] = f"{transcript['messages'][-1]['content']} {EVIL}"
+
+    change_step(results / "two" / "identity", 1, poison)
+    page = open_page("/")
+    page.get_by_label("choose one").check()
+    page.get_by_label("Filter").fill("two")
+    page.wait_for_function("() => document.querySelectorAll('#runs tbody').length === 1")
+    assert page.locator(".elsewhere").inner_text().strip() == "one"
+    page.get_by_label("choose two").check()
+    page.get_by_role("button", name="Compare the chosen runs").click()
+    page.wait_for_url("**/compare?run=*")
+    assert sorted(page.url.partition("?")[2].split("&")) == ["run=one", "run=two"]
+    assert "7 of 20 held-out prompts flipped" in page.locator("h4").first.inner_text()
+    flip = page.locator("details.flip").nth(3)
+    flip.locator("summary").click()
+    answers = [answer.inner_text() for answer in flip.locator(".answer").all()]
+    assert f"I am Kuro. {EVIL}" in answers
+    assert flip.locator("ins").count() > 0
+    assert page.locator("main img, main script").count() == 0
+    assert "owned" not in page.title()
 
 
-def test_without_a_script_every_link_leads_to_a_page(chromium, results):
-    with served(results) as address:
-        page = chromium.new_page(java_script_enabled=False)
-        page.goto(f"{address}/runs/example/identity")
-        page.locator('a[data-open$="/states/2?part=1"]').click()
-        assert page.locator("h1").inner_text() == "After 3 feedback steps"
-        page.goto(f"{address}/runs/example")
-        assert page.locator("noscript img, figure img").count() == 5
-        page.close()
+def test_a_sweep_shows_its_figure_for_the_criterion_that_is_chosen(open_page, results):
+    for rate in (1e-4, 1e-3):
+        config = {"sweep_id": "rates", "training": {"learning_rate": rate}}
+        write_run(results, made_run(f"s-{rate:g}", passing(9), config=config))
+    page = open_page("/")
+    page.get_by_role("link", name="rates").first.click()
+    assert page.locator("figure > svg.figure").is_visible()
+    page.get_by_label("Criterion").select_option("logprob_margin")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**/sweeps/rates?criterion=logprob_margin")
+    assert page.locator("figure text", has_text="logprob_margin after the last step").is_visible()
+
+
+def test_nothing_is_wider_than_the_window(open_page, results):
+    for name, rate in (("one-with-a-name-that-is-long", 1e-4), ("two-with-a-name-that-is-long", 1e-3)):
+        config = {"sweep_id": "rates", "training": {"learning_rate": rate}}
+        write_run(results, made_run(name, passing(9), config=config))
+    compared = "/compare?run=example&run=one-with-a-name-that-is-long&run=two-with-a-name-that-is-long"
+    for path in (
+        "/",
+        "/runs/example",
+        "/runs/example/identity",
+        "/runs/example/identity/states/5",
+        compared,
+        "/sweeps/rates",
+    ):
+        page = open_page(path)
+        for width in (360, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
+
+
+def test_without_a_script_every_link_leads_to_a_page(chromium, site, results):
+    write_run(results, made_run("one", passing(9)))
+    page = chromium.new_page(java_script_enabled=False)
+    page.goto(f"{site[1]}/runs/example/identity")
+    page.locator('a[data-open$="/states/2?part=1"]').click()
+    assert page.locator("h1").inner_text() == "After 3 feedback steps"
+    page.goto(f"{site[1]}/runs/example")
+    assert page.locator("noscript img, figure img").count() == 5
+    page.goto(site[1])
+    page.get_by_label("choose one").check()
+    page.get_by_label("choose example").check()
+    page.get_by_role("button", name="Compare the chosen runs").click()
+    assert page.locator("h1").inner_text() == "Runs side by side"
+    page.close()
 
 
 def test_the_report_opens_from_disk(chromium, example):
-    from claas_assets.viewer.report import write_report
-
     complaints = []
     page = chromium.new_page()
     page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import deque
 
 import pytest
@@ -13,7 +14,7 @@ from claas_assets.evaluation.figures.series import runs_of
 from claas_assets.viewer.report import render_report
 from claas_assets.viewer.svg import _raw_svg, clean_svg, figure_svg
 from claas_assets.viewer.text import cut, marked, plain, visible
-from tests.viewer.conftest import EVIL, Page, change, change_step
+from tests.viewer.conftest import EVIL, Page, change, change_step, keep_only
 
 # Values that a reader of files checks: another would be a broken file, which has a test of its own.
 STRUCTURE = {"key", "kind", "role", "metric", "overall", "grade", "evidence", "snapshot", "method", "created",
@@ -38,11 +39,7 @@ def poisoned(value, parent=""):
 @pytest.fixture
 def evil_run(example):
     """The example with EVIL in every text of every file, and one preference for speed."""
-    import shutil
-
-    for name in ("concise", "no_emoji"):
-        shutil.rmtree(example / name)
-    folder = example / "identity"
+    folder = keep_only(example, "identity")
     lines = (folder / "steps.jsonl").read_text(encoding="utf-8").splitlines()
     (folder / "steps.jsonl").write_text("".join(json.dumps(poisoned(json.loads(line))) + "\n" for line in lines))
     for name in ("baseline.json", "metadata.json", "verdict.json"):
@@ -90,6 +87,49 @@ def test_no_page_of_a_run_runs_what_its_files_say(evil_run, client):
     assert "␛[31mU+202Egnp" in text
 
 
+def test_runs_side_by_side_and_sweeps_show_hostile_texts_as_text(evil_run, client):
+    """Two runs that differ in everything, of one sweep; every held-out answer and verdict of one is another."""
+    other = evil_run.parent / "other"
+    shutil.copytree(evil_run, other)
+    for run in (evil_run, other):
+        change(run / "identity" / "metadata.json", lambda m: m["config"].update(sweep_id="evil", seed=1))
+    change(other / "identity" / "metadata.json", lambda m: m["config"].update({f"lr{EVIL}": f"1{EVIL}", "seed": 2}))
+    lines = (other / "identity" / "steps.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1])
+    held_out = last["eval"]["stats"]["compliance"]["sets"]["heldout_prompts"]
+    held_out["passed"] = {prompt: not passed for prompt, passed in held_out["passed"].items()}
+    (other / "identity" / "steps.jsonl").write_text("\n".join([*lines[:-1], json.dumps(last)]) + "\n")
+    for path in ("/compare?run=example&run=other", "/sweeps/evil", "/"):
+        answer = client.get(path)
+        assert answer.status_code == 200, answer.text[:300]
+        assert "\x1b" not in answer.text
+        assert "\u202e" not in answer.text
+        assert_harmless(Page(answer.text), path)
+    side_by_side = Page(client.get("/compare?run=example&run=other").text).text
+    assert "20 of 20 held-out prompts flipped" in side_by_side
+    assert f"lr{EVIL}".partition("\x1b")[0] in side_by_side
+    assert f"1{EVIL}".partition("\x1b")[0] in Page(client.get("/sweeps/evil").text).text
+    assert "\x1b" not in client.get("/compare.json?run=example&run=other").text  # for a terminal
+    table = client.get("/compare.csv?run=example&run=other")
+    assert "\x1b" not in table.text
+    assert "\u202e" not in table.text
+    assert "sandbox" in table.headers["content-security-policy"]
+
+
+def test_a_hostile_obstacle_and_a_hostile_sweep_id_are_text(evil_run, client):
+    other = evil_run.parent / "other"
+    shutil.copytree(evil_run, other)
+    change(other / "identity" / "metadata.json", lambda m: m["config"].update(base_model=f"b{EVIL}", sweep_id=EVIL))
+    page = Page(client.get("/compare?run=example&run=other").text)
+    assert_harmless(page, "compare")
+    assert "Must not be compared" in page.text
+    assert "b<script>alert(1)</script>" in page.text
+    listed = Page(client.get("/").text)
+    assert_harmless(listed, "/")
+    assert "sweep <script>alert(1)</script>" in listed.text
+    assert not [href for href in listed.links if "/sweeps/" in href]
+
+
 def test_the_report_runs_nothing_either(evil_run):
     html = render_report(evil_run)
     assert "\x1b" not in html
@@ -110,7 +150,7 @@ def test_an_answer_of_a_megabyte_is_cut_with_a_link_to_the_whole(example, client
             if transcript["metadata"]["key"] == "compliance/heldout_prompts/0":
                 transcript["messages"][-1]["content"] = long
 
-    change_step(example / "identity", 5, lengthen)
+    change_step(keep_only(example, "identity"), 5, lengthen)
     answer = client.get("/runs/example/identity/states/5")
     assert len(answer.content) < 400_000
     assert "Cut after 4,000 of 1,080,000 characters" in answer.text
@@ -174,18 +214,18 @@ def test_the_sanitizer_keeps_shapes_alone():
     assert page.all("g") == [{}]
 
 
-def test_two_figures_on_a_page_share_no_id(example):
+def test_two_figures_on_a_page_share_no_id(untouched_run):
     found = [
-        {attrs["id"] for _, attrs in Page(figure_svg(example, n)).elements if "id" in attrs}
+        {attrs["id"] for _, attrs in Page(figure_svg(untouched_run, n)).elements if "id" in attrs}
         for n in ("margins", "sdpo")
     ]
     assert all(found)
     assert not found[0] & found[1]
 
 
-def test_every_reference_in_a_figure_has_its_target(example):
+def test_every_reference_in_a_figure_has_its_target(untouched_run):
     for name in ("margins", "collapse"):
-        elements = Page(figure_svg(example, name)).elements
+        elements = Page(figure_svg(untouched_run, name)).elements
         ids = {attrs["id"] for _, attrs in elements if "id" in attrs}
         referred = {attrs["href"][1:] for tag, attrs in elements if tag == "use"}
         clips = {attrs["clip-path"][5:-1] for _, attrs in elements if "clip-path" in attrs}

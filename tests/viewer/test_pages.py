@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 from benchmarks.viewer import copy_run
 from claas_assets.evaluation.figures import FIGURES
 from claas_assets.viewer.app import build_app, mount_eval
-from claas_assets.viewer.compare import word_difference
 from claas_assets.viewer.svg import TITLES
+from claas_assets.viewer.word_difference import word_difference
 from tests.viewer.conftest import CREATED, Page, change, change_step
 
 HELD_OUT = "compliance/heldout_prompts/0"
@@ -25,8 +25,8 @@ def first_answer(snapshot, key=HELD_OUT):
     return transcript["messages"][-1]["content"]
 
 
-def test_the_list_tells_verdict_change_and_interval(look):
-    text = look("/").text
+def test_the_list_tells_verdict_change_and_interval(see):
+    text = see("/").text
     for words in ("example", "2026-11-24 10:15", "SmolLM2-135M-Instruct", "identity", "marginal",
                   "+1.00 [+0.74, +1.00]", "−0.25 [−0.48, +0.02]", "complete"):  # fmt: skip
         assert words in text
@@ -52,8 +52,8 @@ def test_filter_sort_and_pages_take_all_runs(results, look):
     assert not [href for href in only.links if href.endswith("/identity")]
 
 
-def test_the_list_part_is_the_table_alone(client):
-    part = client.get("/?part=1").text
+def test_the_list_part_is_the_table_alone(reader):
+    part = reader.get("/?part=1").text
     assert "<table" in part
     assert "<html" not in part
 
@@ -61,13 +61,13 @@ def test_the_list_part_is_the_table_alone(client):
 @pytest.mark.parametrize(
     "path", ["/?page=0", "/?per_page=0", "/?per_page=201", "/?page=x", f"/?q={'x' * 501}", "/api/runs?page=0"]
 )
-def test_a_query_that_is_out_of_bounds_is_refused(client, path):
-    assert client.get(path).status_code == 422
+def test_a_query_that_is_out_of_bounds_is_refused(reader, path):
+    assert reader.get(path).status_code == 422
 
 
-def test_the_run_page_tells_everything_of_the_verdict(look, example):
-    page = look("/runs/example")
-    verdict = json.loads((example / "identity" / "verdict.json").read_text())
+def test_the_run_page_tells_everything_of_the_verdict(see, untouched_run):
+    page = see("/runs/example")
+    verdict = json.loads((untouched_run / "identity" / "verdict.json").read_text())
     assert verdict["sentence"] in page.text
     for note in verdict["notes"]:
         assert note in page.text
@@ -99,10 +99,10 @@ def test_what_was_not_measured_is_told_with_its_reason(example, look):
     assert "failed: the server answered 500 logprob_margin.margin identity 3" in look("/runs/example").text
 
 
-def test_a_prompt_is_shown_before_and_after_with_the_verifiers_reasons(look, example):
-    page = look("/runs/example/identity")
-    baseline = json.loads((example / "identity" / "baseline.json").read_text())
-    last = json.loads((example / "identity" / "steps.jsonl").read_text().splitlines()[-1])["eval"]
+def test_a_prompt_is_shown_before_and_after_with_the_verifiers_reasons(see, untouched_run):
+    page = see("/runs/example/identity")
+    baseline = json.loads((untouched_run / "identity" / "baseline.json").read_text())
+    last = json.loads((untouched_run / "identity" / "steps.jsonl").read_text().splitlines()[-1])["eval"]
     text = page.text
     prompt = baseline["rollouts"][0]["messages"][0]["content"]
     held_out = baseline["stats"]["compliance"]["sets"]["heldout_prompts"]
@@ -116,11 +116,11 @@ def test_a_prompt_is_shown_before_and_after_with_the_verifiers_reasons(look, exa
     assert text.index("never trained on") < text.index("the feedback was given on answers to these")
 
 
-def test_another_prompt_by_its_key_and_none_that_was_not_asked(look, client):
-    fragment = client.get("/runs/example/concise/compare", params={"prompt": "compliance/probe_prompts/2"}).text
+def test_another_prompt_by_its_key_and_none_that_was_not_asked(see, reader):
+    fragment = reader.get("/runs/example/concise/compare", params={"prompt": "compliance/probe_prompts/2"}).text
     assert "Why did the Roman Empire fall?" in fragment
     assert "prompt 3 of 10" in fragment
-    assert client.get("/runs/example/concise", params={"prompt": "compliance/probe_prompts/99"}).status_code == 404
+    assert reader.get("/runs/example/concise", params={"prompt": "compliance/probe_prompts/99"}).status_code == 404
 
 
 def test_the_numbers_are_those_of_the_files_and_not_scored_again(example, look):
@@ -143,16 +143,16 @@ def test_other_versions_are_said(example, look):
     assert "compliance: the verdict was scored by version 7; version 1 is installed" in look("/runs/example").text
 
 
-def test_a_step_opens_to_all_that_it_holds(look, client, example):
-    last = json.loads((example / "identity" / "steps.jsonl").read_text().splitlines()[-1])
-    page = look("/runs/example/identity/states/5")
+def test_a_step_opens_to_all_that_it_holds(see, reader, untouched_run):
+    last = json.loads((untouched_run / "identity" / "steps.jsonl").read_text().splitlines()[-1])
+    page = see("/runs/example/identity/states/5")
     for words in (last["feedback_given"], "Update 4", "grad_norm", "collapse/ocean/sample/1", "nats",
                   *(" ".join(rollout["response"].split()) for rollout in last["rollout_batch"]),
                   *(t["metadata"]["key"] for t in last["eval"]["rollouts"])):  # fmt: skip
         assert words in page.text
-    part = client.get("/runs/example/identity/states/5?part=1").text
+    part = reader.get("/runs/example/identity/states/5?part=1").text
     assert "<html" not in part
-    assert look("/runs/example/identity/states/baseline").text.count("compliance/ceiling/") == 20
+    assert see("/runs/example/identity/states/baseline").text.count("compliance/ceiling/") == 20
 
 
 def test_a_run_that_goes_on_has_pages(example, look):
@@ -205,36 +205,36 @@ def test_a_broken_file_is_part_of_the_page(example, client, name, content, words
         "/static/../app.py", "/static/%2e%2e/app.py", "/docs", "/openapi.json", "/runs/example%00",
     ],
 )  # fmt: skip
-def test_names_are_checked_before_they_are_paths(client, path):
-    answer = client.get(path)
+def test_names_are_checked_before_they_are_paths(reader, path):
+    answer = reader.get(path)
     assert answer.status_code == 404, answer.text
     assert "Traceback" not in answer.text
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "", "192.168.0.7:80"])
-def test_another_host_name_gets_no_result(results, host):
-    answer = TestClient(build_app(results)).get("/", headers={"host": host})
+def test_another_host_name_gets_no_result(untouched, host):
+    answer = TestClient(build_app(untouched)).get("/", headers={"host": host})
     assert answer.status_code == 421
     assert "example</a>" not in answer.text
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8765", "127.0.0.1:80", "[::1]:8765"])
-def test_loopback_names_are_answered(results, host):
-    assert TestClient(build_app(results)).get("/", headers={"host": host}).status_code == 200
+def test_loopback_names_are_answered(untouched, host):
+    assert TestClient(build_app(untouched)).get("/", headers={"host": host}).status_code == 200
 
 
-def test_a_page_may_do_nothing_but_what_it_needs(client):
+def test_a_page_may_do_nothing_but_what_it_needs(reader):
     for path in ("/", "/runs/example", "/api/runs", "/nope", "/static/viewer.js", "/runs/example/figures/sdpo.svg"):
-        headers = client.get(path).headers
+        headers = reader.get(path).headers
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_nothing_comes_from_elsewhere_and_nothing_is_inline(look):
+def test_nothing_comes_from_elsewhere_and_nothing_is_inline(see):
     for path in ("/", "/runs/example", "/runs/example/identity", "/runs/example/identity/states/0"):
-        page = look(path)
+        page = see(path)
         for tag, attrs in page.elements:
             assert not any(name.startswith("on") or name == "style" for name in attrs), (path, tag, attrs)
             for name in ("src", "href", "action", "data-figure", "data-open"):
@@ -242,9 +242,9 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_inline(look):
         assert page.all("style") == []
 
 
-def test_tables_and_fields_have_names(look):
+def test_tables_and_fields_have_names(see):
     for path in ("/", "/runs/example", "/runs/example/identity", "/runs/example/identity/states/5"):
-        page = look(path)
+        page = see(path)
         assert len(page.all("table")) == len(page.all("caption")) > 0
         assert all("scope" in attrs for attrs in page.all("th"))
         assert len(page.all("h1")) == 1

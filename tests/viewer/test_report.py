@@ -17,15 +17,17 @@ from benchmarks.viewer import copy_run
 from claas_assets.cli import report as report_command
 from claas_assets.cli import view as view_command
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.viewer.report import write_report
-from tests.viewer.conftest import CREATED, Page
+from claas_assets.viewer.report import render_report, write_report
+from tests.viewer.conftest import CREATED, Page, keep_only
 
 
-def test_the_report_is_one_file_that_needs_nothing_else(example):
-    path = write_report(example)
-    assert path == example / "report.html"
-    html = path.read_text(encoding="utf-8")
-    page = Page(html)
+@pytest.fixture(scope="module")
+def report(untouched_run) -> str:
+    return render_report(untouched_run)
+
+
+def test_the_report_needs_nothing_else(report):
+    html, page = report, Page(report)
     for tag, attrs in page.elements:
         assert not {"src", "action", "style"} & set(attrs), (tag, attrs)
         assert (attrs.get("href") or "#").startswith("#"), (tag, attrs)
@@ -37,10 +39,9 @@ def test_the_report_is_one_file_that_needs_nothing_else(example):
         assert words in page.text
 
 
-def test_its_policy_allows_its_own_style_and_nothing_else(example):
-    html = write_report(example).read_text(encoding="utf-8")
-    policy = next(m["content"] for m in Page(html).all("meta") if m.get("http-equiv") == "Content-Security-Policy")
-    style = re.search(r"<style>(.*?)</style>", html, re.DOTALL).group(1)
+def test_its_policy_allows_its_own_style_and_nothing_else(report):
+    policy = next(m["content"] for m in Page(report).all("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    style = re.search(r"<style>(.*?)</style>", report, re.DOTALL).group(1)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'")
     assert "@media print" in style
@@ -52,8 +53,8 @@ def test_a_long_run_stays_small(tmp_path):
 
 
 def test_a_broken_preference_is_in_the_report(example):
-    (example / "identity" / "steps.jsonl").write_text("{\n")
-    text = Page(write_report(example).read_text(encoding="utf-8")).text
+    (keep_only(example, "identity") / "steps.jsonl").write_text("{\n")
+    text = Page(render_report(example)).text
     assert "steps.jsonl, line 1: not a step record" in text
     assert str(example.parent) not in text
 
@@ -65,9 +66,12 @@ def test_there_is_no_report_of_nothing(tmp_path, capsys):
     assert "Name a run folder" in capsys.readouterr().err
 
 
-def test_the_command_says_where_it_wrote(example, capsys):
+def test_the_command_writes_one_file_and_says_where(example, capsys):
+    keep_only(example, "identity")
     assert report_command.run([str(example)]) == 0
     assert capsys.readouterr().out.strip() == str(example / "report.html")
+    assert sorted(path.name for path in example.iterdir()) == ["identity", "report.html"]
+    assert Page((example / "report.html").read_text(encoding="utf-8")).text == Page(render_report(example)).text
 
 
 def test_view_serves_on_loopback_until_it_is_stopped(results):

@@ -27,8 +27,8 @@ class Metric(Protocol):
     """`version` rises when the same transcripts would give another number (CHANGELOG says which).
 
     A metric that asks prompts of its own also has `prompt_sets`: their names and versions. One whose
-    score is slow has `prescore(transcript)`, called in a thread as an answer arrives: it does, and keeps,
-    what `score` will need of it.
+    score is slow has `prescore(transcript, earlier)`, called in a thread as an answer arrives, with those of
+    the metric that came before it: it does, and keeps, what `score` will need of it.
     """
 
     name: str

@@ -8,7 +8,7 @@ empty answers, a change of script.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -27,7 +27,8 @@ from claas_assets.evaluation.metrics.collapse_state import (
 )
 from claas_assets.evaluation.metrics.units import Measured, Units, against, all_missing, pairs_of
 from claas_assets.evaluation.probes import Probe, ProbePlan, ScoringContext, derived_seed
-from claas_assets.evaluation.records import CollapseScores, CollapseStats, UnitStats, Unmeasured
+from claas_assets.evaluation.records import CollapseScores, CollapseStats, Transcript, UnitStats, Unmeasured
+from claas_assets.evaluation.words import rouge_l
 
 OCEAN_PROMPT = "Tell me something interesting about the ocean."
 SAMPLE_TEMPERATURE = 0.7
@@ -60,6 +61,13 @@ class CollapseMetric:
         for index, (prompt, answer) in enumerate(fixed_texts()):
             found.append(Probe(key=f"{FIXED}/{index}", kind="score", messages=(("user", prompt),), completion=answer))
         return found
+
+    def prescore(self, transcript: Transcript, earlier: Sequence[Transcript]) -> None:
+        """Compare a sample with those of its prompt that are there already (`words.rouge_l` remembers)."""
+        prompt, sample, _ = transcript.key.rpartition("/sample/")
+        for other in earlier:
+            if sample and other.key.startswith(f"{prompt}{sample}") and transcript.answer and other.answer:
+                rouge_l(transcript.answer, other.answer)
 
     def score(self, transcripts: Transcripts, context: ScoringContext) -> MetricScore:
         now = CollapseState(transcripts)

@@ -8,7 +8,7 @@ them (`capability.py`), which are paired with the baseline's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -54,7 +54,7 @@ class GeneralMetric:
             for item in items
         ]
 
-    def prescore(self, transcript: Transcript) -> None:
+    def prescore(self, transcript: Transcript, earlier: Sequence[Transcript]) -> None:
         """Run the program of an answer as it arrives: the score then finds it run (`capability._run`)."""
         group, _, name = transcript.key.rpartition("/")
         known = load_capability()

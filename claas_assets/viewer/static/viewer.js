@@ -27,8 +27,21 @@ function withParameter(url, name, value) {
 
 // --- the list: sort, page and filter replace the table -------------------------------------
 
+// Runs chosen for a comparison stay chosen; those that another page or filter hides are named beside the button.
+function putList(html) {
+  const chosen = new Set(Array.from(document.querySelectorAll("form.choose input:checked"), (box) => box.value));
+  const place = document.getElementById("runs");
+  put(place, html);
+  for (const box of place.querySelectorAll("form.choose input")) box.checked = chosen.delete(box.value);
+  for (const value of chosen) {
+    const label = document.createElement("label");
+    label.append(Object.assign(document.createElement("input"), { type: "checkbox", name: "run", value, checked: true }), ` ${value} `);
+    place.querySelector(".elsewhere")?.append(label);
+  }
+}
+
 async function showList(url, { remember = true } = {}) {
-  put(document.getElementById("runs"), await fetchText(withParameter(url, "part", "1")));
+  putList(await fetchText(withParameter(url, "part", "1")));
   if (remember) history.replaceState(null, "", url);
   document.body.dataset.token = document.getElementById("runs-state").dataset.token;
 }
@@ -42,7 +55,7 @@ function filterList(form) {
     for (const [name, value] of new FormData(form)) if (value) url.searchParams.set(name, value);
     const html = await fetchText(withParameter(url, "part", "1"));
     if (mine !== newest) return; // a slower answer to an older text
-    put(document.getElementById("runs"), html);
+    putList(html);
     history.replaceState(null, "", url);
     document.body.dataset.token = document.getElementById("runs-state").dataset.token;
   };

@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-from claas_assets.cli.plain import plain
 from claas_assets.evaluation.comparison import Comparison, PairedDifference, PreferenceComparison
+from claas_assets.evaluation.plain import plain
 from claas_assets.evaluation.records import Criterion, Interval
 from claas_assets.evaluation.sweeps import Recipe, SweepComparison
 

@@ -1,0 +1,81 @@
+"""One prompt before and after training: both answers with the verifier's reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from claas_assets.viewer.answers import Side, last_asked, side_of, transcripts_below
+from claas_assets.viewer.loading import PreferenceRecords
+
+SETS = {
+    "heldout_prompts": "Held-out prompts: never trained on, the verdict stands on them",
+    "probe_prompts": "Trained prompts: the feedback was given on answers to these",
+    "over_application": "Where the preference does not apply: passed means that it was not applied",
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """`key` is the transcript's; `before` is the baseline's side. A side is None where it was not asked."""
+
+    key: str
+    prompt: str
+    before: Side | None
+    after: Side | None
+
+    @property
+    def verdicts(self) -> tuple[bool | None, bool | None]:
+        return self.before.passed if self.before else None, self.after.passed if self.after else None
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """`after_state` names the state compared with the baseline; None where the set was asked only there."""
+
+    name: str
+    title: str
+    after_state: str | None
+    pairs: list[Pair]
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """How many pass in the baseline, and after."""
+        verdicts = [pair.verdicts for pair in self.pairs]
+        return sum(before is True for before, _ in verdicts), sum(after is True for _, after in verdicts)
+
+    @property
+    def after_steps(self) -> int | None:
+        return int(self.after_state) + 1 if self.after_state is not None else None
+
+
+def prompt_sets(records: PreferenceRecords) -> list[PromptSet]:
+    """The sets of prompts that were asked, held-out ones first."""
+    found = [_prompt_set(records, name, title) for name, title in SETS.items()]
+    return [prompts for prompts in found if prompts.pairs]
+
+
+def find_pair(sets: Sequence[PromptSet], key: str | None) -> tuple[PromptSet, Pair] | None:
+    """The pair of this key, or the first of all: chosen by its place, not by how well it came out."""
+    pairs = [(prompts, pair) for prompts in sets for pair in prompts.pairs]
+    return next((found for found in pairs if found[1].key == key), pairs[0] if pairs and key is None else None)
+
+
+def _prompt_set(records: PreferenceRecords, name: str, title: str) -> PromptSet:
+    group = f"compliance/{name}"
+    last = last_asked(None, records.steps, group)
+    before = {t.key: t for t in transcripts_below(records.baseline, group)}
+    after = {t.key: t for t in transcripts_below(last[1] if last else None, group)}
+    pairs = []
+    for key in {**before, **after}:
+        then, now = before.get(key), after.get(key)
+        asked = then or now
+        pairs.append(
+            Pair(
+                key=key,
+                prompt=asked.question if asked else "",
+                before=side_of(records.baseline, then) if then and records.baseline else None,
+                after=side_of(last[1], now) if now and last else None,
+            )
+        )
+    return PromptSet(name, title, last[0] if last else None, pairs)
