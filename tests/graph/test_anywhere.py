@@ -17,6 +17,7 @@ from claas_assets import load_run, run_harness
 from claas_assets.defs.run_folder import ASSET_FILES
 from claas_assets.evaluation import object_journal
 from claas_assets.evaluation.errors import ConfigError, IncompleteEvaluation, RunFolderError
+from claas_assets.evaluation.files import write_whole
 from claas_assets.evaluation.places import exists, files_in, place_at
 from claas_assets.evaluation.run_files import read_asset, read_steps, read_summary
 from claas_assets.launch import rescore
@@ -123,11 +124,14 @@ def test_a_step_that_the_store_did_not_take_is_recorded_when_resumed_without_tra
 
 
 def test_scoring_again_finds_the_newest_folder_and_asks_nobody(make, results):
-    old = make(num_steps=1, metrics=["logprob"], output_dir=f"{results}/zz-older")
-    old.run()
     made = make(num_steps=1, metrics=["logprob"])
     made.run()
     before, requests = files(made), len(made.fake.log.requests)
+    old = place_at(f"{results}/zz-older")
+    metadata = json.loads(before["identity/metadata.json"])
+    metadata["provenance"]["created"] = "2026-01-01T00:00:00.000+00:00"
+    for name, data in {**before, "identity/metadata.json": json.dumps(metadata)}.items():
+        write_whole(old / name, data)
     strict = {"logprob_margin": {"pass_at": 500.0, "fail_at": 400.0}}
 
     assert made.materialize("verdict", partition="identity", thresholds=strict, **NOWHERE).success
@@ -136,7 +140,7 @@ def test_scoring_again_finds_the_newest_folder_and_asks_nobody(make, results):
     verdict = read_asset("verdict", made.place / "identity" / "verdict.json")
     assert verdict.criteria["logprob_margin"].grade == "fail"
     assert {name for name in before if before[name] != after[name]} == {"identity/verdict.json", "summary.json"}
-    assert read_asset("verdict", old.place / "identity" / "verdict.json").criteria["logprob_margin"].grade != "fail"
+    assert read_asset("verdict", old / "identity" / "verdict.json").criteria["logprob_margin"].grade != "fail"
     assert rescore(made.config(**NOWHERE))["identity"].criteria["logprob_margin"].grade != "fail"
     assert files(made) == before
     assert len(made.fake.log.requests) == requests
