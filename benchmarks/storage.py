@@ -26,6 +26,8 @@ TABLES = """
 """
 EVENTS = "select count(*), coalesce(sum(length(event)), 0) from event_logs"
 
+CONNECTIONS = "select sessions, 0 from pg_stat_database where datname = current_database()"
+
 
 def main() -> None:
     with running_postgres() as variables, FakeProcess("embedded") as fake, tempfile.TemporaryDirectory() as folder:
@@ -41,6 +43,7 @@ def main() -> None:
         url = _url(variables)
         evaluate(fake.url, Path(folder) / "evals" / "first")  # makes the tables, and what is stored once
         before, tables_before = _ask(url, EVENTS)[0], _sizes(url)
+        connections = _ask(url, CONNECTIONS)[0][0]
         requests, cpu = len(fake.observed().spans), _cpu_s()
         began = time.monotonic()
         evaluate(fake.url, Path(folder) / "evals" / "second")
@@ -52,6 +55,7 @@ def main() -> None:
             "bytes of events": after[1] - before[1],
             "bytes on disk, event_logs": tables["event_logs"] - tables_before["event_logs"],
             "bytes on disk, all tables": sum(tables.values()) - sum(tables_before.values()),
+            "connections to Postgres": _ask(url, CONNECTIONS)[0][0] - connections,
             "requests": len(fake.observed().spans) - requests,
             "bytes of the run folder": sum(path.stat().st_size for path in files),
             "of these, plots": sum(path.stat().st_size for path in files if path.suffix == ".png"),

@@ -24,7 +24,7 @@ import yaml
 from docs.screenshots import IMAGES, ROOT, _small, browser
 from tests.fake_claas.process import FakeProcess
 
-LATENCY_S = {"/v1/chat/completions": 0.15, "/v1/score": 0.05, "/v1/feedback": 1.5}
+LATENCY_S = {"/v1/chat/completions": 0.15, "/v1/score": 0.05, "/v1/feedback": 3.0}
 
 
 SETTLE_MS = 3000
@@ -135,28 +135,29 @@ def wait_for(what: str, done: Any, seconds: float = 240) -> Any:
     raise RuntimeError(f"{what}: not within {seconds:.0f} s")
 
 
-def take(page: Any, ui: DevUI, name: str, path: str | None, *, act: str | None = None, height: int = 800) -> None:
-    """One picture: of what the page shows, or of `path`, after a click on the text `act`."""
+def take(page: Any, ui: DevUI, name: str, path: str | None, height: int = 800) -> None:
+    """One picture: of what the page shows, or of `path`."""
     page.set_viewport_size({"width": 1280, "height": height})
     if path is not None:
         page.goto(ui.url + path)
         page.wait_for_load_state("networkidle")
-    if act is not None:
-        page.get_by_text(act, exact=True).first.click()
     page.wait_for_timeout(SETTLE_MS)
     (IMAGES / f"graph-{name}.png").write_bytes(_small(page.screenshot()))
     print(f"docs/images/graph-{name}.png")
 
 
 def take_graph(page: Any, ui: DevUI, name: str) -> None:
-    """The asset graph, made to fit: Dagster zooms where a double click hits nothing."""
-    page.set_viewport_size({"width": 1900, "height": 1000})
+    """The asset graph alone, unfolded and pulled into sight."""
+    page.set_viewport_size({"width": 1800, "height": 1560})
     open_graph(page, ui)
-    page.get_by_text("Hide navigation").click()
     page.wait_for_timeout(SETTLE_MS)
-    page.mouse.dblclick(1800, 950)
+    page.mouse.move(700, 900)
+    page.mouse.down()
+    page.mouse.move(700, 935, steps=5)
+    page.mouse.up()
     page.wait_for_timeout(SETTLE_MS)
-    (IMAGES / f"graph-{name}.png").write_bytes(_small(page.screenshot()))
+    png = page.screenshot(clip={"x": 545, "y": 125, "width": 1195, "height": 1435})
+    (IMAGES / f"graph-{name}.png").write_bytes(_small(png))
     print(f"docs/images/graph-{name}.png")
 
 
@@ -165,7 +166,7 @@ def main() -> int:
     with (
         FakeProcess("embedded", LATENCY_S) as fake,
         TemporaryDirectory(prefix="claas-") as folder,
-        dagster_dev(Path(folder), claas_url=fake.url, num_steps=6) as ui,
+        dagster_dev(Path(folder), claas_url=fake.url, num_steps=8) as ui,
         browser() as chromium,
     ):
         page = chromium.new_page(viewport={"width": 1280, "height": 800})
@@ -173,12 +174,12 @@ def main() -> int:
         materialize_all(page)
         running = wait_for("a run", lambda: [run for run in runs(ui) if run["status"] == "STARTED"])
         run_id = running[-1]["runId"]
-        wait_for("a step", lambda: "step 4 of 6" in _log(ui, run_id))
+        wait_for("a step", lambda: "step 3 of 8" in _log(ui, run_id))
         take(page, ui, "run", f"/runs/{run_id}")
         wait_for("the end", lambda: (backfill_status(ui) or "").startswith("COMPLETED"))
         take_graph(page, ui, "assets")
         take(page, ui, "checks", "/assets/verdict?view=checks&checkDetail=preference_learned")
-        take(page, ui, "plot", "/assets/training_steps", act="Plots", height=1000)
+        take(page, ui, "plot", "/assets/training_steps?view=partitions&partition=identity", height=1200)
     return 0
 
 
