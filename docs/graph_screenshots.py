@@ -153,7 +153,7 @@ def take_graph(page: Any, ui: DevUI, name: str) -> None:
     page.wait_for_timeout(SETTLE_MS)
     page.mouse.move(700, 900)
     page.mouse.down()
-    page.mouse.move(700, 935, steps=5)
+    page.mouse.move(675, 935, steps=5)
     page.mouse.up()
     page.wait_for_timeout(SETTLE_MS)
     png = page.screenshot(clip={"x": 545, "y": 125, "width": 1195, "height": 1435})
