@@ -89,8 +89,9 @@ def _raw_svg(figure: Any, name: str) -> bytes:
 def clean_svg(source: bytes, name: str) -> str:
     """The same picture from known elements and attributes alone, its ids prefixed with the figure's name."""
     root = ElementTree.fromstring(source)
-    referred = {match for element in root.iter() for value in element.attrib.values() for match in _refs(value)}
-    clean = _cleaned(root, name, referred)
+    # In the order of their use: matplotlib's own ids hold addresses of memory, and differ from run to run.
+    used = dict.fromkeys(match for e in root.iter() for value in e.attrib.values() for match in _refs(value))
+    clean = _cleaned(root, {match: f"{name}-{number}" for number, match in enumerate(used)})
     assert clean is not None  # the root is an svg element
     width = clean.attrib.get("viewBox", "0 0 600 0").split()[2]
     clean.attrib.pop("height", None)  # follows from the width and the view box
@@ -106,13 +107,13 @@ def _refs(value: str) -> list[str]:
     return _REFERENCE.findall(value) if "url(#" in value or value.startswith("#") else []
 
 
-def _cleaned(element: ElementTree.Element, prefix: str, referred: set[str]) -> ElementTree.Element | None:
+def _cleaned(element: ElementTree.Element, ids: dict[str, str]) -> ElementTree.Element | None:
     tag = element.tag.removeprefix(f"{{{_SVG}}}")
     if tag not in _TAGS:
         return None
-    clean = ElementTree.Element(tag, _attributes(element, prefix, referred))
+    clean = ElementTree.Element(tag, _attributes(element, ids))
     clean.text = plain(element.text or "") if tag in ("text", "tspan") else None
-    children = [child for e in element if (child := _cleaned(e, prefix, referred)) is not None]
+    children = [child for e in element if (child := _cleaned(e, ids)) is not None]
     if tag == "g" and not clean.attrib and len(children) == 1:
         return children[0]  # matplotlib groups every line by itself
     clean.extend(children)
@@ -121,17 +122,17 @@ def _cleaned(element: ElementTree.Element, prefix: str, referred: set[str]) -> E
     return clean if children or clean.text or tag not in ("g", "defs") else None
 
 
-def _attributes(element: ElementTree.Element, prefix: str, referred: set[str]) -> dict[str, str]:
+def _attributes(element: ElementTree.Element, ids: dict[str, str]) -> dict[str, str]:
     kept: dict[str, str] = {}
     for name, value in element.attrib.items():
         if name == "style":
             kept |= _declarations(value)
-        elif name == _HREF and value.startswith("#"):
-            kept["href"] = f"#{prefix}-{value[1:]}"
-        elif name == "id" and value in referred:
-            kept["id"] = f"{prefix}-{value}"
-        elif name == "clip-path":
-            kept[name] = value.replace("url(#", f"url(#{prefix}-")
+        elif name == _HREF and value[1:] in ids:
+            kept["href"] = f"#{ids[value[1:]]}"
+        elif name == "id" and value in ids:
+            kept["id"] = ids[value]
+        elif name == "clip-path" and (reference := _REFERENCE.search(value)) and reference.group(1) in ids:
+            kept[name] = f"url(#{ids[reference.group(1)]})"
         elif name in _PLACES - {"id"}:
             kept[name] = _LONG_NUMBER.sub(r"\1", " ".join(value.split()))
         elif name in _STYLES:

@@ -201,14 +201,14 @@ def test_the_sanitizer_keeps_shapes_alone():
     )
     page = Page(svg)
     assert [tag for tag, _ in page.elements] == ["svg", "g", "use", "use", "path"]
-    assert page.all("use") == [{"x": "1"}, {"href": "#margins-m1"}]
+    assert page.all("use") == [{"x": "1"}, {"href": "#margins-0"}]
     assert page.all("path") == [
         {
-            "id": "margins-m1",
+            "id": "margins-0",
             "d": "M 0.12 1",
             "fill": "#0072b2",
             "stroke": "currentColor",
-            "clip-path": "url(#margins-c)",
+            "clip-path": "url(#margins-1)",
         }
     ]
     assert page.all("g") == [{}]
@@ -238,3 +238,17 @@ def test_hostile_metadata_does_not_reach_the_title_raw(example, client):
     change(example / "identity" / "metadata.json", lambda m: m["config"].update(base_model=EVIL))
     change(example / "concise" / "metadata.json", lambda m: m["config"].update(base_model=EVIL))
     assert_harmless(Page(client.get("/").text), "/")
+
+
+def test_a_figure_is_the_same_each_time_it_is_drawn():
+    """Matplotlib's ids hold addresses of memory."""
+    one, other = (
+        clean_svg(
+            b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><g><path d="M 0 1" clip-path="url(#%s)"/></g>'
+            b'<defs><clipPath id="%s"><rect x="0" y="0" width="1" height="1"/></clipPath></defs></svg>' % (name, name),
+            "sdpo",
+        )
+        for name in (b"pda54da678f", b"pe1a243b55a")
+    )
+    assert one == other
+    assert one.count("sdpo-0") == 2
