@@ -78,7 +78,7 @@ class Slots:
         try:
             async with self._next:
                 self._held.append(await _acquire([lock for lock in self._files if lock not in self._held]))
-        except BaseException:
+        except BaseException:  # a cancelled request, too, gives its place back
             self._own.release()
             raise
 

@@ -31,13 +31,13 @@ _TITLE = re.compile(r"<<[ \t]*[^\s<>][^\n<>]*>>")
 _POSTSCRIPT = re.compile(r"^[ \t]*\**p\.?[ \t]?s\b", re.MULTILINE | re.IGNORECASE)
 
 
-class _Rule(BaseModel):
+class _Rule(BaseModel, ABC):
     """`problem` is None where the answer obeys, else what is wrong with it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    def problem(self, answer: str) -> str | None:
-        raise NotImplementedError
+    @abstractmethod
+    def problem(self, answer: str) -> str | None: ...
 
 
 class _Counted(_Rule):

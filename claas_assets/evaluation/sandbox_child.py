@@ -308,14 +308,14 @@ def _guarded(action: Any) -> tuple[Any, str | None]:
     """What `action` returned, or its error in one line. SystemExit and KeyboardInterrupt are errors too."""
     try:
         return action(), None
-    except BaseException as error:
+    except BaseException as error:  # whatever a model wrote ends as an answer to the parent
         return None, _one_line(error)
 
 
 def _one_line(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}"[:300]
-    except BaseException:
+    except BaseException:  # the program's own class: its `__str__` may raise, or exit
         return "an error that cannot be shown"
 
 

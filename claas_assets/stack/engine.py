@@ -190,7 +190,7 @@ class Engine:
         try:
             with torch.no_grad():
                 self._advance(admitted)
-        except Exception as error:
+        except Exception as error:  # handed on: each request of the batch answers with it, and the loop lives
             self._fail(batch, error)
 
     def _advance(self, admitted: list[Generation]) -> None:
@@ -214,7 +214,7 @@ class Engine:
             request.sampled.append(sampled)
             try:
                 done = self._judge(request)
-            except Exception as error:
+            except Exception as error:  # handed on: this request answers with it, the others go on
                 self._close(request)
                 request.future.set_exception(error)
                 continue

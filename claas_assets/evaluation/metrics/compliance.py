@@ -104,7 +104,7 @@ def _run(verifier: Verifier, transcript: Transcript) -> VerifierResult | Unmeasu
     name = type(verifier).__name__
     try:
         passed, score, detail = verifier(transcript.answer or "")
-    except Exception as error:
+    except Exception as error:  # a user's class may raise anything; it becomes the reason of a missing score
         return Unmeasured(kind="failed", reason=f"{name} raised {type(error).__name__}: {error}")
     if not 0 <= score <= 1:
         return Unmeasured(kind="failed", reason=f"{name} gave the score {score}, which is not between 0 and 1")
