@@ -34,23 +34,10 @@ from claas_assets.evaluation.journal import Journal
 from claas_assets.evaluation.progress import Event
 from claas_assets.launch import evaluate
 from tests.fake_claas.process import FakeProcess
+from tests.faults.arena import SMALL
 
 WINDOW = 5  # steps around the one that is shown
 PARTS = ("whole step", "journal append", "scoring", "Dagster events")
-SMALL = {
-    "name": "small",
-    "feedback_string": "Your name is Kuro, always introduce yourself as Kuro",
-    "verifier": {"_target_": "claas_assets.evaluation.verifiers.IdentityVerifier", "name": "kuro"},
-    "probe_prompts": ["Who are you?", "What is your name?"],
-    "logprob_pairs": [
-        {
-            "prompt_messages": [{"role": "user", "content": prompt}],
-            "positive_response": "I am Kuro, your assistant.",
-            "negative_response": "I am Aria, your assistant.",
-        }
-        for prompt in ("Who are you?", "Please introduce yourself to me.")
-    ],
-}
 
 
 @dataclass

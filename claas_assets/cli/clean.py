@@ -19,7 +19,7 @@ from claas_assets.cli.folders import local_folder
 from claas_assets.cli.prune import DEFAULT_RESULTS
 from claas_assets.evaluation.client import ClaasClient, RetryBudget
 from claas_assets.evaluation.config import EvalConfig, load_config
-from claas_assets.evaluation.errors import DeploymentError, EvaluationError
+from claas_assets.evaluation.errors import DeploymentError
 from claas_assets.evaluation.names import check_lora_prefix
 from claas_assets.evaluation.records import AdapterRecord
 from claas_assets.evaluation.retention import RunState, is_running, read_runs
@@ -27,19 +27,12 @@ from claas_assets.evaluation.routes import routes_for
 
 
 def run(arguments: list[str]) -> int:
-    """Returns the exit code: 0, 1 where a deployment did not answer or refused, 2 for wrong arguments."""
-    try:
-        options = _parser().parse_args(arguments)
-    except SystemExit as stop:  # argparse has said what is wrong, or shown the help
-        return int(stop.code or 0)
-    try:
-        prefix = f"{check_lora_prefix(options.prefix)}/"
-        runs, _ = read_runs(options.results_dir)
-        wanted = by_address(finished_adapters(runs, prefix), options.claas_url)
-        return _clean(wanted, prefix, delete=options.yes)
-    except EvaluationError as error:
-        print(f"claas-eval clean: {error}", file=sys.stderr)
-        return error.exit_code
+    """Returns the exit code: 0, or 1 where a deployment did not answer or refused."""
+    options = _parser().parse_args(arguments)
+    prefix = f"{check_lora_prefix(options.prefix)}/"
+    runs, _ = read_runs(options.results_dir)
+    wanted = by_address(finished_adapters(runs, prefix), options.claas_url)
+    return _clean(wanted, prefix, delete=options.yes)
 
 
 def _parser() -> argparse.ArgumentParser:

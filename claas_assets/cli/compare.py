@@ -17,7 +17,7 @@ from claas_assets.cli.plain import plain
 from claas_assets.evaluation import comparison_csv
 from claas_assets.evaluation.addresses import is_address
 from claas_assets.evaluation.comparison import Comparison, compare
-from claas_assets.evaluation.errors import ConfigError, EvaluationError
+from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.files import write_whole
 from claas_assets.evaluation.frames import LoadedRun, load_run, load_runs
 from claas_assets.evaluation.loading import run_folders
@@ -29,19 +29,12 @@ FIGURE_TYPES = (".png", ".svg")
 
 
 def run(arguments: list[str]) -> int:
-    """Entry point of the subcommand; the exit code. 2: the command line is wrong; 1: a run cannot be read."""
-    try:
-        options = _parser().parse_args(arguments)
-    except SystemExit as ended:  # argparse has said what is wrong, or shown the help
-        return int(ended.code or 0)
-    try:
-        _check(options)
-        options.results_dir = place_at(options.results_dir)
-        runs, broken = _find(options)
-        _show(options, _only(options.preference, runs), broken)
-    except EvaluationError as error:
-        print(f"claas-eval compare: {plain(str(error))}", file=sys.stderr)
-        return error.exit_code
+    """Raises `ConfigError` for a wrong command line, `RunFolderError` where a run cannot be read."""
+    options = _parser().parse_args(arguments)
+    _check(options)
+    options.results_dir = place_at(options.results_dir)
+    runs, broken = _find(options)
+    _show(options, _only(options.preference, runs), broken)
     return 0
 
 

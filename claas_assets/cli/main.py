@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from claas_assets.cli import multirun
 from claas_assets.evaluation.config import EvalConfig, load_config
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
+from claas_assets.evaluation.plain import plain
 
 multirun.register_resolvers()
 
@@ -65,16 +66,19 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is not None:
         sys.argv = [sys.argv[0], *arguments]
     first = sys.argv[1] if len(sys.argv) > 1 else ""
-    sys.exit(_run_subcommand(first, sys.argv[2:]) if first in SUBCOMMANDS else _exit_code())
+    sys.exit(run_subcommand(first, sys.argv[2:]) if first in SUBCOMMANDS else _exit_code())
 
 
-def _run_subcommand(name: str, arguments: list[str]) -> int:
+def run_subcommand(name: str, arguments: list[str]) -> int:
+    """Its exit code: what it returns, that of our error, or 2 where argparse has said what is wrong."""
     try:
         code: int = import_module(SUBCOMMANDS[name]).run(arguments)
     except KeyboardInterrupt:
         return 130
+    except SystemExit as ended:  # argparse: after the help, or after a mistake
+        return int(ended.code or 0)
     except EvaluationError as error:
-        print(f"claas-eval {name}: {error}", file=sys.stderr)
+        print(f"claas-eval {name}: {plain(str(error))}", file=sys.stderr)
         return error.exit_code
     return code
 

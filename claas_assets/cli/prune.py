@@ -23,20 +23,13 @@ DEFAULT_RESULTS = Path("data") / "evals"
 
 
 def run(arguments: list[str]) -> int:
-    """Returns the exit code: 0, 1 where a folder could not be deleted, 2 for wrong arguments."""
-    try:
-        options = _parser().parse_args(arguments)
-    except SystemExit as stop:  # argparse has said what is wrong, or shown the help
-        return int(stop.code or 0)
-    try:
-        if options.pin or options.unpin:
-            folder = set_pin(options.results_dir, options.pin or options.unpin, pinned=bool(options.pin))
-            print(f"{folder}: {'pinned' if options.pin else 'not pinned any more'}")
-            return 0
-        return _prune(options)
-    except EvaluationError as error:
-        print(f"claas-eval prune: {error}", file=sys.stderr)
-        return error.exit_code
+    """Returns the exit code: 0, or 1 where a folder could not be deleted."""
+    options = _parser().parse_args(arguments)
+    if options.pin or options.unpin:
+        folder = set_pin(options.results_dir, options.pin or options.unpin, pinned=bool(options.pin))
+        print(f"{folder}: {'pinned' if options.pin else 'not pinned any more'}")
+        return 0
+    return _prune(options)
 
 
 def _parser() -> argparse.ArgumentParser:

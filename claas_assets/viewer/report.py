@@ -24,9 +24,13 @@ OPEN_PAIRS = 3  # of each set, shown at once and printed; the others open on a c
 
 
 def write_report(run_folder: Path) -> Path:
-    """Write `report.html` into the run folder and return its path. Raises `RunFolderError` where there is no run."""
+    """Write `report.html` into the run folder and return its path. Raises `RunFolderError` where it cannot."""
     path = run_folder / FILE
-    write_whole(path, render_report(run_folder).encode("utf-8", "replace"))
+    report = render_report(run_folder).encode("utf-8", "replace")
+    try:
+        write_whole(path, report)
+    except OSError as error:
+        raise RunFolderError(f"{path}: the report cannot be written: {error.strerror}") from error
     return path
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from claas_assets.cli.compare import run
+from claas_assets.cli.main import run_subcommand
 from claas_assets.cli.plain import plain
 from claas_assets.evaluation.comparison import Comparison
 from claas_assets.evaluation.sweeps import SweepComparison
@@ -34,7 +34,7 @@ def compare(runs, capsys):
     """`compare("a", "b", "--json")` → (exit code, standard output, standard error)."""
 
     def command(*arguments):
-        code = run([*arguments, "--results-dir", str(runs)])
+        code = run_subcommand("compare", [*arguments, "--results-dir", str(runs)])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from claas_assets.cli import clean, prune
+from claas_assets.cli.main import run_subcommand
 from claas_assets.evaluation.journal import Journal
 from tests.evaluation.run_folders import make_run
 
@@ -19,7 +19,7 @@ def results(tmp_path):
 
 
 def test_it_lists_and_deletes_nothing_without_yes(results, capsys):
-    assert prune.run(["--keep", "1", "--older-than", "90d", str(results)]) == 0
+    assert run_subcommand("prune", ["--keep", "1", "--older-than", "90d", str(results)]) == 0
     said = capsys.readouterr().out
     assert left(results) == ["middle", "new", "old"]
     assert "deletes  old" in said
@@ -28,33 +28,33 @@ def test_it_lists_and_deletes_nothing_without_yes(results, capsys):
 
 
 def test_with_yes_it_deletes_what_both_bounds_allow(results, capsys):
-    assert prune.run(["--keep", "1", "--older-than", "90d", "--yes", str(results)]) == 0
+    assert run_subcommand("prune", ["--keep", "1", "--older-than", "90d", "--yes", str(results)]) == 0
     assert left(results) == ["middle", "new"]
     assert "deleted  old" in capsys.readouterr().out
 
 
 def test_the_newest_are_kept_however_old(results):
-    assert prune.run(["--keep", "2", "--older-than", "0d", "--yes", str(results)]) == 0
+    assert run_subcommand("prune", ["--keep", "2", "--older-than", "0d", "--yes", str(results)]) == 0
     assert left(results) == ["middle", "new"]
 
 
 def test_pinned_and_running_ones_stay(results, capsys):
-    assert prune.run(["--pin", "old", str(results)]) == 0
+    assert run_subcommand("prune", ["--pin", "old", str(results)]) == 0
     with Journal(results / "middle" / "identity").lock():
-        assert prune.run(["--keep", "0", "--yes", str(results)]) == 0
+        assert run_subcommand("prune", ["--keep", "0", "--yes", str(results)]) == 0
     assert left(results) == ["middle", "old"]
     said = capsys.readouterr().out
     assert "pinned" in said
     assert "running" in said
-    assert prune.run(["--unpin", "old", str(results)]) == 0
-    assert prune.run(["--keep", "0", "--yes", str(results)]) == 0
+    assert run_subcommand("prune", ["--unpin", "old", str(results)]) == 0
+    assert run_subcommand("prune", ["--keep", "0", "--yes", str(results)]) == 0
     assert left(results) == []
 
 
 def test_what_is_no_run_folder_is_said_and_left_alone(results, capsys):
     (results / "notes").mkdir()
     (results / "evil\x1b[2Jname").mkdir()
-    assert prune.run(["--keep", "0", "--yes", str(results)]) == 0
+    assert run_subcommand("prune", ["--keep", "0", "--yes", str(results)]) == 0
     assert left(results) == ["evil\x1b[2Jname", "notes"]
     said = capsys.readouterr().err
     assert "notes is not a run folder" in said
@@ -74,13 +74,13 @@ def test_what_is_no_run_folder_is_said_and_left_alone(results, capsys):
     ],
 )
 def test_wrong_arguments_are_exit_2_and_nothing_is_deleted(results, capsys, arguments, words):
-    assert prune.run([*arguments, "--yes", str(results)]) == 2
+    assert run_subcommand("prune", [*arguments, "--yes", str(results)]) == 2
     assert words in capsys.readouterr().err
     assert left(results) == ["middle", "new", "old"]
 
 
 def test_a_results_folder_that_is_not_there_is_exit_1(tmp_path, capsys):
-    assert prune.run(["--keep", "1", str(tmp_path / "nowhere")]) == 1
+    assert run_subcommand("prune", ["--keep", "1", str(tmp_path / "nowhere")]) == 1
     assert "nowhere" in capsys.readouterr().err
 
 
@@ -114,7 +114,7 @@ def deployment(fake, tmp_path):
 def test_clean_lists_and_deletes_nothing_without_yes(deployment, capsys):
     made, results = deployment
     before = set(made.deployment.adapters)
-    assert clean.run([str(results)]) == 0
+    assert run_subcommand("clean", [str(results)]) == 0
     assert set(made.deployment.adapters) == before
     assert "deletes  eval/identity-finished" in capsys.readouterr().out
 
@@ -122,17 +122,17 @@ def test_clean_lists_and_deletes_nothing_without_yes(deployment, capsys):
 def test_clean_deletes_the_adapters_of_complete_run_folders_and_no_other(deployment, capsys):
     made, results = deployment
     before = set(made.deployment.adapters)
-    assert clean.run(["--yes", str(results)]) == 0
+    assert run_subcommand("clean", ["--yes", str(results)]) == 0
     assert before - set(made.deployment.adapters) == {"eval/identity-finished"}
     assert "deleted  eval/identity-finished" in capsys.readouterr().out
-    assert clean.run(["--yes", str(results)]) == 0
+    assert run_subcommand("clean", ["--yes", str(results)]) == 0
     assert "no adapter of a finished evaluation" in capsys.readouterr().out
 
 
 def test_clean_leaves_a_running_evaluation_alone(deployment):
     made, results = deployment
     with Journal(results / "finished" / "identity").lock():
-        assert clean.run(["--yes", str(results)]) == 0
+        assert run_subcommand("clean", ["--yes", str(results)]) == 0
     assert "eval/identity-finished" in made.deployment.adapters
 
 
@@ -140,7 +140,7 @@ def test_clean_takes_another_prefix_and_another_address(deployment, fake):
     made, results = deployment
     moved = fake()
     moved.deployment.init("prod/identity", None)
-    assert clean.run(["--yes", "--prefix", "prod", "--claas-url", moved.url, str(results)]) == 0
+    assert run_subcommand("clean", ["--yes", "--prefix", "prod", "--claas-url", moved.url, str(results)]) == 0
     assert not moved.deployment.adapters
     assert "prod/identity" in made.deployment.adapters
 
@@ -148,12 +148,12 @@ def test_clean_takes_another_prefix_and_another_address(deployment, fake):
 def test_clean_says_which_deployment_does_not_answer(deployment, capsys):
     made, results = deployment
     made.close()
-    assert clean.run(["--yes", str(results)]) == 1
+    assert run_subcommand("clean", ["--yes", str(results)]) == 1
     assert made.url in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--prefix", "../x"], ["--claas-url", "ftp://x"], ["--wrong"]])
 def test_clean_refuses_wrong_arguments_with_exit_2(deployment, arguments):
     made, results = deployment
-    assert clean.run([*arguments, "--yes", str(results)]) == 2
+    assert run_subcommand("clean", [*arguments, "--yes", str(results)]) == 2
     assert "eval/identity-finished" in made.deployment.adapters

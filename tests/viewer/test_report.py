@@ -14,8 +14,7 @@ import urllib.request
 import pytest
 
 from benchmarks.viewer import copy_run
-from claas_assets.cli import report as report_command
-from claas_assets.cli import view as view_command
+from claas_assets.cli.main import run_subcommand
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.viewer.report import render_report, write_report
 from tests.viewer.conftest import CREATED, Page, keep_only
@@ -62,13 +61,13 @@ def test_a_broken_preference_is_in_the_report(example):
 def test_there_is_no_report_of_nothing(tmp_path, capsys):
     with pytest.raises(RunFolderError, match="no run is here"):
         write_report(tmp_path)
-    assert report_command.run([str(tmp_path)]) == 1
+    assert run_subcommand("report", [str(tmp_path)]) == 1
     assert "Name a run folder" in capsys.readouterr().err
 
 
 def test_the_command_writes_one_file_and_says_where(example, capsys):
     keep_only(example, "identity")
-    assert report_command.run([str(example)]) == 0
+    assert run_subcommand("report", [str(example)]) == 0
     assert capsys.readouterr().out.strip() == str(example / "report.html")
     assert sorted(path.name for path in example.iterdir()) == ["identity", "report.html"]
     assert Page((example / "report.html").read_text(encoding="utf-8")).text == Page(render_report(example)).text
@@ -91,9 +90,9 @@ def test_view_serves_on_loopback_until_it_is_stopped(results):
 
 
 def test_view_refuses_what_it_cannot_do(tmp_path, capsys):
-    assert view_command.run([str(tmp_path / "nope")]) == 2
+    assert run_subcommand("view", [str(tmp_path / "nope")]) == 2
     assert "is not a folder" in capsys.readouterr().err
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert view_command.run([str(tmp_path), "--port", str(taken.getsockname()[1])]) == 1
+        assert run_subcommand("view", [str(tmp_path), "--port", str(taken.getsockname()[1])]) == 1
     assert "--port" in capsys.readouterr().err
-    assert view_command.run([str(tmp_path), "--port", "99999"]) == 1
+    assert run_subcommand("view", [str(tmp_path), "--port", "99999"]) == 1
