@@ -97,9 +97,8 @@ def of_snapshot(snapshot: EvalSnapshot, run_folder: Place, adapter: AdapterRecor
     return {
         **_common(run_folder),
         **_made_of(adapter),
-        **_numbers(headline(snapshot)),
+        **_numbers({**headline(snapshot), "duration_s": snapshot.duration_s}),
         "requests": snapshot.requests,
-        "duration_s": snapshot.duration_s or 0.0,
         "not_measured": dg.MetadataValue.md(reasons[: INLINE_LIMIT - 1] or "everything was measured"),
     }
 

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from claas_assets.evaluation.client import engine_metrics
 from claas_assets.evaluation.concurrency import gather_two
@@ -92,12 +93,12 @@ async def run_step(
         **of_one_sampler(session, outcome),
     )
     (snapshot, ahead), counted = await gather_two(measure(session, lora_id, state), _counter(session, lora_id))
-    record = _record(session, outcome, snapshot).model_copy(
-        update={
-            "timing_s": round(time.monotonic() - began, 3),
-            "timings": _timings(outcome.intent.rollouts_s, feedback_s, snapshot),
-            **_updates(outcome, counted),
-        }
+    record = StepRecord(
+        **_about(session, outcome),
+        **_updates(outcome, counted),
+        eval=snapshot,
+        timing_s=round(time.monotonic() - began, 3),
+        timings=_timings(outcome.intent.rollouts_s, feedback_s, snapshot),
     )
     journal.append(record)
     slowest = max(feedback_s, progress.feedback_s or 0.0)
@@ -124,24 +125,22 @@ async def _intent(session: Session, lora_id: str, journal: Journal, step: int, p
     )
 
 
-def _record(session: Session, outcome: FeedbackOutcome, snapshot: EvalSnapshot) -> StepRecord:
+def _about(session: Session, outcome: FeedbackOutcome) -> dict[str, Any]:
+    """What was said, answered and trained, as fields of the step's record."""
     intent, preference = outcome.intent, session.preference
-    return StepRecord(
-        preference=preference.name,
-        step=intent.step,
-        timestamp=utc_now(),
-        feedback_given=preference.feedback_string,
-        sdpo_metrics=engine_metrics(outcome.answers[-1]) if outcome.answers else None,
-        eval=snapshot,
-        prompt_used=prompts_of_step(preference, session.config.batch_size, intent.step)[0],
-        response_text=intent.batch[0].response,
-        timing_s=0.0,
-        sub_step_count=outcome.updates,
-        rollout_batch=list(intent.batch),
-        feedback_calls=list(outcome.answers),
-        interrupted=outcome.interrupted,
-        replaced_rollouts=list(intent.replaced),
-    )
+    return {
+        "preference": preference.name,
+        "step": intent.step,
+        "timestamp": utc_now(),
+        "feedback_given": preference.feedback_string,
+        "sdpo_metrics": engine_metrics(outcome.answers[-1]) if outcome.answers else None,
+        "prompt_used": prompts_of_step(preference, session.config.batch_size, intent.step)[0],
+        "response_text": intent.batch[0].response,
+        "rollout_batch": list(intent.batch),
+        "feedback_calls": list(outcome.answers),
+        "interrupted": outcome.interrupted,
+        "replaced_rollouts": list(intent.replaced),
+    }
 
 
 def _timings(rollouts_s: float | None, feedback_s: float, snapshot: EvalSnapshot) -> dict[str, float]:
@@ -155,15 +154,21 @@ async def _counter(session: Session, lora_id: str) -> int | None:
     return None if status is None else status.updates
 
 
-def _updates(outcome: FeedbackOutcome, counted: int | None) -> dict[str, int | None]:
+def _updates(outcome: FeedbackOutcome, counted: int | None) -> dict[str, Any]:
     """Updates of the step, and the deployment's count after it.
 
     Where the deployment can be asked, its count decides: a call that was given up may have trained after
-    all. Tinker cannot be asked, but each of its answers has the count so far: `step`.
+    all. Tinker cannot be asked, but each of its answers has the count so far: `step`. Raises
+    `DeploymentError` where the count lacks updates that were answered.
     """
     before = outcome.intent.updates_before
     if counted is not None:
         made = counted - before if before is not None else outcome.updates
+        if made < outcome.updates:
+            raise DeploymentError(
+                f"the deployment made {outcome.updates} updates and counts {made}: the adapter was restored from an "
+                "earlier state meanwhile, so this run cannot go on: begin a new one with another output_dir"
+            )
         return {"sub_step_count": made, "updates_counted": counted}
     last = outcome.answers[-1].get("step") if outcome.answers and not outcome.interrupted else None
     return {"sub_step_count": outcome.updates, "updates_counted": last if isinstance(last, int) else None}

@@ -112,7 +112,8 @@ async def measure_baseline(session: Session, adapter: AdapterRecord) -> EvalSnap
 
 def cost_of(snapshot: EvalSnapshot) -> str:
     """What a snapshot cost: a full one is worth knowing before `snapshot_steps` asks for more of them."""
-    return f"{snapshot.snapshot} snapshot: {snapshot.requests} requests, {snapshot.duration_s or 0:.0f} s"
+    took = "" if snapshot.duration_s is None else f", {snapshot.duration_s:.0f} s"
+    return f"{snapshot.snapshot} snapshot: {snapshot.requests} requests{took}"
 
 
 def headline(snapshot: EvalSnapshot) -> dict[str, float | None]:

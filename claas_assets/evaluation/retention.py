@@ -102,9 +102,10 @@ def _read_preference(folder: Path) -> PreferenceState:
     complete = False
     if _is_plain_file(folder / "verdict.json"):
         verdict = read_asset("verdict", folder / "verdict.json")
-        asked = int(adapter.config.get("num_steps", 0))
+        asked = adapter.config.get("num_steps")  # a record that does not say is not complete: nothing of it may go
         recorded = _whole_lines(folder / STEPS_FILE)
-        complete = verdict.overall != "unfinished" and recorded == verdict.steps_recorded and recorded >= asked
+        whole = isinstance(asked, int) and recorded == verdict.steps_recorded and recorded >= asked
+        complete = whole and verdict.overall != "unfinished"
     return PreferenceState(adapter, folder, complete)
 
 

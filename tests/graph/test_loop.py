@@ -134,3 +134,21 @@ def test_each_step_is_an_observation_that_charts(evaluation):
     assert [observation.metadata["step"].value for observation in found] == [0, 1]
     assert {observation.partition for observation in found} == {"identity"}
     assert all(isinstance(observation.metadata["compliance"].value, float) for observation in found)
+
+
+def test_an_adapter_that_was_restored_from_an_earlier_state_ends_the_run(evaluation):
+    made = evaluation(num_steps=2)
+
+    def restore():
+        made.fake.deployment.adapters["eval/identity-the-run"].updates = 0
+
+    # As the counter is read after the first step's feedback: the call is reset, and answered when repeated.
+    after = {"when": lambda request: made.fake.updates == {"eval/identity-the-run": 2}}
+    made.fake.faults.add("/v1/lora/status", calling(restore), **after)
+    with pytest.raises(IncompleteEvaluation, match=r"step 1 of 2: .*made 2 updates and counts 0.*output_dir"):
+        made.run()
+    assert lines_if_any(made) == []
+
+
+def lines_if_any(made):
+    return lines(made) if (made.folder / "identity" / "steps.jsonl").exists() else []
