@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from claas_assets.evaluation.addresses import is_address
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.places import Place
 from claas_assets.evaluation.progress import Event
@@ -103,11 +104,14 @@ def print_summary(summary: Summary, run_folder: Place, console: Console) -> None
     for record in summary.values():
         console.print(verdict_table(record))
         style = _GRADE_STYLE.get(record.overall, "magenta")
-        overall = f"[{style}]{record.overall}[/{style}]"
-        console.print(f"[bold]{escape(record.preference)}[/bold]: {overall}. {escape(record.sentence)}\n")
+        # The sentence begins with the overall verdict, which is said once, and in its color.
+        rest = record.sentence.removeprefix(record.overall)
+        console.print(f"[bold]{escape(record.preference)}[/bold]: [{style}]{record.overall}[/{style}]{escape(rest)}\n")
         for alert in record.alerts:
             console.print(f"  [red]alert[/red] {escape(alert)}", highlight=False)
     console.print(f"Run folder: {run_folder}", highlight=False, soft_wrap=True)
+    if not is_address(str(run_folder)):
+        console.print(f"In a browser: claas-eval view {run_folder}", highlight=False, soft_wrap=True)
 
 
 def verdict_table(record: VerdictRecord) -> Table:

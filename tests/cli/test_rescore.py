@@ -55,6 +55,8 @@ def test_a_changed_verifier_and_threshold_show_up_and_the_table_says_so(place):
     assert after["criteria"]["logprob_margin"]["grade"] == "marginal"
     assert any("preference: scored by version 2" in note for note in after["notes"])
     assert "logprob_margin: {'pass_at': 2.0, 'fail_at': 0.5} then" in done.stdout
+    assert f"identity: {after['sentence'][:40]}" in done.stdout  # the verdict is said once
+    assert "In a browser: claas-eval view data/evals/old-run" in done.stdout
     with open(run / "identity" / "metrics.csv") as file:
         versions = {row["version"] for row in csv.DictReader(file) if row["metric"] == "compliance"}
     assert versions == {"1, preference 2 (was 1)"}
