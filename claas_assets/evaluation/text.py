@@ -88,12 +88,13 @@ def list_items(text: str) -> list[str]:
 
     Tried in turn, the first that finds two or more: numbers that count up from 1 (on lines of their
     own or in a row, "Day 1:" too), other marked lines (the outermost level), lines, and the parts of
-    the longest line between commas. An item that was there before, whatever its case, is not another.
+    the longest line between commas. An item that was there before, whatever its case, is not another,
+    and one of marks alone is none.
     """
     for found in (_numbered(text), _marked(text), _lines(text), _comma_separated(text)):
-        distinct = {_plain(item).casefold(): _plain(item) for item in reversed(found) if item.strip()}
+        plain = [item for item in map(_plain, reversed(found)) if item]
         if len(found) > 1:
-            return list(distinct.values())[::-1]
+            return list({item.casefold(): item for item in plain}.values())[::-1]
     return []
 
 

@@ -138,7 +138,7 @@ PAIRS = synthetic.preference().logprob_pairs
         (reworded(verifier={**synthetic.preference().verifier, "whole_word": False}), "verifier", {"compliance"}),
         (reworded(heldout_prompts=(*HELD[:-2], "New 1?", "New 2?")), "heldout_prompts", {"compliance"}),
         (reworded(logprob_pairs=PAIRS[:-1]), "logprob_pairs", {"logprob_margin"}),
-        (other_versions(compliance=2), "versions of compliance", {"compliance", "over_application"}),
+        (other_versions(compliance=3), "versions of compliance", {"compliance", "over_application"}),
         (other_versions(logprob=2), "versions of logprob", {"logprob_margin"}),
         (other_versions(something_new=2), None, set()),  # only one of the two has it: nothing to differ from
     ],

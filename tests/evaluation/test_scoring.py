@@ -104,7 +104,7 @@ def test_a_metric_that_was_not_asked_is_null_and_nothing_is_unmeasured(run):
 
 def test_versions_name_metrics_and_prompt_sets(run):
     assert run[0].versions == {
-        "preference": 1, "logprob": 1, "compliance": 1, "collapse": 1, "neutral_prompts": 1, "fixed_texts": 1,
+        "preference": 1, "logprob": 1, "compliance": 2, "collapse": 1, "neutral_prompts": 1, "fixed_texts": 1,
     }  # fmt: skip
 
 
@@ -157,12 +157,12 @@ def test_a_changed_verifier_changes_the_score_and_nothing_else(run):
 
 def test_a_table_scored_under_two_versions_says_so(run, monkeypatch):
     baseline, steps = run
-    monkeypatch.setattr(ComplianceMetric, "version", 2)
+    monkeypatch.setattr(ComplianceMetric, "version", 3)
 
     again, lines = rescore(*rescore(baseline, steps, ASKED, MOST), ASKED, MOST)
     rows = metric_rows("r", "identity", again, lines)
 
-    assert {row["version"] for row in rows if row["metric"] == "compliance"} == {"2 (was 1)"}
+    assert {row["version"] for row in rows if row["metric"] == "compliance"} == {"3 (was 2)"}
     assert {row["version"] for row in rows if row["metric"] == "logprob"} == {"1"}
 
 

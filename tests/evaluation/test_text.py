@@ -112,6 +112,7 @@ def test_the_count_of_a_text_is_the_sum_of_its_parts(parts: list[str], joint: st
 
 @given(st.text(max_size=200))
 @example("half a pair: \ud83c. Next.")
+@example("0\x1e|")  # a line of marks alone
 def test_any_text_can_be_read(text: str) -> None:
     assert len(sentences(text)) <= len(text)
     assert count_words(text) <= len(text)

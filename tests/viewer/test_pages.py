@@ -140,7 +140,7 @@ def test_other_versions_are_said(example, look):
     change(example / "identity" / "verdict.json", lambda v: v["versions"].update(compliance=7))
     text = look("/runs/example/identity").text
     assert "compliance: the verdict was scored by version 7, the steps below when they were asked by version 1" in text
-    assert "compliance: the verdict was scored by version 7; version 1 is installed" in look("/runs/example").text
+    assert "compliance: the verdict was scored by version 7; version 2 is installed" in look("/runs/example").text
 
 
 def test_a_step_opens_to_all_that_it_holds(see, reader, untouched_run):

@@ -31,7 +31,7 @@ class ComplianceMetric:
     """
 
     name = "compliance"
-    version = 1
+    version = 2
 
     def probes(self, plan: ProbePlan) -> list[Probe]:
         preference = plan.preference
