@@ -13,19 +13,19 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from claas_assets.evaluation.asking import Asker
-from claas_assets.evaluation.client import ClaasClient
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.feedback import give_feedback
-from claas_assets.evaluation.journal import FeedbackIntent, Journal
-from claas_assets.evaluation.preferences import load_preference
-from claas_assets.evaluation.probes import ProbePlan, ScoringContext
+from claas_assets.evaluation.deployment.client import ClaasClient
+from claas_assets.evaluation.deployment.routes import routes_for
+from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
+from claas_assets.evaluation.metrics.scoring import gather_probes, score_snapshot
+from claas_assets.evaluation.preferences.preference import load_preference
 from claas_assets.evaluation.progress import silent
-from claas_assets.evaluation.records import EvalSnapshot
-from claas_assets.evaluation.rollouts import roll_out
-from claas_assets.evaluation.routes import routes_for
-from claas_assets.evaluation.scoring import gather_probes, score_snapshot
-from claas_assets.evaluation.session import Session
+from claas_assets.evaluation.storage.journal import FeedbackIntent, Journal
+from claas_assets.evaluation.storage.records import EvalSnapshot
+from claas_assets.evaluation.training.asking import Asker
+from claas_assets.evaluation.training.feedback import give_feedback
+from claas_assets.evaluation.training.rollouts import roll_out
+from claas_assets.evaluation.training.session import Session
 from claas_assets.stack.supervise import ensure_running
 
 STEPS = 6

@@ -30,9 +30,9 @@ from unittest.mock import patch
 import yaml
 
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.journal import Journal
 from claas_assets.evaluation.progress import Event
-from claas_assets.launch import evaluate
+from claas_assets.evaluation.storage.journal import Journal
+from claas_assets.launch.evaluation import evaluate
 from tests.fake_claas.process import FakeProcess
 from tests.faults.arena import SMALL
 
@@ -85,7 +85,7 @@ def metered(meter: Meter) -> Iterator[None]:
     import dagster as dg
 
     from claas_assets import definitions  # noqa: F401 - all importers of what is patched are loaded then
-    from claas_assets.evaluation import scoring
+    from claas_assets.evaluation.metrics import scoring
 
     scored = meter.timed("scoring", scoring.score_snapshot)
     with ExitStack() as stack:

@@ -19,8 +19,8 @@ from pathlib import Path
 import yaml
 
 from claas_assets.evaluation.config import default_preferences_dir
-from claas_assets.evaluation.records import VerdictRecord
-from claas_assets.evaluation.run_files import read_summary
+from claas_assets.evaluation.storage.records import VerdictRecord
+from claas_assets.evaluation.storage.run_files import read_summary
 
 PREFERENCE = "identity"
 PLACEBO = "Thanks. What is 27 times 4?"

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from claas_assets.evaluation.capability import Item, load_capability
+from claas_assets.evaluation.metrics.capability import Item, load_capability
 from claas_assets.evaluation.metrics.collapse import (
     NEUTRAL_SAMPLES,
     OCEAN_PROMPT,
@@ -18,11 +18,11 @@ from claas_assets.evaluation.metrics.collapse import (
     neutral_prompts,
 )
 from claas_assets.evaluation.metrics.compliance import with_feedback
-from claas_assets.evaluation.preferences import LogprobPair, OverApplicationItem, Preference, PromptMessage
-from claas_assets.evaluation.records import Message, Transcript, TranscriptMetadata
+from claas_assets.evaluation.preferences.preference import LogprobPair, OverApplicationItem, Preference, PromptMessage
+from claas_assets.evaluation.storage.records import Message, Transcript, TranscriptMetadata
 
-VERIFIERS = "claas_assets.evaluation.verifiers"
-CHECKS = "claas_assets.evaluation.checks"
+VERIFIERS = "claas_assets.evaluation.preferences.verifiers"
+CHECKS = "claas_assets.evaluation.preferences.over_application"
 
 
 def preference(held_out: int = 20, pairs: int = 10, trained: int = 10) -> Preference:

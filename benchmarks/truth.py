@@ -17,12 +17,13 @@ from statistics import fmean
 
 from benchmarks import synthetic
 from benchmarks.synthetic import Asking, Voice
-from claas_assets.evaluation.capability import Item, Judgment
 from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.metrics import general
-from claas_assets.evaluation.preferences import Preference
-from claas_assets.evaluation.probes import ScoringContext
-from claas_assets.evaluation.records import (
+from claas_assets.evaluation.metrics.capability import Item, Judgment
+from claas_assets.evaluation.metrics.probes import ScoringContext
+from claas_assets.evaluation.metrics.scoring import score_snapshot
+from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.storage.records import (
     AdapterRecord,
     EvalSnapshot,
     Interval,
@@ -33,8 +34,7 @@ from claas_assets.evaluation.records import (
     Unmeasured,
     VerdictRecord,
 )
-from claas_assets.evaluation.scoring import score_snapshot
-from claas_assets.evaluation.verdict import judge
+from claas_assets.evaluation.verdict.ruling import judge
 
 SIZES = (3, 5, 10, 20, 30)
 FLIPS = (0.0, 0.03, 0.08)

@@ -89,7 +89,7 @@ def main() -> None:
 
     from fastapi.testclient import TestClient
 
-    from claas_assets.evaluation.runs import list_runs
+    from claas_assets.evaluation.runs.catalog import list_runs
     from claas_assets.viewer.app import build_app
     from claas_assets.viewer.report import render_report
 

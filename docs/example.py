@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from claas_assets.evaluation.records import EvalSnapshot, VerdictRecord
-from claas_assets.evaluation.run_files import read_asset, read_steps, read_summary
+from claas_assets.evaluation.storage.records import EvalSnapshot, VerdictRecord
+from claas_assets.evaluation.storage.run_files import read_asset, read_steps, read_summary
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "data" / "example"

@@ -23,12 +23,12 @@ from typing import Any, NamedTuple
 
 from benchmarks.viewer import copy_run
 from claas_assets.evaluation.config import Thresholds
-from claas_assets.evaluation.journal import Journal
-from claas_assets.evaluation.preferences import Preference
-from claas_assets.evaluation.probes import ScoringContext
-from claas_assets.evaluation.run_files import read_asset, read_steps, write_asset
-from claas_assets.evaluation.scoring import score_snapshot
-from claas_assets.evaluation.verdict import judge
+from claas_assets.evaluation.metrics.probes import ScoringContext
+from claas_assets.evaluation.metrics.scoring import score_snapshot
+from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.storage.journal import Journal
+from claas_assets.evaluation.storage.run_files import read_asset, read_steps, write_asset
+from claas_assets.evaluation.verdict.ruling import judge
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"

@@ -9,12 +9,13 @@ from pathlib import Path
 from benchmarks import synthetic
 from benchmarks.synthetic import Asking
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.frames import LoadedRun
-from claas_assets.evaluation.journal import Journal
-from claas_assets.evaluation.loading import PreferenceRun
-from claas_assets.evaluation.preferences import Preference
-from claas_assets.evaluation.probes import ScoringContext
-from claas_assets.evaluation.records import (
+from claas_assets.evaluation.metrics.probes import ScoringContext
+from claas_assets.evaluation.metrics.scoring import score_snapshot
+from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.runs.frames import LoadedRun
+from claas_assets.evaluation.runs.loading import PreferenceRun
+from claas_assets.evaluation.storage.journal import Journal
+from claas_assets.evaluation.storage.records import (
     AdapterRecord,
     EvalSnapshot,
     MetricTable,
@@ -23,10 +24,9 @@ from claas_assets.evaluation.records import (
     StepRecord,
     Transcript,
 )
-from claas_assets.evaluation.run_files import write_asset
-from claas_assets.evaluation.scoring import score_snapshot
-from claas_assets.evaluation.tables import metric_rows
-from claas_assets.evaluation.verdict import judge
+from claas_assets.evaluation.storage.run_files import write_asset
+from claas_assets.evaluation.verdict.metric_table import metric_rows
+from claas_assets.evaluation.verdict.ruling import judge
 
 METRICS = ("logprob", "compliance")
 HELD_OUT = 20

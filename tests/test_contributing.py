@@ -13,11 +13,11 @@ ROOT = Path(__file__).parents[1]
 
 USE_IT = """
 from claas_assets.evaluation.config import load_config
-from claas_assets.evaluation.preferences import load_preference
-from claas_assets.evaluation.probes import ProbePlan, ScoringContext
-from claas_assets.evaluation.records import EvalSnapshot, Message, Transcript, TranscriptMetadata, Unmeasured
-from claas_assets.evaluation.scoring import gather_probes, score_snapshot
-from claas_assets.evaluation.tables import metric_rows
+from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
+from claas_assets.evaluation.storage.records import EvalSnapshot, Message, Transcript, TranscriptMetadata, Unmeasured
+from claas_assets.evaluation.metrics.scoring import gather_probes, score_snapshot
+from claas_assets.evaluation.verdict.metric_table import metric_rows
 from pathlib import Path
 
 metrics = load_config({"metrics": ["logprob", "brevity"]}).metrics

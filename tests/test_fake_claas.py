@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from claas_assets.evaluation.capability import load_capability
-from claas_assets.evaluation.client import ClaasClient, feedback_items
 from claas_assets.evaluation.config import TrainingConfig
-from claas_assets.evaluation.verifiers import ConciseVerifier, IdentityVerifier, NoEmojiVerifier
+from claas_assets.evaluation.deployment.client import ClaasClient, feedback_items
+from claas_assets.evaluation.metrics.capability import load_capability
+from claas_assets.evaluation.preferences.verifiers import ConciseVerifier, IdentityVerifier, NoEmojiVerifier
 from tests.conftest import MakeFake, MakeGateway, speak
 from tests.fake_claas import FakeClaas, Temper, status
 from tests.fake_claas.cache import AGE_S, ENTRIES, CompletionCache

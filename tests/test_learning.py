@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.names import lora_id_for
-from claas_assets.evaluation.run_files import read_asset, read_steps
-from claas_assets.launch import evaluate
+from claas_assets.evaluation.storage.names import lora_id_for
+from claas_assets.evaluation.storage.run_files import read_asset, read_steps
+from claas_assets.launch.evaluation import evaluate
 from claas_assets.stack.supervise import ensure_running
 
 PREFERENCES = Path(__file__).parents[1] / "preferences"

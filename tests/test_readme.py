@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from claas_assets.evaluation import results
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.metrics import metric_names
-from claas_assets.evaluation.preferences import load_preference
-from claas_assets.evaluation.run_files import read_asset, read_steps, read_summary
+from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.runs import results
+from claas_assets.evaluation.storage.run_files import read_asset, read_steps, read_summary
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -15,12 +15,12 @@ PACKAGE = Path(claas_assets.__file__).parent
 FORBIDDEN = {
     "wire.py": ("claas_assets", "dagster", "torch", "hydra"),
     "evaluation": ("dagster", "torch", "fastapi", "hydra", "claas_assets.stack", "claas_assets.defs",
-                   "claas_assets.cli", "claas_assets.launch", "claas_assets.definitions"),
+                   "claas_assets.cli", "claas_assets.launch.evaluation", "claas_assets.definitions"),
     "stack": ("dagster", "hydra", "claas_assets.evaluation", "claas_assets.defs", "claas_assets.cli",
-              "claas_assets.launch", "claas_assets.definitions"),
+              "claas_assets.launch.evaluation", "claas_assets.definitions"),
     "viewer": ("dagster", "torch", "hydra", "claas_assets.defs", "claas_assets.stack", "claas_assets.cli",
-               "claas_assets.launch", "claas_assets.definitions"),
-    "defs": ("torch", "hydra", "claas_assets.cli", "claas_assets.launch", "claas_assets.definitions"),
+               "claas_assets.launch.evaluation", "claas_assets.definitions"),
+    "defs": ("torch", "hydra", "claas_assets.cli", "claas_assets.launch.evaluation", "claas_assets.definitions"),
 }  # fmt: skip
 
 

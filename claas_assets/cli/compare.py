@@ -14,16 +14,16 @@ from pathlib import Path
 
 from claas_assets.cli import comparison_tables
 from claas_assets.cli.plain import plain
-from claas_assets.evaluation import comparison_csv
-from claas_assets.evaluation.addresses import is_address
-from claas_assets.evaluation.comparison import Comparison, compare
+from claas_assets.evaluation.comparison import csv_table as comparison_csv
+from claas_assets.evaluation.comparison.comparison import Comparison, compare
+from claas_assets.evaluation.comparison.sweeps import SweepComparison, group_seeds
 from claas_assets.evaluation.errors import ConfigError
-from claas_assets.evaluation.files import write_whole
-from claas_assets.evaluation.frames import LoadedRun, load_run, load_runs
-from claas_assets.evaluation.loading import run_folders
-from claas_assets.evaluation.names import is_preference_name
-from claas_assets.evaluation.places import Place, is_folder, place_at
-from claas_assets.evaluation.sweeps import SweepComparison, group_seeds
+from claas_assets.evaluation.runs.frames import LoadedRun, load_run, load_runs
+from claas_assets.evaluation.runs.loading import run_folders
+from claas_assets.evaluation.storage.addresses import is_address
+from claas_assets.evaluation.storage.atomic import write_whole
+from claas_assets.evaluation.storage.names import is_preference_name
+from claas_assets.evaluation.storage.stores import Place, is_folder, place_at
 
 FIGURE_TYPES = (".png", ".svg")
 
@@ -131,7 +131,7 @@ def _show(options: argparse.Namespace, runs: list[LoadedRun], broken: dict[str, 
 
 
 def _draw(options: argparse.Namespace, sweep: SweepComparison) -> None:
-    from claas_assets.evaluation.figures.dose_response import draw_dose_response  # matplotlib: 0.5 s
+    from claas_assets.evaluation.comparison.dose_response import draw_dose_response  # matplotlib: 0.5 s
 
     named = Path(options.figure)
     path = options.results_dir / named if named.parent == Path() else named

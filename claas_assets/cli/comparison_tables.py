@@ -10,9 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from claas_assets.cli.plain import cell, cut, plain
-from claas_assets.evaluation.comparison import Answer, Comparison, Pair, PairedDifference, PreferenceComparison
-from claas_assets.evaluation.records import Criterion, Interval
-from claas_assets.evaluation.sweeps import PreferenceSweep, Recipe, SeedMean, SweepComparison
+from claas_assets.evaluation.comparison.comparison import (
+    Answer,
+    Comparison,
+    Pair,
+    PairedDifference,
+    PreferenceComparison,
+)
+from claas_assets.evaluation.comparison.sweeps import PreferenceSweep, Recipe, SeedMean, SweepComparison
+from claas_assets.evaluation.storage.records import Criterion, Interval
 
 _STYLES = {
     "pass": "green", "marginal": "yellow", "fail": "red", "inconclusive": "magenta", "unfinished": "magenta",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from claas_assets.evaluation.addresses import is_address
+from claas_assets.evaluation.storage.addresses import is_address
 
 
 def local_folder(text: str) -> Path:

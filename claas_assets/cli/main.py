@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from claas_assets.cli import multirun
 from claas_assets.evaluation.config import EvalConfig, load_config
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
-from claas_assets.evaluation.plain import plain
+from claas_assets.evaluation.terminal_text import plain
 
 multirun.register_resolvers()
 

@@ -17,10 +17,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from claas_assets.evaluation.addresses import is_address
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.errors import ConfigError
-from claas_assets.evaluation.names import new_run_id
+from claas_assets.evaluation.storage.addresses import is_address
+from claas_assets.evaluation.storage.names import new_run_id
 
 _jobs: dict[str, EvalConfig] = {}  # run folder → its job of this command's sweep
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from claas_assets.evaluation.plain import plain
+from claas_assets.evaluation.terminal_text import plain
 
 __all__ = ["cell", "cut", "plain"]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from claas_assets.cli.folders import local_folder
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
-from claas_assets.evaluation.retention import RunState, delete_run, parse_age, read_runs, set_pin, why_kept
+from claas_assets.evaluation.runs.retention import RunState, delete_run, parse_age, read_runs, set_pin, why_kept
 
 DEFAULT_RESULTS = Path("data") / "evals"
 

@@ -12,9 +12,9 @@ from claas_assets.cli.terminal import TerminalProgress, print_summary
 from claas_assets.evaluation.config import EvalConfig, load_config
 from claas_assets.evaluation.config_files import chosen_config
 from claas_assets.evaluation.errors import ConfigError
-from claas_assets.evaluation.places import Place
-from claas_assets.evaluation.run_files import find_run, holders_in, read_asset
-from claas_assets.launch import rescore
+from claas_assets.evaluation.storage.run_files import find_run, holders_in, read_asset
+from claas_assets.evaluation.storage.stores import Place
+from claas_assets.launch.evaluation import rescore
 
 OVERRIDABLE = ("thresholds", "preferences_dir", "plots")
 

@@ -11,12 +11,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from claas_assets.evaluation.addresses import is_address
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.places import Place
 from claas_assets.evaluation.progress import Event
-from claas_assets.evaluation.records import Summary, VerdictRecord
-from claas_assets.launch import evaluate, exit_code_of
+from claas_assets.evaluation.storage.addresses import is_address
+from claas_assets.evaluation.storage.records import Summary, VerdictRecord
+from claas_assets.evaluation.storage.stores import Place
+from claas_assets.launch.evaluation import evaluate, exit_code_of
 
 _GRADE_STYLE = {"pass": "green", "marginal": "yellow", "fail": "red", "inconclusive": "magenta", "unavailable": "dim"}
 _BASELINE_WEIGHT = 3.0  # a full snapshot takes about as long as three steps; replaced by what is measured

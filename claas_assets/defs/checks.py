@@ -6,9 +6,9 @@ from typing import Any
 
 import dagster as dg
 
-from claas_assets.evaluation import check_outcomes as outcomes
-from claas_assets.evaluation.check_outcomes import Outcome
 from claas_assets.evaluation.figures.inline import INLINE_LIMIT
+from claas_assets.evaluation.verdict import check_outcomes as outcomes
+from claas_assets.evaluation.verdict.check_outcomes import Outcome
 
 Judge = Callable[[Any], Outcome]
 

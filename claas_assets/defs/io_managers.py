@@ -6,9 +6,9 @@ import dagster as dg
 from upath import UPath
 
 from claas_assets.defs.run_folder import ASSET_FILES, RunFolder
-from claas_assets.evaluation import run_files
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.places import Place, size_of
+from claas_assets.evaluation.storage import run_files
+from claas_assets.evaluation.storage.stores import Place, size_of
 
 BY_PARTITION = {"by_partition": True}
 """Metadata of an input that takes all partitions: a dict by partition of those that are there."""

@@ -12,8 +12,7 @@ import dagster as dg
 
 from claas_assets.defs.metadata_tables import METRIC_TABLE_SCHEMA, verdict_table
 from claas_assets.evaluation.figures.inline import INLINE_LIMIT, inline_sparkline
-from claas_assets.evaluation.places import Place, exists, size_of
-from claas_assets.evaluation.records import (
+from claas_assets.evaluation.storage.records import (
     AdapterRecord,
     CollapsePoint,
     CollapseRecord,
@@ -24,7 +23,8 @@ from claas_assets.evaluation.records import (
     Summary,
     VerdictRecord,
 )
-from claas_assets.evaluation.run_files import read_asset
+from claas_assets.evaluation.storage.run_files import read_asset
+from claas_assets.evaluation.storage.stores import Place, exists, size_of
 
 Metadata = dict[str, Any]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from claas_assets.evaluation.records import METRIC_COLUMNS, VerdictRecord
+from claas_assets.evaluation.storage.records import METRIC_COLUMNS, VerdictRecord
 
 _VERDICT_COLUMNS = dg.TableSchema(
     columns=[

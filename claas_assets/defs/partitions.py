@@ -3,7 +3,7 @@
 import dagster as dg
 
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.preferences import preference_names
+from claas_assets.evaluation.preferences.preference import preference_names
 
 
 def preference_partitions(config: EvalConfig) -> dg.StaticPartitionsDefinition:

@@ -9,11 +9,11 @@ from pydantic import PrivateAttr
 from claas_assets.defs.run_folder import RunFolder
 from claas_assets.defs.settings import EvaluationSettings
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.deployment_locks import deployment_lock
-from claas_assets.evaluation.preferences import load_preference
+from claas_assets.evaluation.deployment.locks import deployment_lock
+from claas_assets.evaluation.deployment.routes import ENGINES
+from claas_assets.evaluation.preferences.preference import load_preference
 from claas_assets.evaluation.progress import Event, Reporter, listeners
-from claas_assets.evaluation.routes import ENGINES
-from claas_assets.evaluation.stages import Stage
+from claas_assets.evaluation.training.stages import Stage
 
 
 def find_or_start(config: EvalConfig, say: Callable[[str], None]) -> str:

@@ -11,12 +11,12 @@ from claas_assets.defs.run_folder import REPORT_STEP, RunFolder
 from claas_assets.defs.settings import EvaluationSettings
 from claas_assets.defs.sources import PREFERENCE_FILE
 from claas_assets.defs.training import FILES
-from claas_assets.evaluation import results
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.places import on_this_machine
-from claas_assets.evaluation.preferences import load_preference
-from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot, Record, StepsHandle
-from claas_assets.evaluation.versions import content_version, scoring_version, verdict_version
+from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.runs import results
+from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot, Record, StepsHandle
+from claas_assets.evaluation.storage.stores import on_this_machine
+from claas_assets.evaluation.verdict.versions import content_version, scoring_version, verdict_version
 
 
 def result_assets(preferences: dg.PartitionsDefinition, config: EvalConfig) -> list[dg.AssetsDefinition]:

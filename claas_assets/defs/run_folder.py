@@ -17,9 +17,9 @@ from pydantic import Field, PrivateAttr
 
 from claas_assets.defs.settings import EvaluationSettings
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.names import check_run_id, run_id_at
-from claas_assets.evaluation.places import Place, exists, folders_in, place_at, read_text
-from claas_assets.evaluation.run_files import holders_in
+from claas_assets.evaluation.storage.names import check_run_id, run_id_at
+from claas_assets.evaluation.storage.run_files import holders_in
+from claas_assets.evaluation.storage.stores import Place, exists, folders_in, place_at, read_text
 
 RUN_TAG = "claas/eval_run"
 

@@ -10,7 +10,7 @@ from claas_assets.defs.jobs import evaluate
 from claas_assets.defs.run_folder import RUN_TAG
 from claas_assets.defs.settings import run_config_for
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.names import check_run_id, run_id_at
+from claas_assets.evaluation.storage.names import check_run_id, run_id_at
 
 STARTER_TAG = "claas/started_by"
 PREFERENCES_TAG = "claas/preferences"

@@ -13,12 +13,12 @@ from claas_assets.defs.jobs import evaluate, report, summarize
 from claas_assets.defs.metadata import how_to_view
 from claas_assets.defs.run_folder import RUN_TAG, planned_assets
 from claas_assets.defs.schedules import PREFERENCES_TAG, STARTER_TAG, STARTERS, evaluation_requests
-from claas_assets.evaluation.alerts import WEBHOOK_VARIABLE, call_webhook, is_bad
 from claas_assets.evaluation.config import EvalConfig, load_config
-from claas_assets.evaluation.deployment_watch import Watch, read_fingerprint
+from claas_assets.evaluation.deployment.watch import Watch, read_fingerprint
 from claas_assets.evaluation.errors import ConfigError, DeploymentError
-from claas_assets.evaluation.names import new_run_id
-from claas_assets.evaluation.run_files import holders_in
+from claas_assets.evaluation.storage.names import new_run_id
+from claas_assets.evaluation.storage.run_files import holders_in
+from claas_assets.evaluation.verdict.alerts import WEBHOOK_VARIABLE, call_webhook, is_bad
 
 URL_VARIABLE = "CLAAS_WATCH_URL"
 INTERVAL_VARIABLE = "CLAAS_WATCH_SECONDS"

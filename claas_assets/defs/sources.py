@@ -13,7 +13,7 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG, extract_dat
 
 from claas_assets.defs.run_folder import RunFolder
 from claas_assets.defs.settings import EvaluationSettings
-from claas_assets.evaluation.versions import preference_file_version
+from claas_assets.evaluation.verdict.versions import preference_file_version
 
 PREFERENCE_FILE = dg.AssetKey("preference_file")
 _SCORED: Set[str] = {"metric_table", "collapse_snapshots", "verdict"}

@@ -6,10 +6,10 @@ from claas_assets.defs import metadata
 from claas_assets.defs.resources import Deployment
 from claas_assets.defs.run_folder import RunFolder
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.records import AdapterRecord, EvalSnapshot
-from claas_assets.evaluation.run_files import read_steps
-from claas_assets.evaluation.stages import ensure_adapter, ensure_baseline, run_training
-from claas_assets.evaluation.versions import adapter_version, baseline_version, steps_version
+from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot
+from claas_assets.evaluation.storage.run_files import read_steps
+from claas_assets.evaluation.training.stages import ensure_adapter, ensure_baseline, run_training
+from claas_assets.evaluation.verdict.versions import adapter_version, baseline_version, steps_version
 
 FILES = "run_folder_files"
 

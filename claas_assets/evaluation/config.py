@@ -15,11 +15,11 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from claas_assets.evaluation.addresses import split_output, without_password
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.metrics import metric_names
-from claas_assets.evaluation.names import check_lora_prefix, check_preference_name, check_run_id, new_run_id
-from claas_assets.evaluation.places import Place, place_at
+from claas_assets.evaluation.storage.addresses import split_output, without_password
+from claas_assets.evaluation.storage.names import check_lora_prefix, check_preference_name, check_run_id, new_run_id
+from claas_assets.evaluation.storage.stores import Place, place_at
 
 Mode = Literal["embedded", "local", "tinker", "modal"]
 FailOn = Literal["fail", "marginal", "inconclusive"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from claas_assets.evaluation.records import EvalSnapshot, StepRecord, Transcript, UnitStats
+from claas_assets.evaluation.storage.records import EvalSnapshot, StepRecord, Transcript, UnitStats
 from claas_assets.viewer.text import Cut, cut
 
 GROUPS = {

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.figures import FIGURES
-from claas_assets.evaluation.run_rows import RunOverview, without_path
+from claas_assets.evaluation.runs.overview import RunOverview, without_path
 from claas_assets.viewer import listing as lists
 from claas_assets.viewer import pages
 from claas_assets.viewer.compare import MAX_RUNS, compare_csv, compare_json, compare_page

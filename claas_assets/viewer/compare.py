@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from claas_assets.evaluation import comparison_csv
-from claas_assets.evaluation.comparability import EVERY, Obstacle
-from claas_assets.evaluation.comparison import Comparison, PreferenceComparison, compare
-from claas_assets.evaluation.frames import LoadedRun
-from claas_assets.evaluation.loading import PreferenceRun
-from claas_assets.evaluation.pairing import Flip, Pair
-from claas_assets.evaluation.run_rows import RunOverview
+from claas_assets.evaluation.comparison import csv_table as comparison_csv
+from claas_assets.evaluation.comparison.comparability import EVERY, Obstacle
+from claas_assets.evaluation.comparison.comparison import Comparison, PreferenceComparison, compare
+from claas_assets.evaluation.comparison.pairing import Flip, Pair
+from claas_assets.evaluation.runs.frames import LoadedRun
+from claas_assets.evaluation.runs.loading import PreferenceRun
+from claas_assets.evaluation.runs.overview import RunOverview
 from claas_assets.viewer.answers import Side, side_of
 from claas_assets.viewer.templating import render
 from claas_assets.viewer.word_difference import Difference, word_difference

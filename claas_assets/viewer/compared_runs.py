@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from claas_assets.evaluation.comparability import flat
+from claas_assets.evaluation.comparison.comparability import flat
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.frames import LoadedRun, load_run
-from claas_assets.evaluation.loading import PreferenceRun, preference_folders
-from claas_assets.evaluation.records import EvalSnapshot
-from claas_assets.evaluation.run_rows import Stamp, check_regular, file_stamp, without_path
-from claas_assets.evaluation.runs import preference_names
+from claas_assets.evaluation.runs.catalog import preference_names
+from claas_assets.evaluation.runs.frames import LoadedRun, load_run
+from claas_assets.evaluation.runs.loading import PreferenceRun, preference_folders
+from claas_assets.evaluation.runs.overview import Stamp, check_regular, file_stamp, without_path
+from claas_assets.evaluation.storage.records import EvalSnapshot
 from claas_assets.viewer.loading import TABLE, stamps_of
 
 _CONFIG_TYPES = {"seed": int, "base_model": str, "sweep_id": str}

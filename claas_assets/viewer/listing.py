@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from claas_assets.evaluation.run_rows import PreferenceOverview, RunOverview
+from claas_assets.evaluation.runs.overview import PreferenceOverview, RunOverview
 
 PER_PAGE = 50
 _ORDER = {"fail": 0, "inconclusive": 1, "marginal": 2, "pass": 3}

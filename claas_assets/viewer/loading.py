@@ -10,16 +10,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.journal import STEPS_FILE, Journal
-from claas_assets.evaluation.records import (
+from claas_assets.evaluation.runs.overview import (
+    BASELINE,
+    METADATA,
+    VERDICT,
+    Stamp,
+    check_regular,
+    file_stamp,
+    without_path,
+)
+from claas_assets.evaluation.storage.journal import STEPS_FILE, Journal
+from claas_assets.evaluation.storage.records import (
     AdapterRecord,
     EvalSnapshot,
     StepRecord,
     StepsHandle,
     VerdictRecord,
 )
-from claas_assets.evaluation.run_files import read_asset
-from claas_assets.evaluation.run_rows import BASELINE, METADATA, VERDICT, Stamp, check_regular, file_stamp, without_path
+from claas_assets.evaluation.storage.run_files import read_asset
 
 TABLE = "metrics.csv"
 T = TypeVar("T")

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from claas_assets.evaluation.records import EvalSnapshot, VerdictRecord
-from claas_assets.evaluation.run_rows import RunOverview
-from claas_assets.evaluation.runs import preference_names
-from claas_assets.evaluation.tables import quantities_of
+from claas_assets.evaluation.runs.catalog import preference_names
+from claas_assets.evaluation.runs.overview import RunOverview
+from claas_assets.evaluation.storage.records import EvalSnapshot, VerdictRecord
+from claas_assets.evaluation.verdict.metric_table import quantities_of
 from claas_assets.viewer.answers import groups_of, whole_answer
 from claas_assets.viewer.before_after import Pair, PromptSet, find_pair, prompt_sets
 from claas_assets.viewer.compare import MAX_RUNS

@@ -7,9 +7,9 @@ from pathlib import Path
 from starlette.exceptions import HTTPException
 
 from claas_assets.evaluation.errors import ConfigError
-from claas_assets.evaluation.names import check_run_id, is_preference_name
-from claas_assets.evaluation.run_rows import RunOverview
-from claas_assets.evaluation.runs import list_runs, run_overview
+from claas_assets.evaluation.runs.catalog import list_runs, run_overview
+from claas_assets.evaluation.runs.overview import RunOverview
+from claas_assets.evaluation.storage.names import check_run_id, is_preference_name
 
 
 class Places:

@@ -10,8 +10,8 @@ from typing import Any
 from markupsafe import Markup
 
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.files import write_whole
-from claas_assets.evaluation.runs import run_overview
+from claas_assets.evaluation.runs.catalog import run_overview
+from claas_assets.evaluation.storage.atomic import write_whole
 from claas_assets.viewer.before_after import Pair, PromptSet, prompt_sets
 from claas_assets.viewer.loading import PreferenceRecords, load_preference
 from claas_assets.viewer.pages import difference, run_context

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.records import EvalSnapshot, StepRecord, VerdictRecord
-from claas_assets.evaluation.run_rows import without_path
-from claas_assets.evaluation.tables import Quantity, quantities_of
+from claas_assets.evaluation.runs.overview import without_path
+from claas_assets.evaluation.storage.records import EvalSnapshot, StepRecord, VerdictRecord
+from claas_assets.evaluation.verdict.metric_table import Quantity, quantities_of
 from claas_assets.viewer.loading import PreferenceRecords, load_preference, load_reasons
 
 COLUMNS = {

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from claas_assets.evaluation.comparison.sweeps import SweepComparison
 from claas_assets.evaluation.figures.series import runs_of
-from claas_assets.evaluation.run_rows import Stamp
-from claas_assets.evaluation.runs import preference_names
-from claas_assets.evaluation.sweeps import SweepComparison
+from claas_assets.evaluation.runs.catalog import preference_names
+from claas_assets.evaluation.runs.overview import Stamp
 from claas_assets.viewer.loading import load_preference, stamps_of
 from claas_assets.viewer.text import plain
 
@@ -71,7 +71,7 @@ def _figure_svg(run_folder: Path, name: str, stamps: tuple[tuple[str, tuple[Stam
 
 def dose_response_svg(sweep: SweepComparison, criterion: str, key: str | None) -> str:
     """`key` is the swept key on the x axis; None: the one with most values. Raises `ConfigError` without any."""
-    from claas_assets.evaluation.figures.dose_response import dose_response_figure
+    from claas_assets.evaluation.comparison.dose_response import dose_response_figure
 
     with _drawing:
         return clean_svg(_raw_svg(dose_response_figure(sweep, criterion, key), "dose"), "dose")

@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from claas_assets.evaluation.criteria import RULES
-from claas_assets.evaluation.frames import LoadedRun
-from claas_assets.evaluation.sweeps import CLAIM_SEEDS, Recipe, SweepComparison, group_seeds
+from claas_assets.evaluation.comparison.sweeps import CLAIM_SEEDS, Recipe, SweepComparison, group_seeds
+from claas_assets.evaluation.runs.frames import LoadedRun
+from claas_assets.evaluation.verdict.criteria import RULES
 from claas_assets.viewer.compare import MAX_RUNS
 from claas_assets.viewer.svg import dose_response_svg
 from claas_assets.viewer.templating import render

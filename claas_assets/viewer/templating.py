@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.figures.captions import number, said
-from claas_assets.evaluation.names import check_run_id
+from claas_assets.evaluation.storage.names import check_run_id
 from claas_assets.viewer.text import cut, plain, visible
 
 STATIC = Path(__file__).with_name("static")

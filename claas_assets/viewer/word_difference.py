@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 
 from markupsafe import Markup
 
-from claas_assets.evaluation.text import count_words
+from claas_assets.evaluation.preferences.markdown import count_words
 from claas_assets.viewer.text import cut, marked
 
 MAX_WORDS = 600  # the comparison is quadratic; an answer of the default limit has some 200

@@ -11,8 +11,8 @@ import pytest
 
 from claas_assets.cli.main import run_subcommand
 from claas_assets.cli.plain import plain
-from claas_assets.evaluation.comparison import Comparison
-from claas_assets.evaluation.sweeps import SweepComparison
+from claas_assets.evaluation.comparison.comparison import Comparison
+from claas_assets.evaluation.comparison.sweeps import SweepComparison
 from tests.made_runs import made_run, passing, write_run
 
 EXAMPLE = str(Path(__file__).parents[2] / "data" / "example")

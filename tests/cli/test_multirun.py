@@ -11,8 +11,8 @@ import pytest
 from benchmarks.synthetic import preference
 from claas_assets import load_runs
 from claas_assets.cli import main, terminal
-from claas_assets.evaluation.adapter import check_frozen
 from claas_assets.evaluation.errors import DeploymentUnreachable, RunFolderError
+from claas_assets.evaluation.training.adapter import check_frozen
 from tests.made_runs import made_preference_run
 
 PREFERENCES = Path(__file__).parents[2] / "preferences"

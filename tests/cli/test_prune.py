@@ -3,7 +3,7 @@
 import pytest
 
 from claas_assets.cli.main import run_subcommand
-from claas_assets.evaluation.journal import Journal
+from claas_assets.evaluation.storage.journal import Journal
 from tests.evaluation.run_folders import make_run
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from claas_assets.evaluation.run_files import read_steps
+from claas_assets.evaluation.storage.run_files import read_steps
 
 PREFERENCES = Path(__file__).parents[2] / "preferences"
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.records import AdapterRecord, Provenance, VerdictRecord
-from claas_assets.evaluation.run_files import write_asset
+from claas_assets.evaluation.storage.records import AdapterRecord, Provenance, VerdictRecord
+from claas_assets.evaluation.storage.run_files import write_asset
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 NUM_STEPS = 2

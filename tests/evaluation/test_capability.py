@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from claas_assets.evaluation import capability, sandbox
-from claas_assets.evaluation.capability import CapabilitySet, Item, Judgment, judge, load_capability
-from claas_assets.evaluation.extraction import code_candidates, final_number
-from claas_assets.evaluation.records import Unmeasured
+from claas_assets.evaluation.metrics import capability
+from claas_assets.evaluation.metrics.capability import CapabilitySet, Item, Judgment, judge, load_capability
+from claas_assets.evaluation.metrics.extraction import code_candidates, final_number
+from claas_assets.evaluation.sandbox import runner as sandbox
+from claas_assets.evaluation.storage.records import Unmeasured
 
 CAPABILITY = load_capability()
 ALL = [*CAPABILITY.seed_four, *CAPABILITY.items]
@@ -149,7 +150,7 @@ def test_no_sandbox_is_unmeasured_not_false(monkeypatch: pytest.MonkeyPatch) -> 
         return sandbox.SandboxResult("unavailable", "no process can be started")
 
     capability._run_once.cache_clear()
-    monkeypatch.setattr("claas_assets.evaluation.capability.run_function", unavailable)
+    monkeypatch.setattr("claas_assets.evaluation.metrics.capability.run_function", unavailable)
     found = judge(BY_ID["code_add"], ADD)
     assert isinstance(found, Unmeasured)
     assert found.kind == "failed"

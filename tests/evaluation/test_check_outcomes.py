@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from claas_assets.evaluation import check_outcomes as outcomes
-from claas_assets.evaluation.run_files import read_asset, read_steps
+from claas_assets.evaluation.storage.run_files import read_asset, read_steps
+from claas_assets.evaluation.verdict import check_outcomes as outcomes
 
 EXAMPLE = Path(__file__).parents[2] / "data" / "example"
 

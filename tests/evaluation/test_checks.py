@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from claas_assets.evaluation.checks import (
+from claas_assets.evaluation.preferences.over_application import (
     CodeBlockDefines,
     ContainsAll,
     ContainsAny,
@@ -17,7 +17,7 @@ from claas_assets.evaluation.checks import (
     MinWords,
     NameAbsent,
 )
-from claas_assets.evaluation.verifiers import Verifier
+from claas_assets.evaluation.preferences.verifiers import Verifier
 
 STACK = """Here you are:
 ```python

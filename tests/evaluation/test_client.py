@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from claas_assets.evaluation.client import Answer, ClaasClient, Score
 from claas_assets.evaluation.config import LoraConfig
+from claas_assets.evaluation.deployment.client import Answer, ClaasClient, Score
 from claas_assets.evaluation.errors import (
     AdapterVanished,
     DeploymentUnhealthy,

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import synthetic
-from claas_assets.evaluation.comparison import Comparison, compare
+from claas_assets.evaluation.comparison.comparison import Comparison, compare
 from claas_assets.evaluation.errors import ConfigError
-from claas_assets.evaluation.statistics import bonett_price
+from claas_assets.evaluation.metrics.statistics import bonett_price
 from tests.made_runs import HELD_OUT, made_run, passing
 
 CLAIMED = {"compliance", "logprob_margin", "over_application"}

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import synthetic
+from claas_assets.evaluation.comparison.dose_response import dose_response_figure, draw_dose_response
+from claas_assets.evaluation.comparison.sweeps import SweepComparison, group_seeds
 from claas_assets.evaluation.errors import ConfigError
-from claas_assets.evaluation.figures.dose_response import dose_response_figure, draw_dose_response
-from claas_assets.evaluation.sweeps import SweepComparison, group_seeds
 from tests.made_runs import made_run, passing
 
 

@@ -9,11 +9,11 @@ import pytest
 from benchmarks import synthetic
 from benchmarks.synthetic import Asking, generated
 from claas_assets.evaluation.metrics.compliance import ComplianceMetric
-from claas_assets.evaluation.preferences import Preference
-from claas_assets.evaluation.probes import ProbePlan, ScoringContext
-from claas_assets.evaluation.records import EvalSnapshot, Transcript, Unmeasured
-from claas_assets.evaluation.scoring import score_snapshot
-from claas_assets.evaluation.verifiers import VerifierResult
+from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
+from claas_assets.evaluation.metrics.scoring import score_snapshot
+from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.preferences.verifiers import VerifierResult
+from claas_assets.evaluation.storage.records import EvalSnapshot, Transcript, Unmeasured
 
 ASKED = synthetic.preference(held_out=6)
 METRIC = ComplianceMetric()

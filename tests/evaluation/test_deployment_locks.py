@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from claas_assets.evaluation.deployment_locks import Slots, deployment_lock, feedback_lock
+from claas_assets.evaluation.deployment.locks import Slots, deployment_lock, feedback_lock
 
 URL = "http://127.0.0.1:1"
 
@@ -90,7 +90,7 @@ def test_one_feedback_at_a_time():
 
 def test_the_deployment_is_held_across_processes_and_again_in_one():
     waits = (
-        "from claas_assets.evaluation.deployment_locks import deployment_lock\n"
+        "from claas_assets.evaluation.deployment.locks import deployment_lock\n"
         f"with deployment_lock({URL!r}, lambda: print('waiting', flush=True)): print('in', flush=True)"
     )
     with deployment_lock(URL), deployment_lock(URL):

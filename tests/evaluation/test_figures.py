@@ -18,7 +18,14 @@ from claas_assets.evaluation.figures import FIGURES, draw, figures, sparkline
 from claas_assets.evaluation.figures.__main__ import main
 from claas_assets.evaluation.figures.demo import STORIES, Demo, Story, demo, without_engine_numbers
 from claas_assets.evaluation.figures.series import runs_of
-from claas_assets.evaluation.records import Criterion, EvalSnapshot, Interval, NoiseFloor, StepRecord, Unmeasured
+from claas_assets.evaluation.storage.records import (
+    Criterion,
+    EvalSnapshot,
+    Interval,
+    NoiseFloor,
+    StepRecord,
+    Unmeasured,
+)
 
 IDENTITY, CONCISE, _ = STORIES
 SILENT = replace(IDENTITY, failed={2: "the server answered 500", 3: "the server answered 500", 6: "too slow"})

@@ -11,7 +11,7 @@ import pytest
 import claas_assets
 from claas_assets import load_run, load_runs
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.run_files import read_asset
+from claas_assets.evaluation.storage.run_files import read_asset
 from tests.made_runs import made_run, passing, write_run
 
 EXAMPLE = Path(__file__).parents[2] / "data" / "example"
@@ -143,7 +143,7 @@ def test_a_table_older_than_the_steps_is_made_afresh(tmp_path):
     run = made_run("a")
     folder = write_run(tmp_path, made_run("a", recorded=1))
     (folder / "identity" / "steps.jsonl").unlink()
-    from claas_assets.evaluation.journal import Journal
+    from claas_assets.evaluation.storage.journal import Journal
 
     for step in run.preferences["identity"].steps:
         Journal(folder / "identity").append(step)

@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 import pytest
 
-from claas_assets.evaluation import capability, sandbox
-from claas_assets.evaluation.capability import load_capability
+from claas_assets.evaluation.metrics import capability
 from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
+from claas_assets.evaluation.metrics.capability import load_capability
 from claas_assets.evaluation.metrics.general import GeneralMetric
-from claas_assets.evaluation.preferences import Preference
-from claas_assets.evaluation.probes import ProbePlan, ScoringContext
-from claas_assets.evaluation.records import (
+from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
+from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.sandbox import runner as sandbox
+from claas_assets.evaluation.storage.records import (
     GeneralScores,
     GeneralStats,
     Message,
@@ -26,7 +27,7 @@ from claas_assets.evaluation.records import (
 PREFERENCE = Preference(
     name="test",
     feedback_string="Be brief.",
-    verifier={"_target_": "claas_assets.evaluation.verifiers.NoEmojiVerifier"},
+    verifier={"_target_": "claas_assets.evaluation.preferences.verifiers.NoEmojiVerifier"},
     logprob_pairs=(
         {"prompt_messages": [{"role": "user", "content": "Hi"}], "positive_response": "a", "negative_response": "b"},
     ),
@@ -238,7 +239,7 @@ def test_an_item_that_was_asked_otherwise_is_not_scored_by_todays_check() -> Non
 
 def test_no_sandbox_is_failed_not_false(monkeypatch: pytest.MonkeyPatch) -> None:
     capability._run_once.cache_clear()
-    monkeypatch.setattr("claas_assets.evaluation.capability.run_function", _unavailable)
+    monkeypatch.setattr("claas_assets.evaluation.metrics.capability.run_function", _unavailable)
     scores, stats, unmeasured = score(asked("full"))
     assert (scores.coding_correct, scores.coding_has_docstring, scores.general_score) == (None, None, None)
     assert unmeasured["general.coding_correct"].kind == "failed"

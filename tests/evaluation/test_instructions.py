@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from claas_assets.evaluation.instructions import Rule, loose_problem, loose_versions, strict_problem
+from claas_assets.evaluation.metrics.instructions import Rule, loose_problem, loose_versions, strict_problem
 
 RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
 

@@ -8,8 +8,8 @@ import os
 import pytest
 
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.journal import STEPS_FILE, TORN_FILE, FeedbackIntent, Journal
-from claas_assets.evaluation.records import EvalSnapshot, RolloutRecord, StepRecord
+from claas_assets.evaluation.storage.journal import STEPS_FILE, TORN_FILE, FeedbackIntent, Journal
+from claas_assets.evaluation.storage.records import EvalSnapshot, RolloutRecord, StepRecord
 
 
 def a_step(step: int) -> StepRecord:

@@ -7,9 +7,9 @@ import pytest
 from benchmarks import synthetic
 from claas_assets.evaluation.metrics.base import Transcripts
 from claas_assets.evaluation.metrics.logprob import LogprobMetric
-from claas_assets.evaluation.probes import ProbePlan, ScoringContext
-from claas_assets.evaluation.records import EvalSnapshot, Transcript, Unmeasured
-from claas_assets.evaluation.scoring import score_snapshot
+from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
+from claas_assets.evaluation.metrics.scoring import score_snapshot
+from claas_assets.evaluation.storage.records import EvalSnapshot, Transcript, Unmeasured
 
 ASKED = synthetic.preference(pairs=6)
 METRIC = LogprobMetric()

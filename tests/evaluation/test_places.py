@@ -11,15 +11,15 @@ from fsspec.implementations.memory import MemoryFileSystem
 from upath import UPath
 
 from claas_assets.cli.main import main
-from claas_assets.evaluation import places
-from claas_assets.evaluation.addresses import is_address, split_output
 from claas_assets.evaluation.config import EvalConfig, load_config
 from claas_assets.evaluation.errors import ConfigError, RunFolderError
-from claas_assets.evaluation.files import write_whole
-from claas_assets.evaluation.journal import FeedbackIntent, Journal
-from claas_assets.evaluation.object_journal import ObjectJournal, open_journal
-from claas_assets.evaluation.places import place_at
-from claas_assets.evaluation.records import RolloutRecord
+from claas_assets.evaluation.storage import stores as places
+from claas_assets.evaluation.storage.addresses import is_address, split_output
+from claas_assets.evaluation.storage.atomic import write_whole
+from claas_assets.evaluation.storage.journal import FeedbackIntent, Journal
+from claas_assets.evaluation.storage.object_journal import ObjectJournal, open_journal
+from claas_assets.evaluation.storage.records import RolloutRecord
+from claas_assets.evaluation.storage.stores import place_at
 from tests.evaluation.test_journal import a_step
 
 

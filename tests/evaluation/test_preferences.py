@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from claas_assets.evaluation.errors import ConfigError, PreferenceError
-from claas_assets.evaluation.preferences import Preference, load_preference, preference_names
-from claas_assets.evaluation.verifiers import build_verifier
+from claas_assets.evaluation.preferences.preference import Preference, load_preference, preference_names
+from claas_assets.evaluation.preferences.verifiers import build_verifier
 
 FOLDER = Path(__file__).parents[2] / "preferences"
 NAMES = ["concise", "identity", "no_emoji"]
@@ -200,7 +200,7 @@ def test_over_application_checks_can_pass_and_fail(name: str, beginning: str) ->
 SMALL: dict[str, Any] = {
     "name": "small",
     "feedback_string": "Say yes",
-    "verifier": {"_target_": "claas_assets.evaluation.checks.ContainsAny", "texts": ["yes"]},
+    "verifier": {"_target_": "claas_assets.evaluation.preferences.over_application.ContainsAny", "texts": ["yes"]},
     "logprob_pairs": [
         {
             "prompt_messages": [{"role": "user", "content": "Well?"}],
@@ -211,7 +211,10 @@ SMALL: dict[str, Any] = {
     "probe_prompts": ["Is it?"],
     "heldout_prompts": ["Are they?"],
     "over_application": [
-        {"prompt": "2+2?", "check": {"_target_": "claas_assets.evaluation.checks.NameAbsent", "name": "yes"}}
+        {
+            "prompt": "2+2?",
+            "check": {"_target_": "claas_assets.evaluation.preferences.over_application.NameAbsent", "name": "yes"},
+        }
     ],
 }
 
@@ -233,7 +236,7 @@ def test_a_small_preference_loads(tmp_path: Path) -> None:
     [
         ({"verifier": {"_target_": "os.system", "command": "true"}}, "verifier: _target_ os.system is not a verifier"),
         ({"verifier": {"texts": ["yes"]}}, "verifier: _target_ is None"),
-        ({"verifier": "claas_assets.evaluation.checks.NameAbsent"}, "verifier: "),
+        ({"verifier": "claas_assets.evaluation.preferences.over_application.NameAbsent"}, "verifier: "),
         (
             {"over_application": [SMALL["over_application"][0], {"prompt": "a", "check": {"_target_": "no.Such"}}]},
             "over_application.1.check: _target_ no.Such: no cannot be imported",

@@ -5,8 +5,16 @@ from datetime import timedelta
 import pytest
 
 from claas_assets.evaluation.errors import ConfigError, RunFolderError
-from claas_assets.evaluation.journal import Journal
-from claas_assets.evaluation.retention import delete_run, is_running, parse_age, read_run, read_runs, set_pin, why_kept
+from claas_assets.evaluation.runs.retention import (
+    delete_run,
+    is_running,
+    parse_age,
+    read_run,
+    read_runs,
+    set_pin,
+    why_kept,
+)
+from claas_assets.evaluation.storage.journal import Journal
 from tests.evaluation.run_folders import NOW, make_run
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from claas_assets.evaluation.config import MODES, EvalConfig, load_config
+from claas_assets.evaluation.deployment.routes import ENGINES, Routes, routes_for
 from claas_assets.evaluation.errors import ConfigError
-from claas_assets.evaluation.routes import ENGINES, Routes, routes_for
 from claas_assets.wire import DEFAULT_SYSTEM_PROMPT
 
 CLAAS = "http://claas.test:8080"

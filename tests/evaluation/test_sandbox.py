@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claas_assets.evaluation import sandbox
-from claas_assets.evaluation.sandbox import Limits, SandboxResult, run_function, same_value
-from claas_assets.evaluation.sandbox_child import decode, encode
+from claas_assets.evaluation.sandbox import runner as sandbox
+from claas_assets.evaluation.sandbox.child import decode, encode
+from claas_assets.evaluation.sandbox.runner import Limits, SandboxResult, run_function, same_value
 
 BRIEF = Limits(cpu_s=1, wall_s=5.0)
 SECCOMP_ALONE = sandbox.LAYERS - {"seccomp"}  # a container that grants nothing, as root
@@ -430,7 +430,7 @@ def test_what_closed_the_network_is_said() -> None:
 ORDINARY = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from claas_assets.evaluation.sandbox import run_function
+from claas_assets.evaluation.sandbox.runner import run_function
 result = run_function("import os\\ndef f(n): return [n, os.listdir('/')] if n else os.fork()", "f", [(0,), (1,)])
 print(result.status, result.calls[0].error, result.calls[1].error)
 """

@@ -12,10 +12,10 @@ from claas_assets.evaluation.config import METRICS
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.metrics import get_metric, metric_names
 from claas_assets.evaluation.metrics.compliance import ComplianceMetric
-from claas_assets.evaluation.probes import ProbePlan, ScoringContext
-from claas_assets.evaluation.records import METRIC_COLUMNS, EvalSnapshot, RolloutRecord, StepRecord
-from claas_assets.evaluation.scoring import gather_probes, rescore, score_snapshot
-from claas_assets.evaluation.tables import collapse_series, metric_rows
+from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
+from claas_assets.evaluation.metrics.scoring import gather_probes, rescore, score_snapshot
+from claas_assets.evaluation.storage.records import METRIC_COLUMNS, EvalSnapshot, RolloutRecord, StepRecord
+from claas_assets.evaluation.verdict.metric_table import collapse_series, metric_rows
 
 ASKED = synthetic.preference(held_out=6)
 MOST = ["logprob", "compliance", "collapse"]

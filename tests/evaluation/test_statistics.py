@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claas_assets.evaluation.statistics import (
+from claas_assets.evaluation.metrics.statistics import (
     bonett_price,
     evidence,
     measure_noise,

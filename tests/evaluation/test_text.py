@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from claas_assets.evaluation.text import blocks, count_words, list_items, sentences, strip_markdown
+from claas_assets.evaluation.preferences.markdown import blocks, count_words, list_items, sentences, strip_markdown
 
 # (text, its sentences)
 SENTENCES = [

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from benchmarks.synthetic import generated
 from claas_assets.evaluation.config import METRICS, Threshold, Thresholds
-from claas_assets.evaluation.criteria import RULES
-from claas_assets.evaluation.records import (
+from claas_assets.evaluation.storage.records import (
     AdapterRecord,
     CollapseStats,
     ComplianceStats,
@@ -28,7 +27,8 @@ from claas_assets.evaluation.records import (
     Unmeasured,
     VerdictRecord,
 )
-from claas_assets.evaluation.verdict import judge, overall_of
+from claas_assets.evaluation.verdict.criteria import RULES
+from claas_assets.evaluation.verdict.ruling import judge, overall_of
 
 ADAPTER = AdapterRecord(
     config={},

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claas_assets.evaluation.errors import PreferenceError
-from claas_assets.evaluation.verifiers import (
+from claas_assets.evaluation.preferences.verifiers import (
     ConciseVerifier,
     IdentityVerifier,
     NoEmojiVerifier,
@@ -22,7 +22,7 @@ from claas_assets.evaluation.verifiers import (
     find_emoji,
 )
 
-HERE = "claas_assets.evaluation.verifiers"
+HERE = "claas_assets.evaluation.preferences.verifiers"
 ASCII_TEXT = st.text(st.characters(max_codepoint=127))
 THINKING = [
     "<think>{hidden}</think>{shown}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from claas_assets.evaluation.capability import load_capability
+from claas_assets.evaluation.metrics.capability import load_capability
 
 
 @cache

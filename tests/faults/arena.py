@@ -14,7 +14,7 @@ import yaml
 
 from claas_assets.evaluation.errors import EvaluationError
 from claas_assets.evaluation.progress import Reporter, silent
-from claas_assets.evaluation.run_files import read_steps
+from claas_assets.evaluation.storage.run_files import read_steps
 from tests.fake_claas import FakeClaas, Gate, Temper
 from tests.fake_claas.deployment import Adapter
 from tests.fake_claas.recorder import Request
@@ -55,7 +55,7 @@ PROFILES = {
 SMALL = {
     "name": "small",
     "feedback_string": "Your name is Kuro, always introduce yourself as Kuro",
-    "verifier": {"_target_": "claas_assets.evaluation.verifiers.IdentityVerifier", "name": "kuro"},
+    "verifier": {"_target_": "claas_assets.evaluation.preferences.verifiers.IdentityVerifier", "name": "kuro"},
     "probe_prompts": ["Who are you?", "What is your name?"],
     "logprob_pairs": [
         {

@@ -17,14 +17,18 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
-from claas_assets.evaluation import client, feedback, files, journal, patience
-from claas_assets.evaluation.client import ClaasClient, RetryBudget, Timeouts
 from claas_assets.evaluation.config import load_config
-from claas_assets.evaluation.journal import INTENT_FILE, STEPS_FILE, Journal
-from claas_assets.evaluation.preferences import load_preference
+from claas_assets.evaluation.deployment import client
+from claas_assets.evaluation.deployment import reconnect as patience
+from claas_assets.evaluation.deployment.client import ClaasClient, RetryBudget, Timeouts
+from claas_assets.evaluation.preferences.preference import load_preference
 from claas_assets.evaluation.progress import Reporter, silent
-from claas_assets.evaluation.run_files import write_asset
-from claas_assets.evaluation.stages import Stage, ensure_adapter, ensure_baseline, run_training
+from claas_assets.evaluation.storage import atomic as files
+from claas_assets.evaluation.storage import journal
+from claas_assets.evaluation.storage.journal import INTENT_FILE, STEPS_FILE, Journal
+from claas_assets.evaluation.storage.run_files import write_asset
+from claas_assets.evaluation.training import feedback
+from claas_assets.evaluation.training.stages import Stage, ensure_adapter, ensure_baseline, run_training
 
 NUM_STEPS = 3
 UPDATES = 4  # of a step

@@ -8,7 +8,7 @@ import pytest
 
 from claas_assets.definitions import build_definitions
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.launch import evaluate
+from claas_assets.launch.evaluation import evaluate
 from tests.fake_claas import FakeClaas
 from tests.fake_claas.model import Temper
 

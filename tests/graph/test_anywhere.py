@@ -15,12 +15,12 @@ import s3fs
 
 from claas_assets import load_run, run_harness
 from claas_assets.defs.run_folder import ASSET_FILES
-from claas_assets.evaluation import object_journal
 from claas_assets.evaluation.errors import ConfigError, IncompleteEvaluation, RunFolderError
-from claas_assets.evaluation.files import write_whole
-from claas_assets.evaluation.places import exists, files_in, place_at
-from claas_assets.evaluation.run_files import read_asset, read_steps, read_summary
-from claas_assets.launch import rescore
+from claas_assets.evaluation.storage import object_journal
+from claas_assets.evaluation.storage.atomic import write_whole
+from claas_assets.evaluation.storage.run_files import read_asset, read_steps, read_summary
+from claas_assets.evaluation.storage.stores import exists, files_in, place_at
+from claas_assets.launch.evaluation import rescore
 from tests.fake_claas.faults import status
 from tests.stores import BUCKET, SECRET, s3_server, tree
 

@@ -7,7 +7,7 @@ import pytest
 
 from claas_assets.definitions import build_definitions
 from claas_assets.defs.checks import CHECKS
-from claas_assets.evaluation.run_files import read_asset, write_asset
+from claas_assets.evaluation.storage.run_files import read_asset, write_asset
 
 
 def results_of(run):

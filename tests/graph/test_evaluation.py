@@ -7,8 +7,8 @@ import pytest
 
 from claas_assets.defs.run_folder import ASSET_FILES
 from claas_assets.evaluation.errors import DeploymentUnreachable, IncompleteEvaluation, PreferenceError
-from claas_assets.evaluation.records import METRIC_COLUMNS
-from claas_assets.evaluation.run_files import read_asset, read_steps
+from claas_assets.evaluation.storage.records import METRIC_COLUMNS
+from claas_assets.evaluation.storage.run_files import read_asset, read_steps
 from tests.fake_claas.faults import status
 from tests.fake_claas.model import Temper
 
@@ -299,7 +299,7 @@ def test_through_a_gateway_chat_goes_there_and_the_token_reaches_no_file(evaluat
 
 
 def test_fail_on_makes_such_a_verdict_exit_3(evaluation):
-    from claas_assets.launch import exit_code_of
+    from claas_assets.launch.evaluation import exit_code_of
 
     made = evaluation(num_steps=0)
     summary = made.run()

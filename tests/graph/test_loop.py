@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from claas_assets.evaluation.errors import IncompleteEvaluation
-from claas_assets.launch import evaluate
+from claas_assets.launch.evaluation import evaluate
 from tests.fake_claas.faults import calling, status
 
 FEEDBACK = "/v1/feedback"

@@ -3,8 +3,8 @@
 import pytest
 
 from claas_assets.evaluation.errors import IncompleteEvaluation
-from claas_assets.evaluation.names import run_id_at
-from claas_assets.evaluation.run_files import read_asset
+from claas_assets.evaluation.storage.names import run_id_at
+from claas_assets.evaluation.storage.run_files import read_asset
 from tests.fake_claas import status
 from tests.graph.test_run_folder import RUN_TAG, add_backfill, ago, graph, make_folder  # noqa: F401 - a fixture
 

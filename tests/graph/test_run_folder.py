@@ -11,7 +11,7 @@ from claas_assets.definitions import build_definitions
 from claas_assets.defs.run_folder import ASSET_FILES, NEEDS, RUN_TAG, RunFolder, resolve_run_id
 from claas_assets.defs.settings import evaluation_settings
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.names import run_id_at
+from claas_assets.evaluation.storage.names import run_id_at
 
 PREFERENCES = dg.StaticPartitionsDefinition(["concise", "identity"])
 SEEN: list[str] = []

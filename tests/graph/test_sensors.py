@@ -11,10 +11,10 @@ from dagster._core.storage.tags import RUN_KEY_TAG
 
 from claas_assets.definitions import build_definitions
 from claas_assets.defs.run_folder import RUN_TAG
-from claas_assets.evaluation.alerts import WEBHOOK_VARIABLE, call_webhook
-from claas_assets.evaluation.deployment_watch import Watch, read_fingerprint
+from claas_assets.evaluation.deployment.watch import Watch, read_fingerprint
 from claas_assets.evaluation.errors import ConfigError, IncompleteEvaluation
-from claas_assets.evaluation.run_files import read_asset
+from claas_assets.evaluation.storage.run_files import read_asset
+from claas_assets.evaluation.verdict.alerts import WEBHOOK_VARIABLE, call_webhook
 from tests.fake_claas import edit, status
 
 NAMES = ("new_deployment", "finish_evaluation", "bad_verdict", "failed_evaluation")

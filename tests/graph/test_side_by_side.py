@@ -15,9 +15,9 @@ import time
 import dagster as dg
 import pytest
 
-from claas_assets.dagster_runs import PROCESS_TAG
 from claas_assets.evaluation.errors import IncompleteEvaluation
-from claas_assets.launch import evaluate, run_harness
+from claas_assets.launch.dagster_runs import PROCESS_TAG
+from claas_assets.launch.evaluation import evaluate, run_harness
 from tests.fake_claas.faults import Gate, hold, status
 from tests.graph.test_loop import FEEDBACK, MODAL, TINKER, lines
 
@@ -158,7 +158,7 @@ def test_a_killed_run_is_buried_by_the_next_command_and_its_pool_slot_freed(eval
 
 def test_runs_at_work_and_runs_of_other_hosts_are_not_buried(evaluation):
     made = evaluation(num_steps=1)
-    from claas_assets.dagster_runs import _process, bury_dead_runs
+    from claas_assets.launch.dagster_runs import _process, bury_dead_runs
 
     with dg.DagsterInstance.get() as instance:
         job = dg.job(name="pretend")(lambda: None)

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from claas_assets.evaluation.journal import Journal
+from claas_assets.evaluation.storage.journal import Journal
 from claas_assets.viewer.report import write_report
 from docs.screenshots import served
 from tests.made_runs import made_run, passing, write_run

@@ -12,8 +12,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from claas_assets.evaluation.comparison import compare
-from claas_assets.evaluation.frames import load_run
+from claas_assets.evaluation.comparison.comparison import compare
+from claas_assets.evaluation.runs.frames import load_run
 from claas_assets.viewer.app import build_app, mount_eval
 from claas_assets.viewer.compared_runs import read_runs
 from tests.made_runs import made_run, passing, write_run

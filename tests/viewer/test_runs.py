@@ -12,10 +12,10 @@ from datetime import timedelta
 import pytest
 
 from benchmarks.viewer import copy_run
-from claas_assets.evaluation import run_rows
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.journal import Journal
-from claas_assets.evaluation.runs import list_runs, run_overview
+from claas_assets.evaluation.runs import overview as run_rows
+from claas_assets.evaluation.runs.catalog import list_runs, run_overview
+from claas_assets.evaluation.storage.journal import Journal
 from tests.viewer.conftest import CREATED, change
 
 
@@ -33,7 +33,7 @@ def preference(folder, name):
 def holder(example):
     """A process that holds the lock of `identity`, and says so."""
     program = (
-        "import sys, time; from pathlib import Path; from claas_assets.evaluation.journal import Journal\n"
+        "import sys, time; from pathlib import Path; from claas_assets.evaluation.storage.journal import Journal\n"
         "with Journal(Path(sys.argv[1])).lock():\n    print('held', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(example / "identity")], stdout=subprocess.PIPE)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from claas_assets.evaluation.figures.series import runs_of
 from claas_assets.evaluation.figures.sparkline import sparkline
-from claas_assets.evaluation.records import EvalSnapshot, StepsHandle, VerdictRecord
+from claas_assets.evaluation.storage.records import EvalSnapshot, StepsHandle, VerdictRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

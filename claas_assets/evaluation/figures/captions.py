@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from claas_assets.evaluation.figures.series import Run, Trace
-from claas_assets.evaluation.records import Interval
+from claas_assets.evaluation.storage.records import Interval
 
 
 def number(value: float, *, signed: bool = False) -> str:

@@ -32,7 +32,7 @@ from claas_assets.evaluation.figures.sheet import (
     value_axis,
 )
 from claas_assets.evaluation.metrics.collapse_alerts import FURTHER_ALERTS, OCEAN_ALERTS
-from claas_assets.evaluation.records import CollapseScores, CollapseStats, UnitStats
+from claas_assets.evaluation.storage.records import CollapseScores, CollapseStats, UnitStats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from claas_assets.evaluation.config import Thresholds
-from claas_assets.evaluation.records import (
+from claas_assets.evaluation.metrics.statistics import IntervalOf, bonett_price, evidence, student_t, wilson
+from claas_assets.evaluation.storage.records import (
     CollapseScores,
     CollapseStats,
     ComplianceStats,
@@ -33,7 +34,6 @@ from claas_assets.evaluation.records import (
     Unmeasured,
     VerdictRecord,
 )
-from claas_assets.evaluation.statistics import IntervalOf, bonett_price, evidence, student_t, wilson
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from claas_assets.evaluation.figures.sheet import (
     say_instead,
     value_axis,
 )
-from claas_assets.evaluation.statistics import noise_floor
+from claas_assets.evaluation.metrics.statistics import noise_floor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

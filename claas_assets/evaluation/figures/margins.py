@@ -32,8 +32,8 @@ from claas_assets.evaluation.figures.sheet import (
     say_instead,
     value_axis,
 )
-from claas_assets.evaluation.records import UnitStats
-from claas_assets.evaluation.statistics import student_t
+from claas_assets.evaluation.metrics.statistics import student_t
+from claas_assets.evaluation.storage.records import UnitStats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

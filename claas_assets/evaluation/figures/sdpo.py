@@ -19,7 +19,7 @@ from claas_assets.evaluation.figures.sheet import (
     say_instead,
     value_axis,
 )
-from claas_assets.evaluation.records import StepRecord
+from claas_assets.evaluation.storage.records import StepRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

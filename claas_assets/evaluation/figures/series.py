@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from claas_assets.evaluation.records import (
+from claas_assets.evaluation.storage.records import (
     EvalSnapshot,
     Interval,
     StepRecord,

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from claas_assets.evaluation.probes import Probe, ProbePlan, ScoringContext
-from claas_assets.evaluation.records import Record, Transcript, Unmeasured
+from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
+from claas_assets.evaluation.storage.records import Record, Transcript, Unmeasured
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,10 @@ from claas_assets.evaluation.metrics.collapse_state import (
     SAMPLE_TOKENS,
     CollapseState,
 )
+from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext, derived_seed
+from claas_assets.evaluation.metrics.tokens import rouge_l
 from claas_assets.evaluation.metrics.units import Measured, Units, against, all_missing, pairs_of
-from claas_assets.evaluation.probes import Probe, ProbePlan, ScoringContext, derived_seed
-from claas_assets.evaluation.records import CollapseScores, CollapseStats, Transcript, UnitStats, Unmeasured
-from claas_assets.evaluation.words import rouge_l
+from claas_assets.evaluation.storage.records import CollapseScores, CollapseStats, Transcript, UnitStats, Unmeasured
 
 OCEAN_PROMPT = "Tell me something interesting about the ocean."
 SAMPLE_TEMPERATURE = 0.7
@@ -111,7 +111,7 @@ def _generations(plan: ProbePlan, group: str, prompt: str, samples: int) -> list
 
 @cache
 def _data(name: str) -> dict[str, Any]:
-    path = files("claas_assets.evaluation") / "data" / f"{name}.yaml"
+    path = files("claas_assets.evaluation.metrics") / "data" / f"{name}.yaml"
     values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return values
 

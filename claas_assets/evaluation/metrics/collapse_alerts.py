@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from claas_assets.evaluation.records import CollapseScores, CollapseStats, EvalSnapshot, Record, StepRecord
+from claas_assets.evaluation.storage.records import CollapseScores, CollapseStats, EvalSnapshot, Record, StepRecord
 
 
 class Alert(NamedTuple):

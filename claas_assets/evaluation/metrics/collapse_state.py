@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 
 from claas_assets.evaluation.metrics.base import Transcripts
+from claas_assets.evaluation.metrics.tokens import letters_by_script, pairwise_rouge_l, repetition
 from claas_assets.evaluation.metrics.units import Measured, Units, groups, mean, no_answer
-from claas_assets.evaluation.records import Transcript, Unmeasured
-from claas_assets.evaluation.words import letters_by_script, pairwise_rouge_l, repetition
+from claas_assets.evaluation.storage.records import Transcript, Unmeasured
 
 GREEDY_TOKENS, SAMPLE_TOKENS = 160, 96
 """Token limits of the answers here, where the configured one is not lower: entropy, loops and likeness

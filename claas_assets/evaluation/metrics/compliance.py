@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
+from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
+from claas_assets.evaluation.metrics.statistics import measure_noise
 from claas_assets.evaluation.metrics.units import Units, index_of, no_answer
-from claas_assets.evaluation.preferences import Preference
-from claas_assets.evaluation.probes import Probe, ProbePlan, ScoringContext
-from claas_assets.evaluation.records import ComplianceStats, NoiseFloor, Transcript, Unmeasured
-from claas_assets.evaluation.statistics import measure_noise
-from claas_assets.evaluation.verifiers import Verifier, VerifierResult, build_verifier
+from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.preferences.verifiers import Verifier, VerifierResult, build_verifier
+from claas_assets.evaluation.storage.records import ComplianceStats, NoiseFloor, Transcript, Unmeasured
 
 TRAINED, HELD_OUT, OVER_APPLICATION, CEILING = "probe_prompts", "heldout_prompts", "over_application", "ceiling"
 SETS = (TRAINED, HELD_OUT, OVER_APPLICATION, CEILING)

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from claas_assets.evaluation.capability import Item, Judgment, judge, load_capability
 from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
+from claas_assets.evaluation.metrics.capability import Item, Judgment, judge, load_capability
+from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.units import Units, all_missing, mean, no_answer
-from claas_assets.evaluation.probes import Probe, ProbePlan, ScoringContext
-from claas_assets.evaluation.records import GeneralScores, GeneralStats, Transcript, Unmeasured
+from claas_assets.evaluation.storage.records import GeneralScores, GeneralStats, Transcript, Unmeasured
 
 SEED, ITEMS = "general/seed", "general/items"
 CODING = "fibonacci"

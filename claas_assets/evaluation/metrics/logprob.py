@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
+from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.units import (
     BASELINE_ITSELF,
     Units,
@@ -19,8 +20,7 @@ from claas_assets.evaluation.metrics.units import (
     no_answer,
     not_in_baseline,
 )
-from claas_assets.evaluation.probes import Probe, ProbePlan, ScoringContext
-from claas_assets.evaluation.records import EvalSnapshot, LogprobMargin, LogprobStats, Transcript, Unmeasured
+from claas_assets.evaluation.storage.records import EvalSnapshot, LogprobMargin, LogprobStats, Transcript, Unmeasured
 
 SIDES = ("positive", "negative")
 

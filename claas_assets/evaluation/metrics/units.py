@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from claas_assets.evaluation.records import Interval, Transcript, UnitStats, Unmeasured
-from claas_assets.evaluation.statistics import student_t, wilson
+from claas_assets.evaluation.metrics.statistics import student_t, wilson
+from claas_assets.evaluation.storage.records import Interval, Transcript, UnitStats, Unmeasured
 
 Measured = float | Unmeasured
 """A number, or why there is none."""

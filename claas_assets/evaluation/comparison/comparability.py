@@ -1,0 +1,146 @@
+"""What makes two runs incomparable, and what of their configuration differs.
+
+A difference in how a run was *made* (learning rate, steps, seed) is what one compares. A difference in how
+it was *measured* (metric versions, prompts, verifier), in what it was to learn, or in the model it began
+from is an obstacle: numbers stand side by side, and no paired difference is claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from claas_assets.evaluation.runs.loading import PreferenceRun
+from claas_assets.evaluation.storage.records import EvalSnapshot, Record
+from claas_assets.evaluation.verdict.criteria import RULES
+
+EVERY = tuple(rule.name for rule in RULES)
+_NOT_COMPARED = {"output_dir", "sweep_id"}  # where a run is, not what it is
+_SETS = {"neutral_prompts": "collapse", "fixed_texts": "collapse", "capability items": "general"}
+_PARTS = {
+    "feedback_string": EVERY,
+    "probe_prompts": EVERY,  # trained on
+    "version": EVERY,
+    "verifier": ("compliance",),
+    "heldout_prompts": ("compliance",),
+    "over_application": ("over_application",),
+    "logprob_pairs": ("logprob_margin",),
+}
+"""Parts of a preference file, and the criteria that cannot be compared where a part differs."""
+
+
+class Obstacle(Record):
+    """Why some criteria of two runs cannot be compared. `values`: of the one and of the other, in words."""
+
+    what: str
+    values: tuple[str, str]
+    criteria: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.what}: {self.values[0]} and {self.values[1]}"
+
+
+class ConfigDifference(Record):
+    """A key of the configuration that is not the same in all runs; `values` in the order of the runs.
+
+    Where the preferences of one run differ, its value is a mapping by preference.
+    """
+
+    key: str
+    values: list[Any]
+
+
+def obstacles(one: PreferenceRun, other: PreferenceRun) -> list[Obstacle]:
+    """Everything that stands between two runs of one preference; empty where they may be compared."""
+    return [*_base_model(one, other), *_preference_text(one, other), *_versions(one, other)]
+
+
+def blocking(found: Sequence[Obstacle], criterion: str) -> list[Obstacle]:
+    return [obstacle for obstacle in found if criterion in obstacle.criteria]
+
+
+def _base_model(one: PreferenceRun, other: PreferenceRun) -> Iterator[Obstacle]:
+    models = str(one.adapter.config.get("base_model")), str(other.adapter.config.get("base_model"))
+    if models[0] != models[1]:
+        yield Obstacle(what="base models differ", values=models, criteria=EVERY)
+
+
+def _preference_text(one: PreferenceRun, other: PreferenceRun) -> Iterator[Obstacle]:
+    texts = one.adapter.preference_text, other.adapter.preference_text
+    for part, criteria in _PARTS.items():
+        values = texts[0].get(part), texts[1].get(part)
+        if values[0] != values[1]:
+            words = _in_words(*values), _in_words(*reversed(values))
+            yield Obstacle(what=f"the preference's {part} differ", values=words, criteria=criteria)
+
+
+def _in_words(value: Any, other: Any) -> str:
+    """A list is said by how many of it are in this run only: the whole of it would be pages."""
+    if not isinstance(value, list | tuple):
+        return repr(value)
+    foreign = other if isinstance(other, list | tuple) else ()
+    own = sum(item not in foreign for item in value)
+    return f"{own} of {len(value)} in this run only" if own else f"{len(value)}, in another order or number"
+
+
+def _versions(one: PreferenceRun, other: PreferenceRun) -> Iterator[Obstacle]:
+    """Versions of metrics and prompt sets, of those that made the verdict and those that made the step's scores."""
+    for words, versions in (
+        ("", (_verdict_versions(one), _verdict_versions(other))),
+        (" of the recorded scores", (_step_versions(one), _step_versions(other))),
+    ):
+        for name in versions[0].keys() & versions[1].keys():
+            values = str(versions[0][name]), str(versions[1][name])
+            if values[0] != values[1]:
+                yield Obstacle(what=f"versions of {name}{words} differ", values=values, criteria=_measured_by(name))
+
+
+def _measured_by(name: str) -> tuple[str, ...]:
+    metric = _SETS.get(name, name)
+    return tuple(rule.name for rule in RULES if rule.metric == metric) or EVERY
+
+
+def _verdict_versions(run: PreferenceRun) -> Mapping[str, int]:
+    return run.verdict.versions
+
+
+def _step_versions(run: PreferenceRun) -> dict[str, int]:
+    snapshot: EvalSnapshot | None = run.last
+    if snapshot is None:
+        return {}
+    general = snapshot.stats.general
+    items = {"capability items": general.items_version} if general and general.items_version is not None else {}
+    return {**snapshot.versions, **items}
+
+
+# --- configuration ------------------------------------------------------------------------------
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys as dotted names. Lists stay whole."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def configuration_differences(runs: Sequence[Mapping[str, PreferenceRun]]) -> list[ConfigDifference]:
+    """The keys whose values differ between runs. A key that an older run has not is null there."""
+    configs = [_config_of(run) for run in runs]
+    keys = sorted({key for config in configs for key in config} - _NOT_COMPARED)
+    rows = [ConfigDifference(key=key, values=[config.get(key) for config in configs]) for key in keys]
+    return [row for row in rows if any(value != row.values[0] for value in row.values[1:])]
+
+
+def _config_of(run: Mapping[str, PreferenceRun]) -> dict[str, Any]:
+    configs = {name: flat(preference.adapter.config) for name, preference in run.items()}
+    merged: dict[str, Any] = {}
+    for key in {key for config in configs.values() for key in config}:
+        values = {name: config.get(key) for name, config in configs.items()}
+        alike = all(value == next(iter(values.values())) for value in values.values())
+        merged[key] = next(iter(values.values())) if alike else values
+    return merged

@@ -1,0 +1,187 @@
+"""What a deployment answered, checked: a body that is not the contract never becomes a number.
+
+Each reader takes the body of a 200 and raises `MalformedAnswer` saying what is wrong and where.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from claas_assets.evaluation.deployment.transport import Reply
+from claas_assets.evaluation.errors import MalformedAnswer
+from claas_assets.evaluation.metrics.statistics import token_entropy
+from claas_assets.wire import ChatChoice, ChatCompletionResponse, ScoreResponse, TokenLogprob, Usage, strip_thinking
+
+TOP_LOGPROBS = 20  # asked for per token; entropies are over these, renormalized
+_ABOVE_ZERO = 0.01  # nats: rounding of a probability of one
+_SUM_TOLERANCE = 1e-3  # nats per token: rounding of a sum
+
+Wire = TypeVar("Wire", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A generated answer.
+
+    `text` is what the user sees: thinking removed. `logprobs` and `entropies` (nats) have one entry
+    per completion token, thinking included; None where not asked for or not exposed. `max_tokens` is
+    the budget that worked. Token counts are None where the server did not say; then `truncated` is
+    None too, unless the finish reason tells. `latency_s` is of the request that was answered;
+    `retries` counts requests before it that met a passing fault.
+    """
+
+    text: str
+    logprobs: list[float] | None
+    entropies: list[float] | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    finish_reason: str | None
+    truncated: bool | None
+    max_tokens: int | None
+    retries: int
+    latency_s: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """Logprobs (nats) of a given answer, one per completion token, the end-of-turn suffix included."""
+
+    logprobs: list[float]
+    logprob_sum: float
+    prompt_tokens: int
+    completion_tokens: int
+    retries: int
+    latency_s: float
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Who answers at `url`. `name`, `version` and `deployment_id` are None where it does not say."""
+
+    url: str
+    name: str | None
+    version: str | None
+    healthy: bool
+    worker_status: str | None
+    worker_error: str | None
+    models: tuple[str, ...]
+    deployment_id: str | None = None
+
+    def as_record(self) -> dict[str, Any]:
+        """For a run's provenance."""
+        return {**asdict(self), "models": list(self.models)}
+
+
+def read_wire(reply: Reply, model: type[Wire]) -> Wire:
+    """The body as a wire model."""
+    try:
+        return model.model_validate_json(reply.body)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise malformed(reply, f"{where or 'the body'}: {problem['msg']}") from None
+
+
+def read_answer(reply: Reply, *, max_tokens: int | None, logprobs: bool, retries: int) -> Answer:
+    """`logprobs`: they were asked for; otherwise whatever came is ignored."""
+    response = read_wire(reply, ChatCompletionResponse)
+    choice = response.choices[0]
+    text = strip_thinking(choice.message.content)
+    prompt_tokens, completion_tokens = _counts(reply, response.usage, text)
+    tokens = _token_logprobs(reply, choice, completion_tokens) if logprobs else None
+    return Answer(
+        text=text,
+        logprobs=None if tokens is None else [token.logprob for token in tokens],
+        entropies=None if tokens is None else _entropies(reply, tokens),
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        finish_reason=choice.finish_reason,
+        truncated=_truncated(choice.finish_reason, completion_tokens, max_tokens),
+        max_tokens=max_tokens,
+        retries=retries,
+        latency_s=reply.latency_s,
+    )
+
+
+def read_score(reply: Reply) -> Score:
+    response = read_wire(reply, ScoreResponse)
+    for name in ("prompt_tokens", "completion_tokens"):
+        if name not in response.model_fields_set:
+            raise malformed(reply, f"{name}: Field required")
+    _check_logprobs(reply, "logprobs", response.logprobs)
+    if len(response.logprobs) != response.completion_tokens or not response.logprobs:
+        raise malformed(
+            reply, f"logprobs: {len(response.logprobs)} of them for {response.completion_tokens} completion tokens"
+        )
+    total = math.fsum(response.logprobs)
+    if not abs(response.logprob_sum - total) <= _SUM_TOLERANCE * len(response.logprobs):  # NaN fails too
+        raise malformed(reply, f"logprob_sum: {response.logprob_sum}, and the logprobs add up to {total:.6g}")
+    return Score(
+        logprobs=response.logprobs,
+        logprob_sum=response.logprob_sum,
+        prompt_tokens=response.prompt_tokens,
+        completion_tokens=response.completion_tokens,
+        retries=reply.retries,
+        latency_s=reply.latency_s,
+    )
+
+
+def malformed(reply: Reply, what: str) -> MalformedAnswer:
+    return MalformedAnswer(f"{reply.call.name} answered {reply.status}, and not by the contract: {what}")
+
+
+def _counts(reply: Reply, usage: Usage | None, text: str) -> tuple[int | None, int | None]:
+    """Token counts. A zero that cannot be (no prompt is empty) is a server's way not to say."""
+    if usage is None:
+        return None, None
+    if usage.prompt_tokens < 0 or usage.completion_tokens < 0:
+        raise malformed(reply, "usage: a negative number of tokens")
+    completion_said = "completion_tokens" in usage.model_fields_set and (usage.completion_tokens > 0 or not text)
+    return usage.prompt_tokens or None, usage.completion_tokens if completion_said else None
+
+
+def _truncated(finish_reason: str | None, completion_tokens: int | None, max_tokens: int | None) -> bool | None:
+    """Real deployments always say "stop": only the token count shows that an answer was cut."""
+    if finish_reason == "length":
+        return True
+    if completion_tokens is None or max_tokens is None:
+        return None
+    return completion_tokens >= max_tokens
+
+
+def _token_logprobs(reply: Reply, choice: ChatChoice, completion_tokens: int | None) -> list[TokenLogprob] | None:
+    """The tokens with their logprobs, or None where this engine exposes none (an empty list says as much)."""
+    tokens = choice.logprobs.content if choice.logprobs is not None else None
+    if not tokens:
+        return None
+    where = "choices.0.logprobs.content"
+    _check_logprobs(reply, where, [token.logprob for token in tokens])
+    if completion_tokens is not None and len(tokens) != completion_tokens:
+        raise malformed(reply, f"{where}: {len(tokens)} of them for {completion_tokens} completion tokens")
+    return tokens
+
+
+def _entropies(reply: Reply, tokens: Sequence[TokenLogprob]) -> list[float] | None:
+    """Entropy (nats) of each position over its top logprobs, or None where the server sent none."""
+    if not any(token.top_logprobs for token in tokens):
+        return None
+    entropies = []
+    for position, token in enumerate(tokens):
+        where = f"choices.0.logprobs.content.{position}.top_logprobs"
+        top = [entry.logprob for entry in token.top_logprobs]
+        if not top:
+            raise malformed(reply, f"{where}: none here, while other tokens have them")
+        _check_logprobs(reply, where, top)
+        entropies.append(token_entropy(sorted(top, reverse=True)[:TOP_LOGPROBS]))
+    return entropies
+
+
+def _check_logprobs(reply: Reply, where: str, logprobs: Sequence[float]) -> None:
+    for position, logprob in enumerate(logprobs):
+        if not math.isfinite(logprob) or logprob > _ABOVE_ZERO:
+            raise malformed(reply, f"{where}.{position}: {logprob} is not the logarithm of a probability")

@@ -1,0 +1,126 @@
+"""A preference file: YAML → `Preference`. One file is one partition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from claas_assets.evaluation.errors import ConfigError, PreferenceError
+from claas_assets.evaluation.preferences.verifiers import Verifier, build_verifier
+from claas_assets.evaluation.storage.names import is_preference_name
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _buildable(spec: dict[str, Any]) -> dict[str, Any]:
+    """Says where in the file a verifier is wrong: pydantic adds the place to a `ValueError`."""
+    try:
+        build_verifier(spec)
+    except PreferenceError as error:
+        raise ValueError(str(error)) from error
+    return spec
+
+
+VerifierSpec = Annotated[dict[str, Any], AfterValidator(_buildable)]
+"""`_target_` names a class (`verifiers.build_verifier`), the other keys are its arguments."""
+
+
+class PromptMessage(_Part):
+    role: str = Field(pattern="^(system|user|assistant)$")
+    content: str = Field(min_length=1)
+
+
+class LogprobPair(_Part):
+    """A prompt with the answer that the user prefers and one that the user does not."""
+
+    prompt_messages: tuple[PromptMessage, ...] = Field(min_length=1)
+    positive_response: str = Field(min_length=1)
+    negative_response: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _answers_differ(self) -> LogprobPair:
+        if self.positive_response == self.negative_response:
+            raise ValueError("positive_response and negative_response are the same text")
+        return self
+
+
+class OverApplicationItem(_Part):
+    """A prompt to which the preference does *not* apply; `check` passes when it was not over-applied."""
+
+    prompt: str = Field(min_length=1)
+    check: VerifierSpec
+
+
+class Preference(_Part):
+    """One preference, with everything that is asked to measure it."""
+
+    name: str
+    version: int = Field(default=1, ge=1)
+    feedback_string: str = Field(min_length=1)
+    verifier: VerifierSpec
+    logprob_pairs: tuple[LogprobPair, ...] = Field(min_length=1)
+    probe_prompts: tuple[str, ...] = Field(min_length=1)
+    heldout_prompts: tuple[str, ...] = ()
+    over_application: tuple[OverApplicationItem, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Preference:
+        prompts = [
+            *self.probe_prompts,
+            *self.heldout_prompts,
+            *(item.prompt for item in self.over_application),
+        ]
+        if any(not prompt.strip() for prompt in prompts):
+            raise ValueError("a prompt is empty")
+        twice = sorted({prompt for prompt in prompts if prompts.count(prompt) > 1})
+        if twice:
+            raise ValueError(f"a prompt appears twice (held-out prompts must not be trained on): {twice[0]!r}")
+        return self
+
+    def build_verifier(self) -> Verifier:
+        return build_verifier(self.verifier)
+
+
+def preference_names(folder: Path) -> list[str]:
+    """The names of the preference files in `folder`, sorted. Broken ones too: they fail on their own."""
+    if not folder.is_dir():
+        return []
+    return sorted(p.stem for p in folder.glob("*.yaml") if is_preference_name(p.stem))
+
+
+def load_preference(name: str, folder: Path) -> Preference:
+    """Read `<folder>/<name>.yaml`. Raises `ConfigError` (no such file) or `PreferenceError` (broken)."""
+    if name not in preference_names(folder):
+        raise ConfigError(
+            f"preferences: there is no preference {name!r} in {folder}. "
+            f"Preferences there: {', '.join(preference_names(folder)) or 'none'}"
+        )
+    path = folder / f"{name}.yaml"
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-13-01
+        raise PreferenceError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise PreferenceError(f"{path}: a preference file is a mapping of keys, this is not")
+    try:
+        preference = Preference(**values)
+    except (ValidationError, TypeError) as error:
+        raise PreferenceError(f"{path}: {_explain(error)}") from error
+    if preference.name != name:
+        raise PreferenceError(f"{path}: name is {preference.name!r}, and must be the file's name, {name!r}")
+    return preference
+
+
+def _explain(error: ValidationError | TypeError) -> str:
+    if isinstance(error, TypeError):
+        return str(error)
+    problems = [
+        (".".join(map(str, problem["loc"])) or "file", problem["msg"].removeprefix("Value error, "))
+        for problem in error.errors()
+    ]
+    return "; ".join(f"{place}: {message}" for place, message in problems)

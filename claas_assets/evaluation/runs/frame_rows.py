@@ -1,0 +1,171 @@
+"""The rows of the frames, as dictionaries: no pandas here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from claas_assets.evaluation.runs.loading import PreferenceRun
+from claas_assets.evaluation.storage.records import (
+    METRIC_COLUMNS,
+    EvalSnapshot,
+    Record,
+    StepRecord,
+    Transcript,
+    UnitStats,
+)
+
+Row = dict[str, Any]
+
+_STATE = ("run_id", "preference", "phase", "step")
+_CRITERION_FIELDS = ("value", "baseline", "change", "n", "floor", "grade", "evidence", "decides", "reason", "sentence")
+
+STEP_COLUMNS = (
+    *_STATE, "snapshot", "timestamp", "compliance", "heldout_compliance", "margin", "margin_delta", "general_score",
+    "mean_entropy", "entropy_ratio", "self_rouge_l", "mean_logprob_drift", "alert", "sub_step_count", "interrupted",
+    "timing_s", "requests", "probes_s", "feedback_given", "prompt_used", "response_text",
+)  # fmt: skip
+TRANSCRIPT_COLUMNS = (
+    *_STATE, "metric", "group", "key", "kind", "question", "answer", "score", "passed", "detail", "temperature",
+    "completion_tokens", "finish_reason", "truncated", "logprob_sum", "latency_s", "error",
+)  # fmt: skip
+VERDICT_COLUMNS = (
+    "run_id", "preference", "overall", "criterion", "value", "baseline", "change", "lower", "upper", "level", "n",
+    "floor", "grade", "evidence", "decides", "reason", "sentence",
+)  # fmt: skip
+
+__all__ = ["METRIC_COLUMNS", "STEP_COLUMNS", "TRANSCRIPT_COLUMNS", "VERDICT_COLUMNS"]
+
+
+def metric_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
+    """`value` is a number in every row: a truth value is 1 or 0 (`unit` is then bool)."""
+    for row in run.metric_rows:
+        yield {
+            **{column: None if cell == "" else cell for column, cell in row.items()},  # an empty cell of the file
+            "run_id": run_id,
+            "value": None if row["value"] is None else float(row["value"]),
+            "missing": int(row["missing"]) if row["missing"] not in ("", None) else None,
+        }
+
+
+def step_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
+    """One row a state. Only steps have what is about their training."""
+    lines: dict[int, StepRecord] = {record.step: record for record in run.steps}
+    for phase, step, snapshot in run.states:
+        state = {"run_id": run_id, "preference": run.adapter.preference, "phase": phase, "step": step}
+        yield {**state, **_headline(snapshot), **(_training(lines[step]) if step in lines else {})}
+
+
+def _headline(snapshot: EvalSnapshot) -> Row:
+    margin, general, collapse = snapshot.logprob_margin, snapshot.general, snapshot.collapse
+    held_out = _set(snapshot, "heldout_prompts")
+    return {
+        "snapshot": snapshot.snapshot,
+        "compliance": snapshot.preference_compliance,
+        "heldout_compliance": held_out.mean if held_out is not None else None,
+        "margin": _field(margin, "margin"),
+        "margin_delta": _field(margin, "margin_delta_from_baseline"),
+        "general_score": _field(general, "general_score"),
+        "mean_entropy": _field(collapse, "mean_entropy"),
+        "entropy_ratio": _field(collapse, "entropy_ratio_to_baseline"),
+        "self_rouge_l": _field(collapse, "self_rouge_l"),
+        "mean_logprob_drift": _field(collapse, "mean_logprob_drift"),
+        "alert": _field(collapse, "alert"),
+        "requests": snapshot.requests,
+        "probes_s": snapshot.duration_s,
+    }
+
+
+def _training(record: StepRecord) -> Row:
+    numbers = {
+        f"sdpo_{name}": float(value)
+        for name, value in (record.sdpo_metrics or {}).items()
+        if isinstance(value, int | float)
+    }
+    return {
+        "timestamp": record.timestamp,
+        "sub_step_count": record.sub_step_count,
+        "interrupted": record.interrupted,
+        "timing_s": record.timing_s,
+        "feedback_given": record.feedback_given,
+        "prompt_used": record.prompt_used,
+        "response_text": record.response_text,
+        **numbers,
+    }
+
+
+def transcript_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
+    """Every probe, and as metric "rollout" the answers that feedback was given on."""
+    lines: dict[int, StepRecord] = {record.step: record for record in run.steps}
+    for phase, step, snapshot in run.states:
+        state = {"run_id": run_id, "preference": run.adapter.preference, "phase": phase, "step": step}
+        yield from ({**state, **_asked(transcript, snapshot)} for transcript in snapshot.rollouts)
+        for index, rollout in enumerate(lines[step].rollout_batch if step in lines else ()):
+            told = {"metric": "rollout", "group": "rollout", "key": f"rollout/{index}", "kind": "generate"}
+            yield {**state, **told, "question": rollout.prompt, "answer": rollout.response}
+
+
+def _asked(transcript: Transcript, snapshot: EvalSnapshot) -> Row:
+    metadata = transcript.metadata
+    error = metadata.error
+    return {
+        "metric": transcript.metric,
+        "group": _group(transcript),
+        "key": transcript.key,
+        "kind": metadata.kind,
+        "question": transcript.question,
+        "answer": transcript.answer,
+        **_judged(transcript, snapshot),
+        "temperature": metadata.temperature,
+        "completion_tokens": metadata.completion_tokens,
+        "finish_reason": metadata.finish_reason,
+        "truncated": metadata.truncated,
+        "logprob_sum": metadata.logprob_sum,
+        "latency_s": metadata.latency_s,
+        "error": f"{error.kind}: {error.reason}" if error is not None else None,
+    }
+
+
+def _group(transcript: Transcript) -> str | None:
+    """heldout_prompts of `compliance/heldout_prompts/3`; None where a metric has no groups."""
+    parts = transcript.key.split("/")
+    return parts[1] if len(parts) > 2 and not parts[1].isdigit() else None
+
+
+def _judged(transcript: Transcript, snapshot: EvalSnapshot) -> Row:
+    """What the verifier said of this answer, where it is a unit of its own."""
+    group, last, general = _group(transcript), transcript.key.rsplit("/", 1)[-1], snapshot.stats.general
+    units, unit = None, last
+    if transcript.metric == "compliance" and group is not None:
+        units, unit = _set(snapshot, group), transcript.question
+    elif transcript.metric == "general" and general is not None:
+        units = {"seed": general.seed_four, "items": general.items}.get(group or "")
+    if units is None:
+        return {}
+    return {"score": units.scores.get(unit), "passed": units.passed.get(unit), "detail": units.details.get(unit)}
+
+
+def verdict_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
+    verdict = run.verdict
+    told = {"run_id": run_id, "preference": verdict.preference, "overall": verdict.overall}
+    if not verdict.criteria:  # nothing to judge yet, or measured only: the verdict itself is not to be lost
+        yield {**told, "reason": verdict.sentence}
+    for name, criterion in verdict.criteria.items():
+        interval = criterion.interval
+        yield {
+            **told,
+            "criterion": name,
+            **{field: getattr(criterion, field) for field in _CRITERION_FIELDS},
+            "lower": _field(interval, "lower"),
+            "upper": _field(interval, "upper"),
+            "level": _field(interval, "level"),
+        }
+
+
+def _set(snapshot: EvalSnapshot, name: str) -> UnitStats | None:
+    stats = snapshot.stats.compliance
+    return stats.sets.get(name) if stats is not None else None
+
+
+def _field(record: Record | None, name: str) -> Any:
+    return getattr(record, name) if record is not None else None

@@ -1,0 +1,43 @@
+"""Files appear whole: here written beside, synced, renamed; at another address put as one object."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from claas_assets.evaluation.storage.stores import Place, put
+
+
+def write_whole(path: Place, data: bytes | str) -> None:
+    """Write `path` so that a reader sees the old file or the new one, never a part of it."""
+    payload = data.encode("utf-8") if isinstance(data, str) else data
+    if not isinstance(path, Path):
+        put(path, payload)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(beside, "wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or a new file in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def to_json(value: Any) -> str:
+    """Indented JSON with a final line end; NaN and infinities are refused rather than written."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,48 @@
+"""A fresh adapter, and what may not change once it is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.storage.names import lora_id_for
+from claas_assets.evaluation.storage.provenance import provenance
+from claas_assets.evaluation.storage.records import AdapterRecord
+from claas_assets.evaluation.training.session import Session
+
+
+async def create_adapter(session: Session, run_id: str) -> AdapterRecord:
+    """A fresh adapter on the deployment, under the id that the deployment answered."""
+    config = session.config
+    wanted = lora_id_for(config.lora_id_prefix, session.preference.name, run_id)
+    session.say("adapter", f"making adapter {wanted} on {config.base_model}")
+    deployment = await session.client.describe()
+    lora_id = await session.client.init_adapter(wanted, config.base_model, config.lora)
+    return AdapterRecord(
+        config=config.model_dump(mode="json"),
+        lora_id=lora_id,
+        preference=session.preference.name,
+        run_id=run_id,
+        above_training=config.above_training(),
+        preference_text=session.preference.model_dump(mode="json"),
+        provenance=provenance(deployment.as_record()),
+    )
+
+
+def check_frozen(adapter: AdapterRecord, config: EvalConfig, preference: Preference) -> None:
+    """Refuse to go on with another model, training, batch, seed or preference text than it began with."""
+    then = {**adapter.above_training, **_trained_text(adapter.preference_text)}
+    now = {**config.above_training(), **_trained_text(preference.model_dump(mode="json"))}
+    changed = [f"{key}: {then.get(key)!r} then, {now[key]!r} now" for key in now if then.get(key) != now[key]]
+    if changed:
+        raise RunFolderError(
+            f"run {adapter.run_id}, preference {adapter.preference}: what training depends on has changed since the "
+            "adapter was made: " + "; ".join(changed) + ". Use another output_dir for a new evaluation"
+        )
+
+
+def _trained_text(preference_text: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a preference that training sees; verifiers and held-out prompts may change."""
+    return {key: preference_text.get(key) for key in ("feedback_string", "probe_prompts")}

@@ -1,0 +1,184 @@
+"""Ask a snapshot's probes, each once, and record what came back as transcripts."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from claas_assets.evaluation.errors import MalformedAnswer, OutcomeUnknown, RequestRefused
+from claas_assets.evaluation.metrics.probes import Probe
+from claas_assets.evaluation.storage.records import Message, Transcript, TranscriptMetadata, Unmeasured
+from claas_assets.evaluation.training.concurrency import gather
+
+if TYPE_CHECKING:
+    from claas_assets.evaluation.deployment.client import Answer, ClaasClient, Score
+
+NOISE_PREFIX = "compliance/noise/"
+_DIGITS = 5  # of a recorded logprob or entropy: far below what any score resolves
+
+Tick = Callable[[int, int], None]
+"""Called with (answered, asked) as answers come in."""
+
+
+class Asker:
+    """Asks the probes of one adapter.
+
+    `blocked`: why nothing can be measured now, if so. `on_answer` sees each transcript as it
+    arrives, so that what is slow to score can begin.
+    """
+
+    def __init__(
+        self,
+        client: ClaasClient,
+        lora_id: str,
+        *,
+        seed: int,
+        blocked: Unmeasured | None = None,
+        on_answer: Callable[[Transcript], None] = lambda transcript: None,
+    ) -> None:
+        self.client = client
+        self.lora_id = lora_id
+        self.seed = seed
+        self.blocked = blocked
+        self.on_answer = on_answer
+
+    async def ask(self, probes: Sequence[Probe], tick: Tick) -> tuple[list[Transcript], int]:
+        """Transcripts in the order of `probes`, and the number of requests that were needed.
+
+        Requests are sent in the order of `probes`; of those that ask the very same at temperature 0, only
+        the last is sent. The noise probes follow when all others are answered, shuffled, at half the
+        concurrency: the same question in other company, which is what tells how far the deployment is
+        from deterministic.
+        """
+        first = [probe for probe in probes if not probe.key.startswith(NOISE_PREFIX)]
+        again = [probe for probe in probes if probe.key.startswith(NOISE_PREFIX)]
+        shared = _shared_requests(first)
+        wanting = {shared[probe.key] for probe in first if probe.logprobs}
+        unique = [replace(p, logprobs=p.key in wanting) for p in first if shared[p.key] == p.key]
+        total, done = len(unique) + len(again), 0
+
+        async def one(probe: Probe) -> Transcript:
+            nonlocal done
+            transcript = await self._one(probe)
+            done += 1
+            tick(done, total)
+            self.on_answer(transcript)
+            return transcript
+
+        found = {t.key: t for t in await gather([one(probe) for probe in unique])}
+        random.Random(self.seed).shuffle(again)
+        half = asyncio.Semaphore(max(1, self.client.max_concurrency // 2))
+
+        async def one_of_half(probe: Probe) -> Transcript:
+            async with half:
+                return await one(probe)
+
+        found |= {t.key: t for t in await gather([one_of_half(probe) for probe in again])}
+        transcripts = []
+        for probe in probes:
+            original = found[shared.get(probe.key, probe.key)]
+            transcripts.append(original if original.key == probe.key else _copy_for(probe, original))
+        return transcripts, total
+
+    async def _one(self, probe: Probe) -> Transcript:
+        if self.blocked is not None:
+            return _unanswered(probe, self.blocked)
+        try:
+            if probe.kind == "score":
+                score = await self.client.score(probe.messages, probe.completion or "", lora_id=self.lora_id)
+                return _scored(probe, score)
+            answer = await self.client.chat(
+                probe.messages,
+                lora_id=self.lora_id,
+                temperature=probe.temperature,
+                max_tokens=probe.max_tokens,
+                seed=probe.seed,
+                logprobs=probe.logprobs,
+            )
+            return _answered(probe, answer)
+        except (RequestRefused, MalformedAnswer, OutcomeUnknown) as error:
+            # A deployment that went away (DeploymentUnreachable) ends the run; one bad answer does not.
+            return _unanswered(probe, Unmeasured(kind="failed", reason=str(error)))
+
+
+def _shared_requests(probes: Sequence[Probe]) -> dict[str, str]:
+    """The key of each probe → the key of the one that is sent for it: the last that asks the very same."""
+    last = {_identity(probe): probe.key for probe in probes}
+    return {probe.key: last[_identity(probe)] for probe in probes}
+
+
+def _identity(probe: Probe) -> tuple[object, ...]:
+    """Equal where one answer serves both: at temperature 0 the seed does not matter, above it nothing is shared."""
+    if probe.temperature > 0:
+        return (probe.key,)
+    return probe.kind, probe.messages, probe.completion, probe.max_tokens
+
+
+def _question(probe: Probe) -> list[Message]:
+    return [Message(role=role, content=content) for role, content in probe.messages]
+
+
+def _unanswered(probe: Probe, reason: Unmeasured) -> Transcript:
+    return Transcript(
+        metric=probe.metric,
+        messages=_question(probe),
+        metadata=TranscriptMetadata(
+            key=probe.key,
+            kind=probe.kind,
+            temperature=probe.temperature if probe.kind == "generate" else None,
+            max_tokens=probe.max_tokens,
+            seed=probe.seed,
+            error=reason,
+        ),
+    )
+
+
+def _answered(probe: Probe, answer: Answer) -> Transcript:
+    return Transcript(
+        metric=probe.metric,
+        messages=[*_question(probe), Message(role="assistant", content=answer.text)],
+        metadata=TranscriptMetadata(
+            key=probe.key,
+            kind="generate",
+            temperature=probe.temperature,
+            max_tokens=answer.max_tokens,
+            seed=probe.seed,
+            finish_reason=answer.finish_reason,
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            truncated=answer.truncated,
+            logprobs=_rounded(answer.logprobs),
+            entropies=_rounded(answer.entropies),
+            latency_s=round(answer.latency_s, 3),
+            retries=answer.retries,
+        ),
+    )
+
+
+def _scored(probe: Probe, score: Score) -> Transcript:
+    return Transcript(
+        metric=probe.metric,
+        messages=[*_question(probe), Message(role="assistant", content=probe.completion or "")],
+        metadata=TranscriptMetadata(
+            key=probe.key,
+            kind="score",
+            prompt_tokens=score.prompt_tokens,
+            completion_tokens=score.completion_tokens,
+            logprobs=_rounded(score.logprobs),
+            logprob_sum=round(score.logprob_sum, _DIGITS),
+            latency_s=round(score.latency_s, 3),
+            retries=score.retries,
+        ),
+    )
+
+
+def _copy_for(probe: Probe, original: Transcript) -> Transcript:
+    metadata = original.metadata.model_copy(update={"key": probe.key, "asked_as": original.key})
+    return original.model_copy(update={"metric": probe.metric, "metadata": metadata})
+
+
+def _rounded(values: Sequence[float] | None) -> list[float] | None:
+    return None if values is None else [round(value, _DIGITS) for value in values]

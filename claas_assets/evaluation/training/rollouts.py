@@ -1,0 +1,75 @@
+"""One step's rollouts: the answers that feedback is given on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.errors import DeploymentError
+from claas_assets.evaluation.metrics.probes import Probe, derived_seed
+from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.storage.records import RolloutRecord, Transcript
+from claas_assets.evaluation.training.asking import Asker
+from claas_assets.evaluation.training.session import Session
+
+PREFIX = "rollout/"
+
+
+def prompts_of_step(preference: Preference, batch_size: int, step: int) -> list[str]:
+    """Batch entry i of step s uses prompt (s·batch_size + i) mod n."""
+    prompts = preference.probe_prompts
+    return [prompts[(step * batch_size + i) % len(prompts)] for i in range(batch_size)]
+
+
+def rollout_probes(config: EvalConfig, preference: Preference, step: int) -> list[Probe]:
+    """With logprobs: feedback on a completion that was cached without them is refused."""
+    return [
+        Probe(
+            key=f"{PREFIX}{index}",
+            kind="generate",
+            messages=(("user", prompt),),
+            temperature=config.rollout_temperature,
+            max_tokens=config.rollout_max_tokens,
+            seed=derived_seed(config.seed, step, "rollout", index),
+            logprobs=True,
+        )
+        for index, prompt in enumerate(prompts_of_step(preference, config.batch_size, step))
+    ]
+
+
+async def roll_out(session: Session, lora_id: str, step: int) -> list[RolloutRecord]:
+    """Sample the batch. Raises where an answer is missing or empty: there is nothing to train on then."""
+    asker = Asker(session.client, lora_id, seed=session.config.seed)
+    transcripts, _ = await asker.ask(rollout_probes(session.config, session.preference, step), lambda done, total: None)
+    for transcript in transcripts:
+        if transcript.metadata.error is not None:
+            await session.client.check_adapter(lora_id)
+            raise DeploymentError(f"no rollout for {transcript.question!r}: {transcript.metadata.error.reason}")
+        if not (transcript.answer or "").strip():
+            raise DeploymentError(
+                f"the model answered nothing to {transcript.question!r}; feedback on an empty answer is refused by "
+                "every deployment. The model may have collapsed: see the earlier steps"
+            )
+    return records_of(transcripts)
+
+
+def usable(transcripts: Sequence[Transcript]) -> bool:
+    """Whether there is an answer to every prompt of the batch."""
+    return bool(transcripts) and all((transcript.answer or "").strip() for transcript in transcripts)
+
+
+def records_of(transcripts: Sequence[Transcript]) -> list[RolloutRecord]:
+    """A record each, in their order."""
+    return [
+        RolloutRecord(
+            prompt=transcript.question,
+            response=transcript.answer or "",
+            metadata=transcript.metadata.model_dump(
+                include={
+                    "seed", "temperature", "max_tokens", "prompt_tokens", "completion_tokens", "finish_reason",
+                    "truncated",
+                }
+            ),
+        )
+        for transcript in transcripts
+    ]  # fmt: skip

@@ -1,0 +1,112 @@
+"""What a verdict says beside its criteria: could it be taught, was it memorized, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from claas_assets.evaluation.storage.records import Criterion, EvalSnapshot, StepRecord, Transcript, UnitStats
+from claas_assets.evaluation.verdict.measurements import States, compliance_set
+
+MAX_SHARE = 0.1
+"""Of answers that were cut, or empty: above it the verdict says so."""
+
+ANSWERS = ("compliance/probe_prompts/", "compliance/heldout_prompts/")
+
+
+def notes_on(states: States, steps: Sequence[StepRecord], criteria: dict[str, Criterion]) -> list[str]:
+    """In the order of their weight."""
+    return [
+        *_interrupted(steps),
+        *_miscounted(steps),
+        *_not_available(criteria),
+        *_teachable(states),
+        *_memorized(states.last),
+        *_cut_or_empty(states.last.rollouts),
+        *_unanswered(states.last),
+        *_open_network(states),
+        *_other_versions(states),
+        "one run speaks for this adapter; a claim about a recipe needs three seeds or more",
+    ]
+
+
+def _interrupted(steps: Sequence[StepRecord]) -> Iterator[str]:
+    found = [str(step.step) for step in steps if step.interrupted]
+    if found:
+        yield (
+            f"{len(found)} of {len(steps)} steps were interrupted ({', '.join(found)}): their feedback was sent, "
+            "whether it trained is not known, and it was not sent again"
+        )
+
+
+def _miscounted(steps: Sequence[StepRecord]) -> Iterator[str]:
+    """What the deployment counted against what the steps record: an interrupted step may have trained."""
+    counted = steps[-1].updates_counted if steps else None
+    recorded = sum(step.sub_step_count for step in steps)
+    if counted is not None and counted != recorded:
+        yield f"the deployment counted {counted} updates of this adapter, and the steps record {recorded}"
+
+
+def _not_available(criteria: dict[str, Criterion]) -> Iterator[str]:
+    for name, criterion in criteria.items():
+        if criterion.grade == "unavailable":
+            yield f"{name} is left out of the verdict: {criterion.reason}"
+
+
+def _teachable(states: States) -> Iterator[str]:
+    """`learned = (C − C₀)/(C_ceiling − C₀)`: the share of what prompting can do that training did."""
+    name = compliance_set(states)
+    then, now, ceiling = _mean(states.baseline, name), _mean(states.last, name), _mean(states.baseline, "ceiling")
+    if then is None or ceiling is None:
+        return
+    if ceiling <= then:
+        yield (
+            f"nothing to teach: told in the prompt, the untrained model complies at {ceiling:.2f}, "
+            f"and without being told at {then:.2f}"
+        )
+    elif now is not None:
+        yield (
+            f"learned {(now - then) / (ceiling - then):.0%} of what telling it in the prompt does "
+            f"({then:.2f} → {now:.2f}, ceiling {ceiling:.2f})"
+        )
+
+
+def _memorized(last: EvalSnapshot) -> Iterator[str]:
+    trained, held_out = _mean(last, "probe_prompts"), _mean(last, "heldout_prompts")
+    if trained is not None and held_out is not None:
+        yield f"memorization gap {trained - held_out:+.2f} (trained prompts {trained:.2f}, held out {held_out:.2f})"
+
+
+def _cut_or_empty(rollouts: Sequence[Transcript]) -> Iterator[str]:
+    answers = [t for t in rollouts if t.key.startswith(ANSWERS) and t.answer is not None]
+    cut = sum(bool(t.metadata.truncated) for t in answers)
+    empty = sum(not (t.answer or "").strip() for t in answers)
+    if cut > MAX_SHARE * len(answers):
+        yield f"{cut} of {len(answers)} answers reached the token limit: a cut answer looks concise, so raise it"
+    if empty > MAX_SHARE * len(answers):
+        yield f"{empty} of {len(answers)} answers are empty: a verifier may take silence for obedience"
+
+
+def _unanswered(last: EvalSnapshot) -> Iterator[str]:
+    if last.stats.compliance is None:
+        return
+    for name, units in last.stats.compliance.sets.items():
+        if units.missing and units.scores:
+            yield f"{len(units.missing)} of {units.n + len(units.missing)} {name} have no score, and are in no mean"
+
+
+def _open_network(states: States) -> Iterator[str]:
+    """Where the system grants neither namespaces nor seccomp, model-written code could reach the network."""
+    general = states.last.stats.general
+    if general is not None and general.sandbox.get("network") == "none":
+        yield "model-written code ran without network isolation: this system grants no namespace and no seccomp filter"
+
+
+def _other_versions(states: States) -> Iterator[str]:
+    earlier = {**states.baseline.rescored_from, **states.last.rescored_from}
+    for name, version in earlier.items():
+        yield f"{name}: scored by version {states.last.versions.get(name)}; when it was asked, by version {version}"
+
+
+def _mean(snapshot: EvalSnapshot, name: str) -> float | None:
+    units: UnitStats | None = snapshot.stats.compliance.sets.get(name) if snapshot.stats.compliance else None
+    return units.mean if units is not None else None

@@ -1,0 +1,144 @@
+"""What the asset checks ask of a run's records. No threshold is here: a criterion carries its own.
+
+A check that could not be judged does not pass: it is a warning that says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from claas_assets.evaluation.storage.records import CollapseRecord, Criterion, MetricTable, StepsHandle, VerdictRecord
+from claas_assets.evaluation.verdict.metric_table import BASELINE_STEP
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`severe`: a check that does not pass is an error rather than a warning.
+
+    `numbers` holds what was measured (None: was not, and then not shown); `lines` what to look at, one a line.
+    """
+
+    passed: bool
+    said: str
+    severe: bool = False
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
+    lines: Sequence[str] = ()
+
+
+def steps_complete(steps: StepsHandle) -> Outcome:
+    """Every step that was asked for is recorded, and its feedback is known to have trained."""
+    interrupted = [str(step.step) for step in steps.steps if step.interrupted]
+    numbers = {"steps": len(steps.steps), "steps_asked": steps.num_steps, "interrupted_steps": len(interrupted)}
+    said = f"{len(steps.steps)} of {steps.num_steps} steps recorded"
+    if not steps.complete:
+        return Outcome(False, f"{said}: materialize training_steps again to go on", severe=True, numbers=numbers)
+    if interrupted:
+        said += f"; of step {', '.join(interrupted)} it is not known whether its feedback trained"
+    return Outcome(not interrupted, said, numbers=numbers)
+
+
+def no_failed_probes(table: MetricTable) -> Outcome:
+    """Every probe that should have been answered was. Severe where the baseline or the last step lacks a number."""
+    failed = [row for row in table.rows if str(row.get("reason") or "").startswith("failed")]
+    partly = [row for row in table.rows if row.get("missing") and row not in failed]
+    last = max((int(row["step"]) for row in table.rows), default=BASELINE_STEP)
+    deciding = [row for row in failed if int(row["step"]) in (BASELINE_STEP, last)]
+    numbers = {"failed_numbers": len(failed), "numbers_with_missing_answers": len(partly)}
+    if not table.rows:
+        return Outcome(False, "the table is empty: nothing was measured", severe=True, numbers=numbers)
+    if not failed and not partly:
+        return Outcome(True, "every probe was answered", numbers=numbers)
+    said = f"{len(failed)} numbers are missing and {len(partly)} lack some answers"
+    lines = [f"{_state(int(row['step']))}: {row['quantity']}: {row['reason']}" for row in failed] + [
+        f"{_state(int(row['step']))}: {row['quantity']}: {row['missing']} without an answer" for row in partly
+    ]
+    return Outcome(False, said, severe=bool(deciding), numbers=numbers, lines=lines)
+
+
+def no_collapse_alert(record: CollapseRecord) -> Outcome:
+    """No collapse alert fired. Severe where the last state that was measured has one."""
+    numbers: dict[str, float | None] = {"alerts": len(record.alerts), "states_measured": len(record.series)}
+    if not record.series:
+        return Outcome(False, "not judged: collapse was not measured", numbers=numbers)
+    last = record.series[-1]
+    if last.stats is not None:
+        numbers |= {"entropy_ratio": last.stats.entropy_ratio, "rep4_rise": last.stats.rep4_rise,
+                    "fixed_text_drift_nats": last.stats.fixed_text_drift}  # fmt: skip
+    if record.alerts:
+        now = bool(last.stats and last.stats.alerts)
+        said = f"COLLAPSE: {len(record.alerts)} alerts, {'also' if now else 'none'} in the last state measured"
+        return Outcome(False, said, severe=now, numbers=numbers, lines=record.alerts)
+    if last.step == BASELINE_STEP:
+        return Outcome(False, "not judged: collapse was measured at the baseline alone", numbers=numbers)
+    if last.scores is not None and last.scores.mean_entropy is None and _nothing(numbers):
+        reasons = sorted({f"{name}: {why.reason}" for name, why in last.unmeasured.items()})
+        return Outcome(False, "not judged: nothing of collapse could be measured", numbers=numbers, lines=reasons)
+    return Outcome(True, f"no alert in {len(record.series)} states", numbers=numbers)
+
+
+def capability_retained(verdict: VerdictRecord) -> Outcome:
+    """The 48 items where they decide, else the ratio over the public harness's four probes."""
+    items, ratio = verdict.criteria.get("capability_change"), verdict.criteria.get("capability_ratio")
+    criterion = items if items is not None and (items.value is not None or ratio is None) else ratio
+    return _by_grade(verdict, criterion)
+
+
+def no_over_application(verdict: VerdictRecord) -> Outcome:
+    return _by_grade(verdict, verdict.criteria.get("over_application"))
+
+
+def preference_learned(verdict: VerdictRecord) -> Outcome:
+    """Compliance rose beyond noise, to where it passes. A model that complied already is not said to have learned."""
+    criterion = verdict.criteria.get("compliance")
+    if criterion is None or criterion.value is None:
+        return _not_judged(verdict, criterion)
+    numbers, said = _numbers(criterion), f"{criterion.grade}: {criterion.sentence}"
+    if criterion.evidence == "shown":
+        return Outcome(criterion.grade == "pass", said, severe=criterion.grade == "fail", numbers=numbers)
+    if criterion.grade == "pass":
+        return Outcome(False, f"not judged: it complied already. {criterion.sentence}", numbers=numbers)
+    return Outcome(False, said, severe=criterion.grade == "fail" or criterion.evidence == "worse", numbers=numbers)
+
+
+def baseline_has_headroom(verdict: VerdictRecord) -> Outcome:
+    """The untouched model does not comply already: else nothing can be shown to have been learned."""
+    criterion = verdict.criteria.get("compliance")
+    if criterion is None or criterion.baseline is None:
+        return _not_judged(verdict, criterion)
+    bound, before = criterion.threshold["pass_at"], criterion.baseline
+    if before < bound:
+        return Outcome(True, f"compliance {before:.2f} before training, below {bound:g}", numbers=_numbers(criterion))
+    said = f"compliance {before:.2f} before training already passes ({bound:g}): nothing can be shown to be learned"
+    return Outcome(False, said, numbers=_numbers(criterion))
+
+
+def _by_grade(verdict: VerdictRecord, criterion: Criterion | None) -> Outcome:
+    if criterion is None or criterion.grade in ("unavailable", "inconclusive"):
+        return _not_judged(verdict, criterion)
+    return Outcome(
+        criterion.grade == "pass",
+        f"{criterion.grade}: {criterion.sentence}",
+        severe=criterion.grade == "fail",
+        numbers=_numbers(criterion),
+    )
+
+
+def _not_judged(verdict: VerdictRecord, criterion: Criterion | None) -> Outcome:
+    if criterion is not None:
+        return Outcome(False, f"not judged: {criterion.reason or criterion.sentence}", numbers=_numbers(criterion))
+    why = "its metric was not asked for" if verdict.criteria else verdict.sentence
+    return Outcome(False, f"not judged: {why}")
+
+
+def _numbers(criterion: Criterion) -> dict[str, float | None]:
+    found = {"value": criterion.value, "baseline": criterion.baseline, "change": criterion.change, "n": criterion.n}
+    return {**found, **criterion.threshold}
+
+
+def _nothing(numbers: Mapping[str, float | None]) -> bool:
+    return all(numbers.get(name) is None for name in ("entropy_ratio", "rep4_rise", "fixed_text_drift_nats"))
+
+
+def _state(step: int) -> str:
+    return "baseline" if step == BASELINE_STEP else f"step {step}"

@@ -1,0 +1,68 @@
+"""What each result depends on, as a short text: two results with the same text are comparable.
+
+The graph shows a result as stale when its text is another than today's. Training does not depend on how
+answers are scored: a raised metric version or a moved threshold must not make it look stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from claas_assets.evaluation.config import EvalConfig, Thresholds
+from claas_assets.evaluation.metrics import get_metric, metric_names
+from claas_assets.evaluation.storage.records import Record
+
+VERDICT_VERSION = 1
+"""Rises when the same numbers and thresholds would give another verdict."""
+
+_MEASURING = ("metrics", "probe_max_tokens")
+_STEPPING = (*_MEASURING, "num_steps", "collapse_steps", "snapshot_steps")
+
+
+def adapter_version(config: EvalConfig) -> str:
+    """Model, hyperparameters, batch, seed: what is frozen when an adapter is made."""
+    return f"training {_digest(config.above_training())}"
+
+
+def baseline_version(config: EvalConfig) -> str:
+    return f"{adapter_version(config)}, measuring {_digest(_some(config, _MEASURING))}"
+
+
+def steps_version(config: EvalConfig) -> str:
+    return f"{adapter_version(config)}, measuring {_digest(_some(config, _STEPPING))}"
+
+
+def scoring_version(metrics: Sequence[str] = metric_names()) -> str:
+    """The version of each metric and of its own prompts: "collapse 1, compliance 1, fixed_texts 1, …"."""
+    versions: dict[str, int] = {}
+    for name in metrics:
+        metric = get_metric(name)
+        versions |= {name: metric.version, **getattr(metric, "prompt_sets", {})}
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+
+
+def verdict_version(thresholds: Thresholds) -> str:
+    return f"{scoring_version()}, verdict {VERDICT_VERSION}, thresholds {_digest(thresholds.model_dump(mode='json'))}"
+
+
+def content_version(record: Record) -> str:
+    """Of what a record says: scored again with the same outcome, what was made from it is not stale."""
+    return _digest(record.model_dump(mode="json"))
+
+
+def preference_file_version(path: Path) -> str:
+    """A digest of the file's bytes: any edit is another version."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _some(config: EvalConfig, names: Sequence[str]) -> dict[str, Any]:
+    return config.model_dump(mode="json", include=set(names))
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]

@@ -1,0 +1,176 @@
+"""A configuration → Dagster runs on the user's instance. The command line and `run_harness` meet here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from claas_assets.evaluation.config import EvalConfig, gateway_token
+from claas_assets.evaluation.errors import ConfigError, IncompleteEvaluation
+from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.progress import Event, Reporter, listening, silent
+from claas_assets.evaluation.storage.addresses import is_address, protocol_of
+from claas_assets.evaluation.storage.records import Summary
+from claas_assets.evaluation.storage.run_files import holders_in, read_summary
+from claas_assets.evaluation.storage.stores import check_writable
+from claas_assets.launch.dagster_runs import bury_dead_runs, run_job
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+HOME_VARIABLE = "DAGSTER_HOME"
+DEFAULT_HOME = Path("data") / "dagster_home"
+DEFAULT_SETTINGS = "telemetry:\n  enabled: false\n"
+
+
+async def run_harness(config: EvalConfig) -> Summary:
+    """Evaluate `config` and return the summary: `{preference: VerdictRecord}`.
+
+    The preferences run in processes of their own. Raises an `EvaluationError`; what finished is in the run folder.
+    """
+    return await asyncio.to_thread(evaluate, config)
+
+
+def evaluate(config: EvalConfig, listener: Reporter = silent) -> Summary:
+    """Evaluate every preference, `parallel_preferences` side by side, then write the summary and the plots.
+
+    A preference that fails leaves the others whole: it is reported as `IncompleteEvaluation` at the end.
+    The same `output_dir` again resumes. Raises `ConfigError` and `PreferenceError` before anything is sent.
+    """
+    check_before_sending(config)
+    instance = open_instance(listener)
+    with listening(listener):
+        asyncio.run(_preflight(config, lambda text: listener(Event("", "deployment", text))))
+        failures = _run_all(config, instance, listener)
+    if failures:
+        raise IncompleteEvaluation(_how_to_go_on(config, failures))
+    return read_summary(config.run_folder)
+
+
+def rescore(config: EvalConfig, listener: Reporter = silent) -> Summary:
+    """Tables, verdicts, summary and plots of the run folder `config.output_dir`, from its files alone.
+
+    Raises `PreferenceError`, `RunFolderError`, and `IncompleteEvaluation` naming what could not be scored.
+    """
+    for name in config.preferences:
+        load_preference(name, config.preference_folder())
+    check_place(config)
+    instance = open_instance(listener)
+    with listening(listener):
+        failures = _run_all(config, instance, listener, job="rescore")
+    if failures:
+        reasons = "\n".join(f"  {name}: {reason}" for name, reason in failures.items())
+        raise IncompleteEvaluation(f"not scored again:\n{reasons}")
+    return read_summary(config.run_folder)
+
+
+def check_before_sending(config: EvalConfig) -> None:
+    """Everything that can be wrong with a configuration and be seen without a deployment."""
+    for name in config.preferences:
+        load_preference(name, config.preference_folder())
+    gateway_token(config)
+    check_place(config)
+
+
+def check_place(config: EvalConfig) -> None:
+    """Whether `output_dir` can be written to by every process of the evaluation. Raises `ConfigError`."""
+    if is_address(config.output_dir) and protocol_of(config.output_dir) == "memory" and _needs_processes(config):
+        raise ConfigError(
+            f"output_dir={config.output_dir}: memory is one process's, and this evaluation would take several: set "
+            "parallel_preferences=1, and from Python call launch.evaluate(config) in the main thread"
+        )
+    check_writable(config.run_folder)
+
+
+def open_instance(listener: Reporter = silent) -> dg.DagsterInstance:
+    """The instance of `DAGSTER_HOME`; where that is not set, of `./data/dagster_home`, and it is said."""
+    named = os.environ.get(HOME_VARIABLE)
+    if not named:
+        home = DEFAULT_HOME.resolve()
+        home.mkdir(parents=True, exist_ok=True)
+        settings = home / "dagster.yaml"
+        if not settings.exists():
+            settings.write_text(DEFAULT_SETTINGS, encoding="utf-8")
+        os.environ[HOME_VARIABLE] = str(home)
+        note = f"{HOME_VARIABLE} is not set: using {home}. `export {HOME_VARIABLE}={home}` shows it in dagster dev"
+        listener(Event("", "note", note))
+    elif not Path(named).is_absolute():
+        raise ConfigError(f"{HOME_VARIABLE} is {named!r}, which is relative: Dagster needs an absolute path")
+    elif not Path(named).is_dir():
+        raise ConfigError(f"{HOME_VARIABLE} is {named!r}, which is not a folder: create it (mkdir -p), or unset it")
+    import dagster as dg
+
+    instance = dg.DagsterInstance.get()
+    for run_id in bury_dead_runs(instance):
+        listener(Event("", "note", f"Dagster run {run_id} was killed without saying so; it is marked as failed"))
+    return instance
+
+
+async def _preflight(config: EvalConfig, say: Callable[[str], None]) -> None:
+    """Fail before any run is made when the deployment does not answer."""
+    from claas_assets.defs.resources import find_or_start
+    from claas_assets.evaluation.deployment.client import ClaasClient, RetryBudget
+    from claas_assets.evaluation.deployment.routes import routes_for
+
+    url = find_or_start(config, say)
+    routes = routes_for(config, url, gateway_token(config))
+    if routes.gateway_caution:
+        say(routes.gateway_caution)
+    async with ClaasClient(routes, retry=RetryBudget(attempts=2)) as client:
+        deployment = await client.describe()
+    say(f"{deployment.name or 'a CLaaS'} {deployment.version or 'of unknown version'} at {url}")
+
+
+def _run_all(
+    config: EvalConfig, instance: dg.DagsterInstance, listener: Reporter, job: str = "evaluate"
+) -> dict[str, str]:
+    """Run `job` for every preference, then the report; what failed, by preference, with the reason."""
+    failures = _run_preferences(config, instance, listener, job)
+    if len(failures) < len(config.preferences) or _has_adapter(config):
+        reason = run_job(config, instance, "report" if config.plots else "summarize", None)
+        if reason is not None:
+            failures["summary"] = reason
+    return failures
+
+
+def _run_preferences(config: EvalConfig, instance: dg.DagsterInstance, listener: Reporter, job: str) -> dict[str, str]:
+    """One after the other in this process where that is all that is asked for: it spares some seconds."""
+    if _needs_processes(config):
+        from claas_assets.launch.workers import run_side_by_side
+
+        return run_side_by_side(config, job, listener)
+    reasons = {name: run_job(config, instance, job, name) for name in config.preferences}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def _needs_processes(config: EvalConfig) -> bool:
+    many = min(config.parallel_preferences, len(config.preferences)) > 1
+    return many or threading.current_thread() is not threading.main_thread()
+
+
+def _has_adapter(config: EvalConfig) -> bool:
+    return bool(holders_in(config.run_folder))
+
+
+def _how_to_go_on(config: EvalConfig, failures: dict[str, str]) -> str:
+    reasons = "\n".join(f"  {name}: {reason}" for name, reason in failures.items())
+    return (
+        f"not finished:\n{reasons}\nWhat finished is in {config.output_dir}. Once the cause is mended, the same "
+        f"command with output_dir={config.output_dir} goes on there and writes the summary"
+    )
+
+
+def exit_code_of(summary: Summary, config: EvalConfig) -> int:
+    """0, or 3 where `fail_on` names a verdict of this summary or a milder one (fail < marginal < inconclusive)."""
+    if config.fail_on is None:
+        return 0
+    bad: dict[str, set[Any]] = {
+        "fail": {"fail"},
+        "marginal": {"fail", "marginal"},
+        "inconclusive": {"fail", "marginal", "inconclusive", "unfinished"},
+    }
+    return 3 if any(entry.overall in bad[config.fail_on] for entry in summary.values()) else 0

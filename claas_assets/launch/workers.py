@@ -1,0 +1,65 @@
+"""Preferences side by side: a process each (`worker.py`), since Dagster's runs do not share one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.progress import Event, Reporter
+
+
+def run_side_by_side(config: EvalConfig, job: str, listener: Reporter) -> dict[str, str]:
+    """Run `job` for each preference, `parallel_preferences` at once; what failed, with the reason.
+
+    Raises `KeyboardInterrupt` on Ctrl-C, and where one was stopped in the UI, when all have ended.
+    """
+    failures: dict[str, str] = {}
+    missing, stopped = set(config.preferences), False
+    with _worker({"config": config.model_dump(mode="json"), "job": job}) as process:
+        for message in _messages(process):
+            if "event" in message:
+                listener(Event(**message["event"]))
+                continue
+            missing.discard(message["ended"])
+            stopped = stopped or message.get("stopped", False)
+            if message.get("reason") is not None:
+                failures[message["ended"]] = message["reason"]
+        code = process.wait()
+    if stopped:
+        raise KeyboardInterrupt
+    why = f"the process that ran it ended with code {code}; see what it printed"
+    return failures | dict.fromkeys(missing, why)
+
+
+def _messages(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        yield json.loads(line)
+
+
+@contextlib.contextmanager
+def _worker(order: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
+    """Whatever happens here, no process is left behind: it is told to stop, and waited for."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "claas_assets.launch.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    assert process.stdin is not None
+    try:
+        with contextlib.suppress(BrokenPipeError):  # it has ended already: its code says how
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.wait()
