@@ -59,7 +59,7 @@ def sentences(text: str, language: str = "en") -> list[str]:
     `sentencex` does not see the end of "Hi!! I am".
 
     Inside a block `sentencex` finds the ends. It was compared with the pattern `(?<=[.!?])\\s+` on the
-    table of `tests/evaluation/test_text.py`: with the blocks above it is right on all of its cases, the pattern
+    table of `test_markdown.py` in the tests: with the blocks above it is right on all of its cases, the pattern
     on half. Abbreviations ("e.g.", "Dr. Smith", "p.m. yesterday", "the U.S. and"), initials, ellipses,
     quotations, "。" and Markdown are where the pattern errs. `sentencex` errs, and a test says so, on a
     one-letter end ("Option A. Option B." is one sentence), a rare abbreviation ("approx. 5 km" is two)

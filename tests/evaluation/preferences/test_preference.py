@@ -15,7 +15,7 @@ from claas_assets.evaluation.errors import ConfigError, PreferenceError
 from claas_assets.evaluation.preferences.preference import Preference, load_preference, preference_names
 from claas_assets.evaluation.preferences.verifiers import build_verifier
 
-FOLDER = Path(__file__).parents[2] / "preferences"
+FOLDER = Path(__file__).parents[3] / "preferences"
 NAMES = ["concise", "identity", "no_emoji"]
 FEEDBACK = {
     "no_emoji": "Don't use any emojis in your responses",

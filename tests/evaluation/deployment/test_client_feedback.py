@@ -12,7 +12,7 @@ from claas_assets.evaluation.deployment.client import ClaasClient, Timeouts, fee
 from claas_assets.evaluation.errors import DeploymentUnreachable, OutcomeUnknown, RequestRefused
 from claas_assets.wire import FeedbackItem, FeedbackResponse
 from tests.conftest import MakeFake, MakeGateway, speak
-from tests.evaluation.test_client import QUESTION, adapter_on, ask
+from tests.evaluation.deployment.test_client import QUESTION, adapter_on, ask
 from tests.fake_claas import FakeClaas, Fault, body, delay, disconnect, malformed, nulled, status, text, truncated
 
 FEEDBACK = "/v1/feedback"

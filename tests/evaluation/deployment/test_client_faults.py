@@ -11,7 +11,7 @@ from claas_assets.evaluation.deployment import transport
 from claas_assets.evaluation.deployment.client import ClaasClient, Timeouts
 from claas_assets.evaluation.errors import DeploymentUnreachable, MalformedAnswer, RequestRefused
 from tests.conftest import QUICK, MakeFake, MakeGateway, speak
-from tests.evaluation.test_client import CHAT, QUESTION, SCORE, adapter_on, ask, score
+from tests.evaluation.deployment.test_client import CHAT, QUESTION, SCORE, adapter_on, ask, score
 from tests.fake_claas import (
     Fault,
     body,

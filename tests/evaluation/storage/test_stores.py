@@ -20,7 +20,7 @@ from claas_assets.evaluation.storage.journal import FeedbackIntent, Journal
 from claas_assets.evaluation.storage.object_journal import ObjectJournal, open_journal
 from claas_assets.evaluation.storage.records import RolloutRecord
 from claas_assets.evaluation.storage.stores import place_at
-from tests.evaluation.test_journal import a_step
+from tests.evaluation.storage.test_journal import a_step
 
 
 class Growing(MemoryFileSystem):
