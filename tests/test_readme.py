@@ -1,12 +1,17 @@
-"""The README says what the code and the example say today."""
+"""README and docs say what the code and the example say today."""
 
 from __future__ import annotations
 
+import re
 import runpy
+import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_module
 
+from claas_assets.cli.main import SUBCOMMANDS, config_from_hydra
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.metrics import metric_names
 from claas_assets.evaluation.preferences.preference import load_preference
@@ -16,16 +21,88 @@ from claas_assets.evaluation.storage.run_files import read_asset, read_steps, re
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLE = ROOT / "data" / "example"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands() -> list[tuple[str, str]]:
+    """(page, command) of every line in a bash block, without its comment."""
+    return [
+        (page.name, line)
+        for page in PAGES
+        for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+        for line in block.splitlines()
+        if line.strip()
+    ]
+
+
+def test_the_readme_is_short():
+    assert len(README.encode()) <= 9_000
 
 
 def test_the_example_in_the_readme_is_that_of_the_files():
     assert runpy.run_path(str(ROOT / "docs" / "example.py"))["example"]() in README
 
 
-def test_every_configuration_key_and_metric_is_in_the_readme():
-    missing = [key for key in EvalConfig.model_fields if f"`{key}" not in README]
-    assert missing == []
-    assert [name for name in metric_names() if f"| `{name}` |" not in README] == []
+def test_every_configuration_key_and_metric_is_documented():
+    configuration = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    metrics = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert [key for key in EvalConfig.model_fields if f"`{key}" not in configuration] == []
+    assert [name for name in metric_names() if f"| `{name}` |" not in metrics] == []
+
+
+def test_every_link_of_a_page_leads_somewhere():
+    broken = [
+        f"{page.name}: {target}"
+        for page in [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "deploy" / "README.md"]
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    assert [p.name for p in (ROOT / "docs").glob("*.md") if p.name != "README.md" and f"({p.name})" not in index] == []
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_a_command_of_the_docs_exists(page, line):
+    for part in line.split(" && "):
+        words = shlex.split(part, comments=True)
+        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            words.pop(0)
+        if words:
+            check(words)
+
+
+def check(words: list[str]) -> None:
+    program, arguments = Path(words[0]).name or words[0], words[1:]
+    if program == "make":
+        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        assert arguments[0] in targets
+    elif program == "claas-eval":
+        check_evaluation(arguments)
+    elif program in ("python", "python3") and arguments[:1] == ["-m"]:
+        assert find_spec(arguments[1]) is not None or arguments[1] in ("venv", "pytest")
+    elif program == "dagster":
+        assert arguments[:2] == ["asset", "materialize"] or arguments[0] in ("dev", "instance")
+    else:
+        assert program in KNOWN, f"nothing shows that `{' '.join(words)}` works"
+
+
+KNOWN = {"pip", "mkdir", "export", "ruff", "mypy", "pytest", ".", "source", "cd", "dg", "docker", "helm", "kubectl"}
+
+
+def check_evaluation(arguments: list[str]) -> None:
+    """A subcommand that exists, or overrides that compose to a valid configuration."""
+    if arguments and arguments[0] in SUBCOMMANDS:
+        return
+    overrides = [word for word in arguments if not word.startswith("-") and "=" in word]
+    if "--config-dir" in arguments:
+        return
+    single = [word.split(",")[0] if "--multirun" in arguments else word for word in overrides]
+    with initialize_config_module("claas_assets.configs"):
+        config_from_hydra(compose("base", overrides=single, return_hydra_config=False))
 
 
 @pytest.mark.parametrize("name", sorted(read_summary(EXAMPLE)))
