@@ -14,20 +14,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from claas_assets.evaluation.lock_folder import lock_folder
+
 _POLL_S = 0.005
-
-
-def lock_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(base) / "claas_assets" / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _lock_path(claas_url: str, purpose: str) -> Path:

@@ -18,8 +18,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from claas_assets.evaluation.deployment.locks import lock_folder
 from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.lock_folder import lock_folder
 from claas_assets.evaluation.storage.atomic import write_whole
 from claas_assets.evaluation.storage.journal import Journal
 from claas_assets.evaluation.storage.records import StepRecord

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import claas_assets
 from claas_assets.evaluation.sandbox import runner as sandbox
 from claas_assets.evaluation.sandbox.child import decode, encode
 from claas_assets.evaluation.sandbox.runner import Limits, SandboxResult, run_function, same_value
@@ -439,7 +440,7 @@ print(result.status, result.calls[0].error, result.calls[1].error)
 @linux
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as an ordinary user then")
 def test_as_an_ordinary_user() -> None:
-    package = str(Path(sandbox.__file__).parents[2])
+    package = str(Path(claas_assets.__file__).parents[1])
     result = subprocess.run(
         [_python_of_nobody(package), "-I", "-B", "-c", ORDINARY, package],
         user=65534, group=65534, extra_groups=[], cwd="/", capture_output=True, text=True, check=False,
