@@ -30,7 +30,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.critical_path import (
+from claas_assets.evaluation.config import mode_defaults
+from tests.fake_claas.critical_path import (
     CHAT,
     FEEDBACK,
     INIT,
@@ -41,7 +42,6 @@ from benchmarks.critical_path import (
     least_of_steps,
     runs_seen,
 )
-from claas_assets.evaluation.config import mode_defaults
 from tests.fake_claas.process import FakeProcess, Observed
 from tests.fake_claas.recorder import Span
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import tempfile
 import time
@@ -17,43 +16,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-EXAMPLE = ROOT / "data" / "example"
+from tests.synthetic.example_copies import copy_run
+
 RUNS, STEPS, SWEPT = 500, 20, 30
 FIRST = datetime(2026, 11, 1, tzinfo=UTC)
-
-
-def lengthened(lines: list[str], steps: int) -> list[str]:
-    """`steps` lines from those of a real run: its light steps again and again, then its last one."""
-    chosen = [lines[i % (len(lines) - 1)] for i in range(steps - 1)] + [lines[-1]]
-    return [json.dumps({**json.loads(line), "step": step}) for step, line in enumerate(chosen)]
-
-
-def copy_run(target: Path, created: datetime, *, steps: int | None = None, linked_from: Path | None = None) -> Path:
-    """A run like `data/example`, begun at `created`, with another number of steps where that is given.
-
-    `linked_from`: an earlier copy of as many steps, whose large files this one shares.
-    """
-    for source in sorted(EXAMPLE.glob("*/metadata.json")):
-        name, folder = source.parent.name, target / source.parent.name
-        folder.mkdir(parents=True)
-        for large in ("baseline.json", "steps.jsonl"):
-            if linked_from is not None:
-                os.link(linked_from / name / large, folder / large)
-            elif large == "steps.jsonl" and steps is not None:
-                lines = (source.parent / large).read_text(encoding="utf-8").splitlines()
-                (folder / large).write_text("\n".join(lengthened(lines, steps)) + "\n", encoding="utf-8")
-            else:
-                (folder / large).write_bytes((source.parent / large).read_bytes())
-        for small in ("collapse.json", "metrics.csv"):
-            (folder / small).write_bytes((source.parent / small).read_bytes())
-        metadata, verdict = json.loads(source.read_text()), json.loads((source.parent / "verdict.json").read_text())
-        metadata["provenance"]["created"], metadata["run_id"] = created.isoformat(), target.name
-        if steps is not None:
-            metadata["config"]["num_steps"] = verdict["num_steps"] = verdict["steps_recorded"] = steps
-        (folder / "metadata.json").write_text(json.dumps(metadata, indent=2), encoding="utf-8")
-        (folder / "verdict.json").write_text(json.dumps(verdict, indent=2), encoding="utf-8")
-    return target
 
 
 def make_runs(results_dir: Path, count: int, steps: int) -> None:

@@ -10,18 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from benchmarks.viewer import copy_run
 from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.metrics.probes import ScoringContext
 from claas_assets.evaluation.metrics.scoring import score_snapshot
@@ -29,6 +24,8 @@ from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.storage.journal import Journal
 from claas_assets.evaluation.storage.run_files import read_asset, read_steps, write_asset
 from claas_assets.evaluation.verdict.ruling import judge
+from tests.browser import browser, served
+from tests.synthetic.example_copies import copy_run
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -102,38 +99,6 @@ def make_untrained(run: Path) -> None:
             Journal(folder).append(step)
         write_asset("adapter", folder / "metadata.json", adapter)
         write_asset("verdict", folder / "verdict.json", judged)
-
-
-@contextmanager
-def served(results_dir: Path) -> Iterator[str]:
-    """The address of a viewer of these results, while it is needed."""
-    import uvicorn
-
-    from claas_assets.viewer.app import build_app
-
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(build_app(results_dir), log_level="warning"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-@contextmanager
-def browser() -> Iterator[Any]:
-    """A Chromium of this machine. Raises `RuntimeError` where there is none."""
-    from playwright.sync_api import sync_playwright
-
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        raise RuntimeError("no Chromium on the PATH: apt-get install chromium")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 def take(page: Any, shot: Shot, address: str, folder: Path) -> Path:

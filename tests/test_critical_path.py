@@ -1,10 +1,10 @@
-"""The bound that the loop's benchmark compares with: right on schedules that can be worked out by hand."""
+"""What the fake records as a lower bound of time: `tests.fake_claas.critical_path` on schedules worked out by hand."""
 
 from __future__ import annotations
 
 import pytest
 
-from benchmarks.critical_path import (
+from tests.fake_claas.critical_path import (
     CHAT,
     FEEDBACK,
     SCORE,

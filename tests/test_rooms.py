@@ -28,7 +28,7 @@ ARROWS = {
     "deployment":  "words wire config metrics",
     "training":    "words wire config storage preferences metrics deployment",
     "verdict":     "config storage metrics",
-    "figures":     "config storage metrics",
+    "figures":     "storage metrics",
     "runs":        "words config storage preferences metrics verdict figures",
     "comparison":  "words storage metrics verdict figures runs",
     "viewer":      "words storage preferences metrics verdict figures runs comparison",
@@ -139,8 +139,10 @@ def test_a_room_does_without_the_libraries_of_other_rooms(room):
     assert wrong == []
 
 
-def test_the_package_needs_no_test_and_no_benchmark():
+def test_the_package_needs_no_test_and_the_tests_need_no_benchmark_and_no_picture_of_the_docs():
+    tests = Path(__file__).parent
     files = {file: {"tests", "benchmarks", "docs"} for file in PACKAGE.rglob("*.py")}
+    files |= {file: {"benchmarks", "docs"} for file in tests.rglob("*.py")}
     assert [(file.name, name) for file in files for name in imports_of(file) if name.split(".")[0] in files[file]] == []
 
 

@@ -13,7 +13,7 @@ from claas_assets.cli.main import run_subcommand
 from claas_assets.cli.plain import plain
 from claas_assets.evaluation.comparison.comparison import Comparison
 from claas_assets.evaluation.comparison.sweeps import SweepComparison
-from tests.made_runs import made_run, passing, write_run
+from tests.synthetic.runs import made_run, passing, write_run
 
 EXAMPLE = str(Path(__file__).parents[2] / "data" / "example")
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31mI am \u202ean assistant.\r\n[bold red]x[/bold red]\x1b[0m"

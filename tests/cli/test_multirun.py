@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.synthetic import preference
 from claas_assets import load_runs
 from claas_assets.cli import main, terminal
 from claas_assets.evaluation.errors import DeploymentUnreachable, RunFolderError
 from claas_assets.evaluation.training.adapter import check_frozen
-from tests.made_runs import made_preference_run
+from tests.synthetic.runs import made_preference_run
+from tests.synthetic.transcripts import preference
 
 PREFERENCES = Path(__file__).parents[2] / "preferences"
 

@@ -4,7 +4,7 @@ import pytest
 
 from claas_assets.cli.main import run_subcommand
 from claas_assets.evaluation.storage.journal import Journal
-from tests.evaluation.run_folders import make_run
+from tests.synthetic.bare_runs import make_run
 
 
 def left(results):

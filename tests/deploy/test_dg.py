@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.graph_screenshots import dagster_dev
+from tests.dagster_ui import dagster_dev
 from tests.deploy.conftest import ROOT
 
 BIN = Path(sys.executable).parent

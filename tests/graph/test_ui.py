@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from docs.graph_screenshots import backfill_status, dagster_dev, materialize_all, open_graph, runs, wait_for
-from docs.screenshots import browser
+from tests.browser import browser
+from tests.dagster_ui import backfill_status, dagster_dev, materialize_all, open_graph, runs, wait_for
 from tests.graph.conftest import PREFERENCES
 
 THREE = {"concise", "identity", "no_emoji"}

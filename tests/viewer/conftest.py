@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from benchmarks.viewer import copy_run
 from claas_assets.viewer.app import build_app
-from docs.screenshots import browser
+from tests.browser import browser
+from tests.synthetic.example_copies import copy_run
 
 CREATED = datetime(2026, 11, 24, 10, 15, tzinfo=UTC)
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{7*7}}\x1b[31m\u202egnp"

@@ -8,8 +8,8 @@ import pytest
 
 from claas_assets.evaluation.storage.journal import Journal
 from claas_assets.viewer.report import write_report
-from docs.screenshots import served
-from tests.made_runs import made_run, passing, write_run
+from tests.browser import served
+from tests.synthetic.runs import made_run, passing, write_run
 from tests.viewer.conftest import change, change_step
 
 EVIL = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"

@@ -16,7 +16,7 @@ from claas_assets.evaluation.comparison.comparison import compare
 from claas_assets.evaluation.runs.frames import load_run
 from claas_assets.viewer.app import build_app, mount_eval
 from claas_assets.viewer.compared_runs import read_runs
-from tests.made_runs import made_run, passing, write_run
+from tests.synthetic.runs import made_run, passing, write_run
 from tests.viewer.conftest import Page, change
 
 SWEPT = {"base_model": "m", "sweep_id": "rates"}

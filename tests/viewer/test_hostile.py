@@ -8,12 +8,12 @@ from collections import deque
 
 import pytest
 
-from claas_assets.evaluation.figures.demo import demo
 from claas_assets.evaluation.figures.margins import margins_figure
 from claas_assets.evaluation.figures.series import runs_of
 from claas_assets.viewer.report import render_report
 from claas_assets.viewer.svg import _raw_svg, clean_svg, figure_svg
 from claas_assets.viewer.text import cut, marked, plain, visible
+from tests.synthetic.stories import demo
 from tests.viewer.conftest import EVIL, Page, change, change_step, keep_only
 
 # Values that a reader of files checks: another would be a broken file, which has a test of its own.

@@ -10,11 +10,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from benchmarks.viewer import copy_run
 from claas_assets.evaluation.figures import FIGURES
 from claas_assets.viewer.app import build_app, mount_eval
 from claas_assets.viewer.svg import TITLES
 from claas_assets.viewer.word_difference import word_difference
+from tests.synthetic.example_copies import copy_run
 from tests.viewer.conftest import CREATED, Page, change, change_step
 
 HELD_OUT = "compliance/heldout_prompts/0"

@@ -13,10 +13,10 @@ import urllib.request
 
 import pytest
 
-from benchmarks.viewer import copy_run
 from claas_assets.cli.main import run_subcommand
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.viewer.report import render_report, write_report
+from tests.synthetic.example_copies import copy_run
 from tests.viewer.conftest import CREATED, Page, keep_only
 
 

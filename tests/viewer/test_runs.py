@@ -11,11 +11,11 @@ from datetime import timedelta
 
 import pytest
 
-from benchmarks.viewer import copy_run
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.runs import overview as run_rows
 from claas_assets.evaluation.runs.catalog import list_runs, run_overview
 from claas_assets.evaluation.storage.journal import Journal
+from tests.synthetic.example_copies import copy_run
 from tests.viewer.conftest import CREATED, change
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.viewer import EXAMPLE
 from claas_assets.evaluation.storage.journal import Journal
 from claas_assets.evaluation.storage.run_files import read_asset, read_steps, write_asset
+from tests.synthetic.example_copies import EXAMPLE
 
 KNOWN = {
     "logprob_margin": {"positive_logprob", "negative_logprob", "margin", "margin_delta_from_baseline"},

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import synthetic
 from claas_assets.evaluation.comparison.comparison import Comparison, compare
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.metrics.statistics import bonett_price
-from tests.made_runs import HELD_OUT, made_run, passing
+from tests.synthetic import transcripts as synthetic
+from tests.synthetic.runs import HELD_OUT, made_run, passing
 
 CLAIMED = {"compliance", "logprob_margin", "over_application"}
 HELDS = st.lists(st.booleans(), min_size=HELD_OUT, max_size=HELD_OUT)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import synthetic
 from claas_assets.evaluation.comparison.dose_response import dose_response_figure, draw_dose_response
 from claas_assets.evaluation.comparison.sweeps import SweepComparison, group_seeds
 from claas_assets.evaluation.errors import ConfigError
-from tests.made_runs import made_run, passing
+from tests.synthetic import transcripts as synthetic
+from tests.synthetic.runs import made_run, passing
 
 
 def job(name: str, passed: int, *, rate: float = 1e-4, seed: int = 1, **made):

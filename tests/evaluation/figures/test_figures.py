@@ -15,8 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claas_assets.evaluation.figures import FIGURES, draw, figures, sparkline
-from claas_assets.evaluation.figures.__main__ import main
-from claas_assets.evaluation.figures.demo import STORIES, Demo, Story, demo, without_engine_numbers
 from claas_assets.evaluation.figures.series import runs_of
 from claas_assets.evaluation.storage.records import (
     Criterion,
@@ -26,6 +24,7 @@ from claas_assets.evaluation.storage.records import (
     StepRecord,
     Unmeasured,
 )
+from tests.synthetic.stories import STORIES, Demo, Story, demo, without_engine_numbers
 
 IDENTITY, CONCISE, _ = STORIES
 SILENT = replace(IDENTITY, failed={2: "the server answered 500", 3: "the server answered 500", 6: "too slow"})
@@ -123,20 +122,11 @@ def test_no_preference_gives_no_picture():
 def test_importing_the_package_loads_no_matplotlib_and_drawing_loads_no_pyplot():
     program = (
         "import sys; from claas_assets.evaluation.figures import figures; assert 'matplotlib' not in sys.modules; "
-        "from claas_assets.evaluation.figures.demo import STORIES, demo; d = demo(STORIES[:1]); "
+        "from tests.synthetic.stories import STORIES, demo; d = demo(STORIES[:1]); "
         "figures(d.baselines, d.steps, d.verdicts); assert 'matplotlib.pyplot' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def test_the_demo_draws_into_a_folder(tmp_path, capsys, monkeypatch, pictures):
-    monkeypatch.setattr("claas_assets.evaluation.figures.__main__.draw", lambda *records: pictures)
-    assert main([str(tmp_path / "new" / "folder")]) == 0
-    found = {path.name for path in (tmp_path / "new" / "folder").iterdir()}
-    assert found == {*(f"{name}.png" for name in FIGURES), "sparkline.svg"}
-    assert main(["--what"]) == 2
-    assert "usage" in capsys.readouterr().err
 
 
 # --- gaps and reasons -------------------------------------------------------------------------

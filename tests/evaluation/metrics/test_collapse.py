@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import synthetic
-from benchmarks.synthetic import Voice, generated, scored
 from claas_assets.evaluation.metrics.collapse import OCEAN_PROMPT, CollapseMetric, fixed_texts, neutral_prompts
 from claas_assets.evaluation.metrics.collapse_alerts import FURTHER_ALERTS, OCEAN_ALERTS
 from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.scoring import score_snapshot
 from claas_assets.evaluation.metrics.tokens import letters_by_script, pairwise_rouge_l, repetition, tokenize
 from claas_assets.evaluation.storage.records import CollapseScores, CollapseStats, EvalSnapshot, Transcript
+from tests.synthetic import transcripts as synthetic
+from tests.synthetic.transcripts import Voice, generated, scored
 
 ASKED = synthetic.preference()
 PROMPTS = neutral_prompts()

@@ -6,14 +6,14 @@ import random
 
 import pytest
 
-from benchmarks import synthetic
-from benchmarks.synthetic import Asking, generated
 from claas_assets.evaluation.metrics.compliance import ComplianceMetric
 from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.scoring import score_snapshot
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.preferences.verifiers import VerifierResult
 from claas_assets.evaluation.storage.records import EvalSnapshot, Transcript, Unmeasured
+from tests.synthetic import transcripts as synthetic
+from tests.synthetic.transcripts import Asking, generated
 
 ASKED = synthetic.preference(held_out=6)
 METRIC = ComplianceMetric()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import synthetic
 from claas_assets.evaluation.metrics.base import Transcripts
 from claas_assets.evaluation.metrics.logprob import LogprobMetric
 from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.scoring import score_snapshot
 from claas_assets.evaluation.storage.records import EvalSnapshot, Transcript, Unmeasured
+from tests.synthetic import transcripts as synthetic
 
 ASKED = synthetic.preference(pairs=6)
 METRIC = LogprobMetric()

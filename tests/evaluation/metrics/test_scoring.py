@@ -6,8 +6,6 @@ import random
 
 import pytest
 
-from benchmarks import synthetic
-from benchmarks.synthetic import Asking, Voice
 from claas_assets.evaluation.config import METRICS
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.metrics import get_metric, metric_names
@@ -16,6 +14,8 @@ from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.scoring import gather_probes, rescore, score_snapshot
 from claas_assets.evaluation.storage.records import METRIC_COLUMNS, EvalSnapshot, RolloutRecord, StepRecord
 from claas_assets.evaluation.verdict.metric_table import collapse_series, metric_rows
+from tests.synthetic import transcripts as synthetic
+from tests.synthetic.transcripts import Asking, Voice
 
 ASKED = synthetic.preference(held_out=6)
 MOST = ["logprob", "compliance", "collapse"]

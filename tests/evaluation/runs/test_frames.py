@@ -12,7 +12,7 @@ import claas_assets
 from claas_assets import load_run, load_runs
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.storage.run_files import read_asset
-from tests.made_runs import made_run, passing, write_run
+from tests.synthetic.runs import made_run, passing, write_run
 
 EXAMPLE = Path(__file__).parents[3] / "data" / "example"
 STATE = ["run_id", "preference", "phase", "step"]

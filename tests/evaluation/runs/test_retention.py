@@ -15,7 +15,7 @@ from claas_assets.evaluation.runs.retention import (
     why_kept,
 )
 from claas_assets.evaluation.storage.journal import Journal
-from tests.evaluation.run_folders import NOW, make_run
+from tests.synthetic.bare_runs import NOW, make_run
 
 
 def names(runs):

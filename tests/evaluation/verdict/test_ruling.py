@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.synthetic import generated
 from claas_assets.evaluation.config import METRICS, Threshold, Thresholds
 from claas_assets.evaluation.storage.records import (
     AdapterRecord,
@@ -29,6 +28,7 @@ from claas_assets.evaluation.storage.records import (
 )
 from claas_assets.evaluation.verdict.criteria import RULES
 from claas_assets.evaluation.verdict.ruling import judge, overall_of
+from tests.synthetic.transcripts import generated
 
 ADAPTER = AdapterRecord(
     config={},

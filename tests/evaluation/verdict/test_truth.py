@@ -6,7 +6,16 @@ import random
 
 import pytest
 
-from benchmarks.truth import BROKEN, Row, as_markdown, capability_rows, collapse_rows, learning, margin_rows, measure
+from tests.synthetic.truth import (
+    BROKEN,
+    Row,
+    as_markdown,
+    capability_rows,
+    collapse_rows,
+    learning,
+    margin_rows,
+    measure,
+)
 
 
 def found(rows, what: str) -> float:

@@ -6,8 +6,6 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import synthetic
-from benchmarks.synthetic import Asking
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.metrics.probes import ScoringContext
 from claas_assets.evaluation.metrics.scoring import score_snapshot
@@ -27,6 +25,8 @@ from claas_assets.evaluation.storage.records import (
 from claas_assets.evaluation.storage.run_files import write_asset
 from claas_assets.evaluation.verdict.metric_table import metric_rows
 from claas_assets.evaluation.verdict.ruling import judge
+from tests.synthetic import transcripts as synthetic
+from tests.synthetic.transcripts import Asking
 
 METRICS = ("logprob", "compliance")
 HELD_OUT = 20
