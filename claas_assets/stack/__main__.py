@@ -11,6 +11,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from claas_assets import __version__
 from claas_assets.stack.places import DEFAULT_MODEL, canonical_model, default_state_folder
 
@@ -98,7 +100,8 @@ async def _watch(server: Any, app: Any, options: argparse.Namespace, entry: dict
 def _register(path: Path, entry: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps({**entry, "pid": os.getpid(), "version": __version__}))
+    process = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    temporary.write_text(json.dumps({**entry, **process, "version": __version__}))
     temporary.replace(path)
 
 

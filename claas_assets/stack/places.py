@@ -1,4 +1,4 @@
-"""Where the embedded stack keeps things. Light: imports nothing that has to be installed."""
+"""Where the embedded stack keeps weights, adapters, its address and its log."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import hashlib
 import os
 from pathlib import Path
 
+import platformdirs
+
 DEFAULT_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 def cache_folder() -> Path:
-    """`$CLAAS_ASSETS_CACHE`, else `$XDG_CACHE_HOME/claas_assets`, else `~/.cache/claas_assets`."""
-    if named := os.environ.get("CLAAS_ASSETS_CACHE"):
-        return Path(named)
-    if xdg := os.environ.get("XDG_CACHE_HOME"):
-        return Path(xdg) / "claas_assets"
-    return Path.home() / ".cache" / "claas_assets"
+    """`$CLAAS_ASSETS_CACHE`, else the user's cache folder (`$XDG_CACHE_HOME` where it is set)."""
+    named = os.environ.get("CLAAS_ASSETS_CACHE")
+    return Path(named) if named else platformdirs.user_cache_path("claas_assets", appauthor=False)
 
 
 def canonical_model(base_model: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from filelock import FileLock
 
 from claas_assets import __version__
@@ -56,8 +56,7 @@ def ensure_running(
 def stop_running(base_model: str, *, timeout_s: float = 30.0) -> bool:
     """End the stack of a model, if there is one; whether there was."""
     folder = default_state_folder(base_model)
-    entry = _entry(folder)
-    return bool(entry) and _end(int(entry["pid"]), timeout_s)
+    return _end(_entry(folder), timeout_s)
 
 
 def log_file(base_model: str) -> Path:
@@ -147,35 +146,25 @@ def _tail(log: Path, lines: int = 20) -> str:
 
 def _end_registered(folder: Path) -> None:
     if entry := _entry(folder):
-        _end(int(entry["pid"]), 15.0)
+        _end(entry, 15.0)
         (folder / "stack.json").unlink(missing_ok=True)
 
 
-def _end(pid: int, timeout_s: float) -> bool:
-    """Ask a stack to end, and wait; False where that process is no stack (any more)."""
-    if not _is_stack(pid):
+def _end(entry: dict[str, Any], timeout_s: float) -> bool:
+    """Ask a registered stack to end, and wait; False where its process is gone."""
+    process = _process(entry)
+    if process is None:
         return False
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + timeout_s
-    while _is_stack(pid) and time.monotonic() < deadline:
-        _reap(pid)
-        time.sleep(0.05)
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+        process.terminate()
+        process.wait(timeout_s)
     return True
 
 
-def _is_stack(pid: int) -> bool:
-    """Whether a process is alive and, as far as can be seen, a stack: process ids are used again."""
-    command = Path(f"/proc/{pid}/cmdline")
+def _process(entry: dict[str, Any]) -> psutil.Process | None:
+    """The process that wrote an entry. Process ids are used again, so its start time must agree too."""
     try:
-        if Path("/proc/self").exists():
-            return b"claas_assets.stack" in command.read_bytes()
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
-
-
-def _reap(pid: int) -> None:
-    """Take the exit status where the stack is a child of this process."""
-    with contextlib.suppress(OSError):
-        os.waitpid(pid, os.WNOHANG)
+        process = psutil.Process(int(entry["pid"]))
+        return process if abs(process.create_time() - entry["started"]) < 1.0 else None
+    except (KeyError, psutil.Error):
+        return None

@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM
 from claas_assets.stack.backend import packs
 from claas_assets.stack.engine import Generation
 from claas_assets.stack.generic import GenericBackend
-from claas_assets.stack.llama import LlamaBackend, padded_length
+from claas_assets.stack.llama import LlamaBackend
+from claas_assets.stack.llama.cache import padded_length
 from claas_assets.stack.load import load_engine
 from claas_assets.stack.trainer import Rollout
 from claas_assets.wire import TrainingOptions

@@ -15,7 +15,8 @@ from fastapi.testclient import TestClient
 
 from claas_assets import wire
 from claas_assets.stack.completions import CAPACITY, LIFETIME_S, Completion, CompletionCache
-from claas_assets.stack.server import create_app, with_hindsight
+from claas_assets.stack.routes.feedback import with_hindsight
+from claas_assets.stack.server import create_app
 from claas_assets.stack.streaming import Chunks
 from tests.stack.conftest import MESSAGES, MakeEngine
 

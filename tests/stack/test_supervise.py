@@ -82,7 +82,8 @@ def test_a_stale_registry_entry_is_not_believed(tmp_path: Path, monkeypatch: pyt
     folder.mkdir(parents=True)
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        (folder / "stack.json").write_text(json.dumps({"url": "http://127.0.0.1:9", "pid": stranger.pid}))
+        entry = {"url": "http://127.0.0.1:9", "pid": stranger.pid, "started": time.time() - 3600}
+        (folder / "stack.json").write_text(json.dumps(entry))
         assert supervise._running(folder, "some/model") is None
         assert not stop_running("some/model")
         assert stranger.poll() is None

@@ -1,0 +1,1 @@
+"""The endpoints of the CLaaS contract, one file a group; `stack.server` puts them together."""

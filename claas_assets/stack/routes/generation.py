@@ -1,0 +1,210 @@
+"""Chat, text completion and scoring: hand the work to the engine, wrap what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import StreamingResponse
+from pydantic import BeforeValidator, Field
+
+from claas_assets import wire
+from claas_assets.stack import streaming
+from claas_assets.stack.completions import Completion
+from claas_assets.stack.engine import Generation
+from claas_assets.stack.sampling import Sampler
+from claas_assets.stack.state import State, new_id
+from claas_assets.stack.text import PromptError
+
+DEFAULT_MAX_TOKENS = 1024
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _plain_message(value: Any) -> Any:
+    """OpenAI's other spellings: content as a list of text parts, the developer role."""
+    if not isinstance(value, dict):
+        return value
+    content = value.get("content")
+    if isinstance(content, list):
+        content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
+    role = "system" if value.get("role") == "developer" else value.get("role")
+    return {**value, "role": role, "content": "" if content is None else content}
+
+
+Message = Annotated[wire.ChatMessage, BeforeValidator(_plain_message)]
+Stop = Annotated[list[str] | None, BeforeValidator(_as_list)]
+
+
+class ChatRequest(wire.ChatCompletionRequest):
+    """The wire's request, with what OpenAI clients send besides."""
+
+    messages: list[Message] = Field(min_length=1)
+    stop: Stop = None
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    stream_options: dict[str, Any] | None = None
+
+    @property
+    def token_limit(self) -> int | None:
+        return self.max_tokens or self.max_completion_tokens
+
+
+class TextRequest(wire.CompletionRequest):
+    stop: Stop = None
+
+
+def router(state: State) -> APIRouter:
+    routes = APIRouter()
+    engine = state.engine
+
+    @routes.post("/v1/chat/completions", response_model=None)
+    async def chat(body: ChatRequest) -> wire.ChatCompletionResponse | StreamingResponse:
+        messages = _messages(body.messages)
+        top = (body.top_logprobs or 0) if body.logprobs else 0
+        request = Generation(
+            prompt_ids=engine.text.prompt(messages),
+            lora_id=state.adapter_of(body.model),
+            max_tokens=0,
+            sampler=Sampler.make(body.temperature, body.top_p, top, body.seed),
+            stop=body.stop or [],
+        )
+        request.max_tokens = _room(state, len(request.prompt_ids), body.token_limit)
+        if body.stream:
+            usage = bool((body.stream_options or {}).get("include_usage"))
+            events = _stream(state, request, messages, body.model, usage)
+            return StreamingResponse(events, media_type="text/event-stream")
+        done = await asyncio.wrap_future(engine.generate(request))
+        _remember(state, done, messages)
+        return _chat_response(state, done, body)
+
+    @routes.post("/v1/completions")
+    async def complete(body: TextRequest) -> wire.CompletionResponse:
+        request = Generation(
+            prompt_ids=engine.text.encode(body.prompt),
+            lora_id=state.adapter_of(body.model),
+            max_tokens=0,
+            sampler=Sampler.make(body.temperature, body.top_p, 0, body.seed),
+            stop=body.stop or [],
+        )
+        request.max_tokens = _room(state, len(request.prompt_ids), body.max_tokens)
+        done = await asyncio.wrap_future(engine.generate(request))
+        choice = wire.CompletionChoice(text=done.text, finish_reason=done.finish_reason)
+        return wire.CompletionResponse(
+            id=new_id("cmpl"),
+            created=int(time.time()),
+            model=body.model,
+            choices=[choice],
+            usage=_usage(done),
+        )
+
+    @routes.post("/v1/score")
+    async def score(body: wire.ScoreRequest) -> wire.ScoreResponse:
+        prompt = engine.text.prompt(_messages(body.messages))
+        completion = engine.text.completion(body.completion)
+        _room(state, len(prompt), len(completion))
+        logprobs = await asyncio.wrap_future(engine.score(prompt, completion, state.adapter_of(body.model)))
+        return wire.ScoreResponse(
+            logprobs=logprobs,
+            tokens=[engine.text.token(token_id) for token_id in completion],
+            prompt_tokens=len(prompt),
+            completion_tokens=len(completion),
+            logprob_sum=sum(logprobs),
+        )
+
+    return routes
+
+
+def _messages(messages: list[wire.ChatMessage]) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in messages]
+
+
+def _room(state: State, prompt_tokens: int, wanted: int | None) -> int:
+    """Tokens that may be generated; 400 where the context is too long."""
+    context = state.engine.context
+    least = wanted or 1
+    if prompt_tokens == 0:
+        raise PromptError("the prompt is empty")
+    if prompt_tokens + least > context:
+        raise HTTPException(
+            400,
+            f"This model's maximum context length is {context} tokens; requested were "
+            f"{prompt_tokens + least}: {prompt_tokens} of the prompt and {least} of the completion.",
+        )
+    return wanted or min(DEFAULT_MAX_TOKENS, context - prompt_tokens)
+
+
+def _remember(state: State, done: Generation, messages: list[dict[str, str]]) -> None:
+    token_ids = [sampled.token_id for sampled in done.sampled]
+    logprobs = [sampled.logprob for sampled in done.sampled]
+    state.completions.put(done.text, Completion(messages, done.prompt_ids, token_ids, logprobs))
+
+
+def _chat_response(state: State, done: Generation, body: ChatRequest) -> wire.ChatCompletionResponse:
+    message = wire.ChatMessage(role="assistant", content=wire.strip_thinking(done.text))
+    choice = wire.ChatChoice(message=message, finish_reason=done.finish_reason)
+    if body.logprobs:
+        choice.logprobs = wire.ChoiceLogprobs(content=_token_logprobs(state, done))
+    return wire.ChatCompletionResponse(
+        id=new_id("chatcmpl"),
+        created=int(time.time()),
+        model=body.model,
+        choices=[choice],
+        usage=_usage(done),
+    )
+
+
+def _token_logprobs(state: State, done: Generation) -> list[wire.TokenLogprob]:
+    """One entry per sampled token, the end of turn included."""
+    name = state.engine.text.token
+    entries = []
+    for sampled in done.sampled:
+        top = [_top_logprob(name(token_id), logprob) for token_id, logprob in sampled.top]
+        text = name(sampled.token_id)
+        entries.append(
+            wire.TokenLogprob(token=text, logprob=sampled.logprob, bytes=list(text.encode()), top_logprobs=top)
+        )
+    return entries
+
+
+def _top_logprob(text: str, logprob: float) -> wire.TopLogprob:
+    return wire.TopLogprob(token=text, logprob=logprob, bytes=list(text.encode()))
+
+
+def _usage(done: Generation) -> wire.Usage:
+    prompt, completion = len(done.prompt_ids), len(done.sampled)
+    return wire.Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+
+
+async def _stream(
+    state: State, request: Generation, messages: list[dict[str, str]], model: str, include_usage: bool
+) -> AsyncIterator[str]:
+    """The answer as server-sent events; a client that goes away frees its place."""
+    loop = asyncio.get_running_loop()
+    texts: asyncio.Queue[str | None] = asyncio.Queue()
+    request.on_text = lambda text: _post(loop, texts, text)
+    chunks = streaming.Chunks(new_id("chatcmpl"), model)
+    future = state.engine.generate(request)
+    future.add_done_callback(lambda _: _post(loop, texts, None))
+    state.begin_request()
+    try:
+        yield chunks.role()
+        while (text := await texts.get()) is not None:
+            if event := chunks.text(text):
+                yield event
+        done = await asyncio.wrap_future(future)
+        _remember(state, done, messages)
+        for event in chunks.end(done.text, done.finish_reason, _usage(done) if include_usage else None):
+            yield event
+    finally:
+        request.cancelled = True
+        state.end_request()
+
+
+def _post(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[str | None], text: str | None) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(queue.put_nowait, text)

@@ -1,0 +1,44 @@
+"""What the stack is, how it feels, and which models it has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from claas_assets import __version__, wire
+from claas_assets.stack.state import State
+
+
+def router(state: State) -> APIRouter:
+    routes = APIRouter()
+    engine = state.engine
+
+    @routes.get("/")
+    async def root() -> wire.RootResponse:
+        return wire.RootResponse(
+            name="CLaaS embedded",
+            version=__version__,
+            description="A CLaaS server for one machine",
+            docs="/docs",
+        )
+
+    @routes.get("/health")
+    @routes.get("/v1/health")
+    async def health() -> dict[str, Any]:
+        """Beside the contract's fields: the model, and how requests are kept apart."""
+        alive = engine.alive
+        return {
+            "status": "healthy" if alive else "degraded",
+            "worker": {"status": "healthy" if alive else "unhealthy", "error": engine.failure},
+            "base_model": state.base_model,
+            "version": __version__,
+            "determinism": engine.backend.determinism,
+        }
+
+    @routes.get("/v1/models")
+    async def models() -> wire.ModelsResponse:
+        names = [state.base_model, *(wire.model_name(lora_id) for lora_id in engine.store.list(""))]
+        return wire.ModelsResponse(data=[wire.ModelCard(id=name) for name in names])
+
+    return routes
