@@ -22,7 +22,6 @@ from claas_assets.evaluation.preferences.preference import LogprobPair, OverAppl
 from claas_assets.evaluation.storage.records import Message, Transcript, TranscriptMetadata
 
 VERIFIERS = "claas_assets.evaluation.preferences.verifiers"
-CHECKS = "claas_assets.evaluation.preferences.over_application"
 
 
 def preference(held_out: int = 20, pairs: int = 10, trained: int = 10) -> Preference:
@@ -41,7 +40,7 @@ def preference(held_out: int = 20, pairs: int = 10, trained: int = 10) -> Prefer
         heldout_prompts=tuple(f"What is your name, in case {i}?" for i in range(held_out)),
         over_application=tuple(
             OverApplicationItem(
-                prompt=f"Who wrote book {i}?", check={"_target_": f"{CHECKS}.NameAbsent", "name": "kuro"}
+                prompt=f"Who wrote book {i}?", check={"_target_": f"{VERIFIERS}.NameAbsent", "name": "kuro"}
             )
             for i in range(10)
         ),

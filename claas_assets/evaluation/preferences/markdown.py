@@ -31,8 +31,13 @@ _WORD = regex.compile(
 
 
 class Block(NamedTuple):
+    """A part of an answer that stands on lines of its own."""
+
     text: str
+    """Without Markdown marks; the lines of code as they are, without the fences."""
+
     is_code: bool
+    """Whether it is a fenced code block."""
 
 
 def blocks(text: str) -> list[Block]:
@@ -42,12 +47,12 @@ def blocks(text: str) -> list[Block]:
     each; rules and table separators are none. Inside a paragraph a line break ends the block unless
     the next line begins in lower case: models that break lines mean it, few wrap at 80 columns.
     """
-    found: list[Block] = []
+    parts_in_order: list[Block] = []
     for is_code, group in groupby(_lines_with_fences(text), key=lambda pair: pair[0]):
         lines = [line for _, line in group]
         parts = ["\n".join(lines).strip()] if is_code else _prose_blocks(lines)
-        found.extend(Block(part, is_code) for part in parts if part)
-    return found
+        parts_in_order.extend(Block(part, is_code) for part in parts if part)
+    return parts_in_order
 
 
 def sentences(text: str, language: str = "en") -> list[str]:
@@ -65,16 +70,16 @@ def sentences(text: str, language: str = "en") -> list[str]:
     one-letter end ("Option A. Option B." is one sentence), a rare abbreviation ("approx. 5 km" is two)
     and a sentence in brackets ("(It is.) Yes." is one).
     """
-    found: list[str] = []
+    parts: list[str] = []
     for block in blocks(text):
         if block.is_code:
-            found.append(block.text)
+            parts.append(block.text)
         else:
             # Half of a surrogate pair, which JSON can carry, is nothing that `sentencex` could be given.
             whole = block.text.encode("utf-8", "replace").decode("utf-8")
             shortened = _MARKS_IN_A_ROW.sub(r"\1", whole)
-            found.extend(part.strip() for part in sentencex.segment(language, shortened))
-    return [part for part in found if _LETTER_OR_DIGIT.search(part) and not _NUMBER_ALONE.match(part)]
+            parts.extend(part.strip() for part in sentencex.segment(language, shortened))
+    return [part for part in parts if _LETTER_OR_DIGIT.search(part) and not _NUMBER_ALONE.match(part)]
 
 
 def count_words(text: str) -> int:
@@ -91,9 +96,9 @@ def list_items(text: str) -> list[str]:
     the longest line between commas. An item that was there before, whatever its case, is not another,
     and one of marks alone is none.
     """
-    for found in (_numbered(text), _marked(text), _lines(text), _comma_separated(text)):
-        plain = [item for item in map(_plain, reversed(found)) if item]
-        if len(found) > 1:
+    for items in (_numbered(text), _marked(text), _lines(text), _comma_separated(text)):
+        plain = [item for item in map(_plain, reversed(items)) if item]
+        if len(items) > 1:
             return list({item.casefold(): item for item in plain}.values())[::-1]
     return []
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from claas_assets.evaluation.preferences.over_application import (
+from claas_assets.evaluation.preferences.verifiers import (
     CodeBlockDefines,
     ContainsAll,
     ContainsAny,
@@ -16,8 +16,8 @@ from claas_assets.evaluation.preferences.over_application import (
     MinSentences,
     MinWords,
     NameAbsent,
+    Verifier,
 )
-from claas_assets.evaluation.preferences.verifiers import Verifier
 
 STACK = """Here you are:
 ```python

@@ -200,7 +200,7 @@ def test_over_application_checks_can_pass_and_fail(name: str, beginning: str) ->
 SMALL: dict[str, Any] = {
     "name": "small",
     "feedback_string": "Say yes",
-    "verifier": {"_target_": "claas_assets.evaluation.preferences.over_application.ContainsAny", "texts": ["yes"]},
+    "verifier": {"_target_": "claas_assets.evaluation.preferences.verifiers.ContainsAny", "texts": ["yes"]},
     "logprob_pairs": [
         {
             "prompt_messages": [{"role": "user", "content": "Well?"}],
@@ -213,7 +213,7 @@ SMALL: dict[str, Any] = {
     "over_application": [
         {
             "prompt": "2+2?",
-            "check": {"_target_": "claas_assets.evaluation.preferences.over_application.NameAbsent", "name": "yes"},
+            "check": {"_target_": "claas_assets.evaluation.preferences.verifiers.NameAbsent", "name": "yes"},
         }
     ],
 }
@@ -236,7 +236,7 @@ def test_a_small_preference_loads(tmp_path: Path) -> None:
     [
         ({"verifier": {"_target_": "os.system", "command": "true"}}, "verifier: _target_ os.system is not a verifier"),
         ({"verifier": {"texts": ["yes"]}}, "verifier: _target_ is None"),
-        ({"verifier": "claas_assets.evaluation.preferences.over_application.NameAbsent"}, "verifier: "),
+        ({"verifier": "claas_assets.evaluation.preferences.verifiers.NameAbsent"}, "verifier: "),
         (
             {"over_application": [SMALL["over_application"][0], {"prompt": "a", "check": {"_target_": "no.Such"}}]},
             "over_application.1.check: _target_ no.Such: no cannot be imported",

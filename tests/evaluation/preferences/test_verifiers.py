@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claas_assets.evaluation.errors import PreferenceError
+from claas_assets.evaluation.preferences import verifiers
 from claas_assets.evaluation.preferences.verifiers import (
     ConciseVerifier,
     IdentityVerifier,
+    NameAbsent,
     NoEmojiVerifier,
     Verifier,
     VerifierResult,
@@ -263,6 +266,29 @@ def test_a_verifier_is_built_with_its_arguments() -> None:
     assert spec == {"_target_": f"{HERE}.ConciseVerifier", "max_sentences": 2}
 
 
+@pytest.mark.parametrize(
+    ("target", "built"),
+    [
+        ("ConciseVerifier", ConciseVerifier()),
+        ("NameAbsent", NameAbsent("kuro")),
+        ("claas_assets.evaluation.verifiers.ConciseVerifier", ConciseVerifier()),
+        ("claas_assets.evaluation.checks.NameAbsent", NameAbsent("kuro")),
+        ("claas_assets.evaluation.preferences.over_application.NameAbsent", NameAbsent("kuro")),
+    ],
+)
+def test_a_class_name_alone_and_the_names_of_older_files_mean_a_shipped_verifier(target: str, built: Verifier) -> None:
+    arguments = {"name": "kuro"} if isinstance(built, NameAbsent) else {}
+    assert build_verifier({"_target_": target, **arguments}) == built
+
+
+def test_the_public_surface_has_every_shipped_verifier() -> None:
+    for file in Path(verifiers.__file__).parent.glob("*.py"):
+        module = import_module(f"{HERE}.{file.stem}")
+        for name, value in vars(module).items():
+            if isinstance(value, type) and value.__module__ == module.__name__ and not name.startswith("_"):
+                assert name in verifiers.__all__, f"{name} of {file.name}"
+
+
 def test_a_users_own_class_is_a_verifier() -> None:
     assert build_verifier({"_target_": f"{__name__}.Decorated"})("x").detail == "mine"
 
@@ -273,7 +299,8 @@ def test_a_users_own_class_is_a_verifier() -> None:
         ({}, "module.Class"),
         ({"_target_": None}, "module.Class"),
         ({"_target_": 3}, "module.Class"),
-        ({"_target_": "NoEmojiVerifier"}, "module.Class"),
+        ({"_target_": "NoSuchVerifier"}, "has no NoSuchVerifier"),
+        ({"_target_": "build_verifier"}, "is not a verifier"),
         ({"_target_": f"{HERE}..NoEmojiVerifier"}, "module.Class"),
         ({"_target_": ".verifiers.NoEmojiVerifier"}, "module.Class"),
         ({"_target_": "os; import os.x"}, "module.Class"),
