@@ -9,25 +9,6 @@ import sys
 import pytest
 import yaml
 
-
-@pytest.fixture
-def claas_eval(tmp_path):
-    """Run the command in an empty folder with a clean environment; returns the finished process."""
-
-    def run(*arguments, cwd=tmp_path, **environment):
-        kept = {key: os.environ[key] for key in ("PATH", "HOME", "PYTHONPATH") if key in os.environ}
-        return subprocess.run(
-            [sys.executable, "-m", "claas_assets", *arguments],
-            capture_output=True,
-            text=True,
-            cwd=cwd,
-            env={**kept, **environment},
-            timeout=120,
-        )
-
-    return run
-
-
 NOWHERE = ("mode=local", "openclaw_url=null", "claas_url=http://127.0.0.1:9", "preferences=[concise]")
 
 
@@ -87,6 +68,17 @@ def test_cfg_job_prints_the_composed_configuration(claas_eval):
     )
     assert values["training"]["is_clip"] == 7.0
     assert values["training"]["learning_rate"] == 3e-5
+
+
+def test_a_process_of_its_own_says_the_same(tmp_path):
+    """`python -m claas_assets`, where nothing but the path is set."""
+    kept = {key: os.environ[key] for key in ("PATH", "HOME", "PYTHONPATH") if key in os.environ}
+    command = [sys.executable, "-m", "claas_assets", "num_stesp=3"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=kept, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert "num_stesp" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_help_names_the_keys_and_writes_nothing(claas_eval, tmp_path):

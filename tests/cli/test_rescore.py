@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -26,19 +23,14 @@ def place(tmp_path):
     return tmp_path
 
 
-def rescore(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "PYTHONPATH") if key in os.environ}
-    return subprocess.run(
-        [sys.executable, "-m", "claas_assets", "rescore", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=place,
-        env={**kept, "DAGSTER_HOME": str(place / "home"), "COLUMNS": "200"},
-        timeout=120,
+@pytest.fixture
+def rescore(claas_eval, place):
+    return lambda *arguments: claas_eval(
+        "rescore", *arguments, cwd=place, DAGSTER_HOME=str(place / "home"), COLUMNS="200"
     )
 
 
-def test_a_changed_verifier_and_threshold_show_up_and_the_table_says_so(place):
+def test_a_changed_verifier_and_threshold_show_up_and_the_table_says_so(place, rescore):
     run, preference = place / "data" / "evals" / "old-run", place / "preferences" / "identity.yaml"
     before = json.loads((run / "identity" / "verdict.json").read_text())
     steps = (run / "identity" / "steps.jsonl").read_bytes()
@@ -46,7 +38,7 @@ def test_a_changed_verifier_and_threshold_show_up_and_the_table_says_so(place):
     preference.write_text(text.replace("version: 1", "version: 2").replace("name: kuro", "name: nobody"))
     assert preference.read_text() != text
 
-    done = rescore(place, "old-run", "thresholds.logprob_margin.pass_at=500", "plots=false")
+    done = rescore("old-run", "thresholds.logprob_margin.pass_at=500", "plots=false")
 
     assert done.returncode == 0, done.stderr
     after = json.loads((run / "summary.json").read_text())["identity"]
@@ -71,8 +63,8 @@ def test_a_changed_verifier_and_threshold_show_up_and_the_table_says_so(place):
         (["no-such-run"], 1, ["no-such-run", "data/evals"]),
     ],
 )
-def test_what_cannot_be_scored_again_is_refused(place, arguments, code, words):
-    done = rescore(place, *arguments)
+def test_what_cannot_be_scored_again_is_refused(rescore, arguments, code, words):
+    done = rescore(*arguments)
 
     assert done.returncode == code, done.stderr
     assert [word for word in words if word not in done.stderr] == []

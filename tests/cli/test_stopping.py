@@ -12,17 +12,18 @@ from claas_assets.evaluation.storage.run_files import read_steps
 PREFERENCES = Path(__file__).parents[2] / "preferences"
 
 
-def test_ctrl_c_is_exit_130_and_the_same_output_dir_goes_on(fake, tmp_path):
+def test_ctrl_c_is_exit_130_and_the_same_output_dir_goes_on(fake, claas_eval, tmp_path):
     deployment = fake("embedded")
     deployment.latency_s["/v1/feedback"] = 1.0
     (tmp_path / "home").mkdir()
     folder = tmp_path / "evals" / "stopped"
-    command = [
-        sys.executable, "-m", "claas_assets", "preferences=[identity,concise]", f"claas_url={deployment.url}",
+    arguments = [
+        "preferences=[identity,concise]", f"claas_url={deployment.url}",
         "num_steps=2", "metrics=[logprob]", "plots=false", "parallel_preferences=1",
         f"output_dir={folder}", f"preferences_dir={PREFERENCES}",
     ]  # fmt: skip
     environment = {**os.environ, "DAGSTER_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "claas_assets", *arguments]
     running = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 60
     while deployment.log.count("/v1/feedback") < 2 and time.monotonic() < deadline:
@@ -34,7 +35,7 @@ def test_ctrl_c_is_exit_130_and_the_same_output_dir_goes_on(fake, tmp_path):
     assert not (folder / "concise").exists()
     assert len(read_steps(folder / "identity").steps) == 1
 
-    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    again = claas_eval(*arguments, DAGSTER_HOME=str(tmp_path / "home"))
     assert again.returncode == 0, again.stderr
     assert deployment.updates == {"eval/identity-stopped": 8, "eval/concise-stopped": 8}
     assert deployment.log.count("/v1/feedback") == 4

@@ -11,6 +11,7 @@ from claas_assets.evaluation.config import EvalConfig
 from claas_assets.launch.evaluation import evaluate
 from tests.fake_claas import FakeClaas
 from tests.fake_claas.model import Temper
+from tests.quick_dagster import quick_dagster
 
 PREFERENCES = Path(__file__).parents[2] / "preferences"
 
@@ -57,6 +58,12 @@ class Evaluation:
                 run_config=run_config,
                 raise_on_error=False,
             )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_dagster():
+    with quick_dagster():
+        yield
 
 
 def prepare(root: Path) -> None:
