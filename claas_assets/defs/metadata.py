@@ -87,7 +87,7 @@ def of_adapter(record: AdapterRecord, run_folder: Place) -> Metadata:
     return {
         **_common(run_folder),
         **_made_of(record),
-        "base_model": str(record.above_training.get("base_model")),
+        "base_model": str(record.training_inputs.get("base_model")),
         "created": record.provenance.created,
     }
 

@@ -221,7 +221,7 @@ class EvalConfig(_Section):
     def preference_folder(self) -> Path:
         return Path(self.preferences_dir) if self.preferences_dir else default_preferences_dir()
 
-    def above_training(self) -> dict[str, Any]:
+    def training_inputs(self) -> dict[str, Any]:
         """What training depends on: frozen in `metadata.json` when the adapter is made.
 
         `num_steps` is not part of it: it may grow. Addresses are not: a deployment may move.

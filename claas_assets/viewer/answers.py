@@ -121,7 +121,7 @@ def _units_of(snapshot: EvalSnapshot, transcript: Transcript) -> tuple[UnitStats
     if metric == "compliance" and stats.compliance is not None:
         return stats.compliance.sets.get(rest[0]), transcript.question
     if metric == "general" and stats.general is not None and len(rest) == 2:
-        return (stats.general.items if rest[0] == "items" else stats.general.seed_four), rest[1]
+        return (stats.general.items if rest[0] == "items" else stats.general.public_probes), rest[1]
     return None, ""
 
 

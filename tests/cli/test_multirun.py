@@ -71,8 +71,8 @@ def test_the_same_command_with_the_sweep_id_has_the_same_folders(evaluated):
 def test_the_sweep_id_is_not_what_training_depends_on(evaluated):
     _, (alone,) = evaluated("seed=1")
     _, (swept, _) = evaluated("--multirun", "seed=1,2", "sweep_id=my-sweep")
-    assert swept.above_training() == alone.above_training()
-    assert "sweep_id" not in swept.above_training()
+    assert swept.training_inputs() == alone.training_inputs()
+    assert "sweep_id" not in swept.training_inputs()
 
 
 def test_a_single_run_is_of_no_sweep_unless_it_says_so(evaluated, capsys):

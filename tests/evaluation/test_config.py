@@ -135,6 +135,6 @@ def test_the_gateway_token_is_asked_for_before_anything_is_sent(monkeypatch):
 def test_what_training_depends_on_is_frozen_and_the_rest_is_not():
     base = EvalConfig(output_dir="./x/run")
     changed = base.model_copy(update={"num_steps": 99, "thresholds": base.thresholds, "plots": False})
-    assert changed.above_training() == base.above_training()
-    assert EvalConfig(seed=1).above_training() != EvalConfig(seed=2).above_training()
-    assert EvalConfig(training={"alpha": 0.1}).above_training() != EvalConfig().above_training()
+    assert changed.training_inputs() == base.training_inputs()
+    assert EvalConfig(seed=1).training_inputs() != EvalConfig(seed=2).training_inputs()
+    assert EvalConfig(training={"alpha": 0.1}).training_inputs() != EvalConfig().training_inputs()

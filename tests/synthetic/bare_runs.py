@@ -31,7 +31,7 @@ def make_run(
     created = (NOW - timedelta(days=days)).isoformat()
     adapter = AdapterRecord(
         config=EvalConfig(num_steps=NUM_STEPS).model_dump(mode="json"),
-        lora_id=lora_id, preference=preference, run_id=run_id, above_training={}, preference_text={},
+        lora_id=lora_id, preference=preference, run_id=run_id, training_inputs={}, preference_text={},
         provenance=Provenance(created=created, package_version="0", deployment={"url": url}),
     )  # fmt: skip
     write_asset("adapter", folder / "metadata.json", adapter)

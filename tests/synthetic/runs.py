@@ -65,7 +65,7 @@ def made_preference_run(
         lora_id=f"eval/identity-{config.run_id}",
         preference=asked.name,
         run_id=config.run_id,
-        above_training=config.above_training(),
+        training_inputs=config.training_inputs(),
         preference_text=asked.model_dump(mode="json"),
         provenance=Provenance(created="2026-11-24T10:00:00.000+00:00", package_version="0"),
     )

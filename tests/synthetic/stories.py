@@ -189,7 +189,7 @@ def _general(harm: float, full: bool, chance: random.Random) -> tuple[GeneralSco
         general_score=0.5 * passed[0] + 0.5 * rate,
     )  # fmt: skip
     items = _rate(chance, 0.62 * (1 - 0.7 * harm), 48) if full else None
-    return scores, GeneralStats(seed_four=_units([float(p) for p in passed]), items=items)
+    return scores, GeneralStats(public_probes=_units([float(p) for p in passed]), items=items)
 
 
 def step_record(story: Story, step: int, baseline: EvalSnapshot, chance: random.Random) -> StepRecord:

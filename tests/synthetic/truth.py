@@ -72,7 +72,7 @@ def _adapter() -> AdapterRecord:
         lora_id="truth",
         preference="identity",
         run_id="truth",
-        above_training={},
+        training_inputs={},
         preference_text={},
         provenance=Provenance(created="2026-11-24T00:00:00Z", package_version="0"),
     )

@@ -34,7 +34,7 @@ HEADING = Heading(
 def four(run: Run, state: State) -> Measured:
     """`general_score = 0.5·coding_correct + 0.5·ifeval_pass_rate`: not the mean of the four units."""
     general, stats = state.snapshot.general, state.snapshot.stats.general
-    return Measured(general.general_score if general else None, n=stats.seed_four.n if stats else None)
+    return Measured(general.general_score if general else None, n=stats.public_probes.n if stats else None)
 
 
 def items(run: Run, state: State) -> Measured:

@@ -74,7 +74,7 @@ class GeneralMetric:
         if items and (reason := loose.why_none()) is not None:
             unmeasured["general.items"] = reason
         stats = GeneralStats(
-            seed_four=_units(seed, transcripts, SEED, strict=True).rate(),
+            public_probes=_units(seed, transcripts, SEED, strict=True).rate(),
             items=loose.rate() if items else None,
             items_strict=strict.rate() if items else None,
             by_kind=_by_kind(known.items, loose.scores) if items else {},

@@ -139,7 +139,7 @@ def _judged(transcript: Transcript, snapshot: EvalSnapshot) -> Row:
     if transcript.metric == "compliance" and group is not None:
         units, unit = _set(snapshot, group), transcript.question
     elif transcript.metric == "general" and general is not None:
-        units = {"seed": general.seed_four, "items": general.items}.get(group or "")
+        units = {"seed": general.public_probes, "items": general.items}.get(group or "")
     if units is None:
         return {}
     return {"score": units.scores.get(unit), "passed": units.passed.get(unit), "detail": units.details.get(unit)}

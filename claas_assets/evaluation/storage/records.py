@@ -3,25 +3,35 @@
     <results_dir>/<run id>/<preference>/metadata.json   AdapterRecord
                                         baseline.json   EvalSnapshot
                                         steps.jsonl     one StepRecord a line
+                                        scores.json     ScoresRecord
                                         metrics.csv     MetricTable
                                         collapse.json   CollapseRecord
                                         verdict.json    VerdictRecord
-    <results_dir>/<run id>/summary.json                 {preference: SummaryEntry}
+    <results_dir>/<run id>/summary.json                 {preference: VerdictRecord}
 
 Existing readers of CLaaS results are strict *inside* `logprob_margin`, `general`, `collapse` and
 `sdpo_metrics`: those hold exactly the fields below. All that we add stands in `stats`, `unmeasured`,
 a transcript's `metadata`, and at the top of a line.
 
-Not measured is null with a reason in `unmeasured`, never 0 or 1.
+A number that was not measured is null, with a reason in `unmeasured`; it is never 0 or 1.
+
+Format note: two fields have another name in Python than in their file, which keeps its first name, so that
+files of every version are read and written alike: `training_inputs` is `above_training` in `metadata.json`,
+and `public_probes` is `seed_four` in `stats.general`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 FORMAT_VERSION = 1
+SCORES_FORMAT_VERSION = 1
+
+BASELINE_STEP = -1
+"""The step of the state before any feedback, wherever states are numbered: after it they count from 0."""
 
 Grade = Literal["pass", "marginal", "fail", "inconclusive", "unavailable"]
 Evidence = Literal["shown", "worse", "within_noise"]
@@ -32,70 +42,93 @@ SnapshotSize = Literal["light", "full"]
 class Record(BaseModel):
     """Unknown keys are kept: a file of a newer version survives being read and written."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", ser_json_inf_nan="null")
+    model_config = ConfigDict(
+        frozen=True, extra="allow", ser_json_inf_nan="null", populate_by_name=True, serialize_by_alias=True
+    )
+
+
+def _in_file(name: str) -> dict[str, Any]:
+    """Arguments of `Field` for a field that its file calls `name`."""
+    return {"validation_alias": AliasChoices(name), "serialization_alias": name}
 
 
 class Unmeasured(Record):
-    """Why a number is missing.
-
-    `unavailable`: this engine cannot give it; left out of the overall verdict.
-    `failed`: it should have been there; makes its criterion `inconclusive`.
-    """
+    """Why a number is missing."""
 
     kind: Literal["unavailable", "failed"]
+    """`unavailable`: this engine cannot give it, so it is left out of the overall verdict. `failed`: it should
+    have been there, so its criterion is `inconclusive`."""
     reason: str
+    """In words, with what to do where something can be done."""
 
 
 class Interval(Record):
-    """A 95 % interval unless `level` says otherwise, in the unit of its value."""
+    """A confidence interval, in the unit of its value."""
 
     lower: float
     upper: float
     level: float = 0.95
-    method: str = ""  # wilson | bonett-price | student-t
+    """Coverage, in (0, 1)."""
+    method: str = ""
+    """wilson, bonett-price or student-t; empty where an older version did not record it."""
 
 
 # --- what the model was asked and what it said --------------------------------------------
 
 
 class Message(Record):
+    """One message of a chat."""
+
     role: str
+    """system, user or assistant."""
     content: str
+    """Thinking is removed by the client."""
 
 
 class TranscriptMetadata(Record):
-    """All that scoring needs beside the messages.
-
-    `key` is unique in a snapshot: `<metric>/<group>/…`, e.g. `compliance/heldout_prompts/3`,
-    `logprob/4/positive`, `collapse/ocean/sample/1`. `logprobs` (nats) and `entropies` (nats, over the
-    top 20, renormalized) have one entry per completion token. `asked_as` names the probe whose answer
-    this is, where two metrics shared one request. `error` says why there is no answer; then the
-    messages end with the question.
-    """
+    """All that scoring needs beside the messages."""
 
     key: str
+    """Unique in a snapshot: `<metric>/<group>/…`, e.g. `compliance/heldout_prompts/3`, `logprob/4/positive`."""
     kind: Literal["generate", "score"]
+    """`generate`: the model answered. `score`: it gave the logprobs of an answer that it was handed."""
     temperature: float | None = None
-    max_tokens: int | None = None  # the budget that worked
+    """Of sampling, at least 0."""
+    max_tokens: int | None = None
+    """The token budget that worked, which is less than the one asked for where the context was too small."""
     seed: int | None = None
+    """Of sampling; null at temperature 0."""
     finish_reason: str | None = None
+    """As the deployment said it. Real deployments say "stop" always: see `truncated`."""
     prompt_tokens: int | None = None
+    """As the deployment counted them."""
     completion_tokens: int | None = None
+    """As the deployment counted them."""
     truncated: bool | None = None
+    """Whether the answer reached its token budget; null where the deployment did not count tokens."""
     logprobs: list[float] | None = None
+    """Nats, one a completion token."""
     logprob_sum: float | None = None
+    """Nats, over all completion tokens."""
     entropies: list[float] | None = None
+    """Nats, one a completion token, over the top 20 tokens, renormalized."""
     latency_s: float | None = None
+    """Seconds from request to answer."""
     retries: int = 0
+    """Requests that failed before the one that was answered."""
     asked_as: str | None = None
+    """Key of the probe whose answer this is, where two metrics shared one request."""
     error: Unmeasured | None = None
+    """Why there is no answer; the messages then end with the question."""
 
 
 class Transcript(Record):
     """One question and its answer (`kind: generate`), or a given answer and its logprobs (`score`)."""
 
     metric: str
+    """Name of the metric that asked."""
     messages: list[Message]
+    """The question last, then the answer."""
     metadata: TranscriptMetadata
 
     @property
@@ -119,144 +152,207 @@ class Transcript(Record):
 
 
 class LogprobMargin(Record):
-    """Means over pairs, nats. `margin = positive_logprob - negative_logprob`."""
+    """How much likelier the preferred answers are than the others. Means over pairs, nats."""
 
     positive_logprob: float | None
+    """Mean logprob of the preferred answers."""
     negative_logprob: float | None
+    """Mean logprob of the dispreferred answers."""
     margin: float | None
+    """`positive_logprob - negative_logprob`."""
     margin_delta_from_baseline: float | None
+    """`margin` minus the baseline's; null in the baseline itself."""
 
 
 class GeneralScores(Record):
-    """The seed's four probes. `general_score = 0.5·coding_correct + 0.5·ifeval_pass_rate`."""
+    """The four probes of the public harness."""
 
     coding_correct: bool | None
+    """Whether the Fibonacci program is right."""
     coding_has_docstring: bool | None
+    """Whether it has a docstring."""
     ifeval_pass_rate: float | None
+    """Share of the three instruction probes that are obeyed, in [0, 1]."""
     general_score: float | None
+    """`0.5·coding_correct + 0.5·ifeval_pass_rate`, in [0, 1]."""
 
 
 class CollapseScores(Record):
-    """The ocean prompt. Entropy and drift in nats; `alert` by the thresholds of the public harness."""
+    """The public harness's collapse numbers, on its one prompt about the ocean."""
 
     mean_entropy: float | None
+    """Nats a token, of the answer at temperature 0."""
     mean_logprob: float | None
+    """Nats a token, of the same answer."""
     entropy_ratio_to_baseline: float | None
+    """`mean_entropy` over the baseline's; null in the baseline itself."""
     self_rouge_l: float | None
+    """How alike the sampled answers are: mean pairwise ROUGE-L F1, in [0, 1]."""
     mean_logprob_drift: float | None
+    """Nats: absolute difference of `mean_logprob` from the baseline's."""
     alert: bool
+    """Whether one of the above is beyond the public harness's bounds."""
 
 
 # --- stats: what makes a decision possible ---------------------------------------------------
 
 
 class UnitStats(Record):
-    """A score per unit (a prompt, an item, a pair), kept so that a change can be paired per unit.
-
-    `scores[unit]` is in the unit of its metric; units without an answer are in `missing` and in no mean.
-    `details[unit]` is the verifier's reason.
-    """
+    """A score per unit (a prompt, an item, a pair), kept so that a change can be paired per unit."""
 
     n: int
+    """Units in the mean."""
     mean: float | None
+    """In the unit of the metric; null where no unit has a score."""
     interval: Interval | None = None
+    """Of the mean."""
     scores: dict[str, float] = Field(default_factory=dict)
+    """Unit → score, in the unit of the metric."""
     passed: dict[str, bool] = Field(default_factory=dict)
+    """Unit → whether it passes, where the metric says so."""
     details: dict[str, str] = Field(default_factory=dict)
+    """Unit → the verifier's reason."""
     missing: dict[str, str] = Field(default_factory=dict)
+    """Unit → why it has no score. These units are in no mean."""
     pass_rate: float | None = None
+    """Share of `passed`, in [0, 1]."""
     truncated: int = 0
+    """Answers that reached their token budget."""
 
 
 class LogprobStats(Record):
-    """`margins.scores`: nats per pair. `per_token`: nats per token per pair. `delta`: against the baseline."""
+    """The logprob margin, pair by pair."""
 
     margins: UnitStats
+    """Nats per pair."""
     per_token: UnitStats
+    """Nats per token per pair, which answers of different length do not bias."""
     delta: UnitStats | None = None
+    """Nats per pair against the baseline's; null in the baseline itself."""
 
 
 class NoiseFloor(Record):
-    """The baseline's compliance probes asked twice. `sigma2 = mean (x1 - x2)^2 / 2`."""
+    """How much compliance differs when the untouched model is asked the same prompts twice."""
 
     n: int
+    """Prompts asked twice."""
     flip_rate: float
+    """Share of them that passed once only, in [0, 1]."""
     sigma2: float
+    """Variance of one answer's score: mean of (x1 - x2)² / 2."""
     mean_difference: float
-    deterministic: bool  # both passes gave identical texts
+    """Of the two means."""
+    deterministic: bool
+    """Whether both passes gave identical texts."""
 
 
 class ComplianceStats(Record):
-    """`sets`: probe_prompts, heldout_prompts, over_application (1 = not over-applied), ceiling."""
+    """Compliance, prompt by prompt."""
 
     sets: dict[str, UnitStats]
+    """By set of prompts: probe_prompts, heldout_prompts, over_application (1 = not over-applied), ceiling."""
     noise: NoiseFloor | None = None
+    """In the baseline alone."""
 
 
 class GeneralStats(Record):
-    """`seed_four`: the public harness's probes. `items`: the 48, loose; `items_strict` as IFEval's strict.
+    """Capability, item by item."""
 
-    `items_version`: of `data/capability.yaml`; scores of two versions are not comparable.
-    """
-
-    seed_four: UnitStats
+    public_probes: UnitStats = Field(**_in_file("seed_four"))
+    """The public harness's four probes; `seed_four` in the file."""
     items: UnitStats | None = None
+    """The 48 items, by loose matching; null in a light snapshot."""
     items_strict: UnitStats | None = None
+    """The same, as strictly as IFEval's strict mode."""
     by_kind: dict[str, float | None] = Field(default_factory=dict)
+    """Kind of item → mean of `items`, in [0, 1]."""
     sandbox: dict[str, Any] = Field(default_factory=dict)
+    """How model-written code was isolated."""
     items_version: int | None = None
+    """Of `data/capability.yaml`: scores of two versions are not comparable."""
 
 
 class CollapseStats(Record):
-    """Beside the seed's fields: loops, fixed-text drift, length, empty and truncated shares, script.
+    """Signs of collapse beside those of the public harness."""
 
-    `rep4`: 1 - unique 4-grams / 4-grams, per neutral answer. `fixed_text`: mean token logprob (nats) per text.
-    `self_rouge_l`: mean pairwise F1 per prompt. `alerts` name what fired.
-    """
-
-    entropy: UnitStats | None = None  # nats, per prompt
+    entropy: UnitStats | None = None
+    """Nats a token, per prompt."""
     self_rouge_l: UnitStats | None = None
+    """Mean pairwise ROUGE-L F1 of the samples, per prompt, in [0, 1]."""
     rep4: UnitStats | None = None
+    """Loops: 1 - unique 4-grams / 4-grams, per neutral prompt, in [0, 1)."""
     rep4_rise: float | None = None
+    """Mean `rep4` minus the baseline's."""
     fixed_text: UnitStats | None = None
-    fixed_text_drift: float | None = None  # nats, signed: now minus baseline
+    """Mean token logprob of texts that nobody trains on, nats a token, per text."""
+    fixed_text_drift: float | None = None
+    """Nats a token: `fixed_text` minus the baseline's, signed."""
     entropy_ratio: float | None = None
+    """Mean `entropy` over the baseline's."""
     length_ratio: float | None = None
-    mean_length: float | None = None  # tokens
+    """Mean answer length over the baseline's."""
+    mean_length: float | None = None
+    """Tokens an answer at temperature 0."""
     empty_share: float | None = None
+    """Of all answers, in [0, 1]."""
     truncated_share: float | None = None
-    script_change: float | None = None  # share of letters outside the baseline's main script, now minus then
+    """Of the answers at temperature 0, in [0, 1]."""
+    script_change: float | None = None
+    """Share of letters outside the baseline's main script, now minus then."""
     other_script_share: float | None = None
+    """Share of letters outside this state's main script, in [0, 1]."""
     alerts: list[str] = Field(default_factory=list)
+    """What fired, in words: "loops: …"."""
 
 
 class SnapshotStats(Record):
+    """The stats of each metric that was asked."""
+
     logprob: LogprobStats | None = None
     compliance: ComplianceStats | None = None
     general: GeneralStats | None = None
     collapse: CollapseStats | None = None
 
 
-class EvalSnapshot(Record):
-    """All metrics at one state of the adapter: `baseline.json`, and `eval` of each step.
+class AnswerCounts(Record):
+    """How many answers to trained and held-out prompts a verifier should not be trusted on."""
 
-    `unmeasured` is keyed by the dotted name of what is missing, e.g. `collapse.mean_entropy`.
-    `versions` names the version of each metric and prompt set that made these scores; `rescored_from`,
-    where they were scored again from the transcripts, the versions that had made them and differ.
-    """
+    n: int
+    """Answers there are."""
+    cut: int
+    """Answers that reached their token budget: a cut answer looks concise."""
+    empty: int
+    """Answers of white space alone: a verifier may take silence for obedience."""
+
+
+class EvalSnapshot(Record):
+    """All metrics at one state of the adapter: `baseline.json`, and `eval` of each step."""
 
     logprob_margin: LogprobMargin | None = None
+    """Null where the metric was not asked."""
     preference_compliance: float | None = None
+    """Mean score of the trained prompts, in [0, 1]."""
     general: GeneralScores | None = None
+    """Null where the metric was not asked."""
     collapse: CollapseScores | None = None
+    """Null where the metric was not asked, or not due in this state."""
     rollouts: list[Transcript] = Field(default_factory=list)
+    """Every question and answer; none in `scores.json`."""
     stats: SnapshotStats = SnapshotStats()
     unmeasured: dict[str, Unmeasured] = Field(default_factory=dict)
+    """Dotted name of what is missing (e.g. `collapse.mean_entropy`) → why."""
     snapshot: SnapshotSize = "light"
+    """`full`: every prompt set was asked. `light`: those that are asked after each step."""
     versions: dict[str, int] = Field(default_factory=dict)
+    """Metric or prompt set → the version that made these scores."""
     rescored_from: dict[str, int] = Field(default_factory=dict)
+    """Where they were scored again from the transcripts: the versions that had made them and differ."""
     requests: int = 0
+    """Requests that this state took."""
     duration_s: float | None = None
+    """Seconds that they took."""
+    answers: AnswerCounts | None = None
+    """Null where compliance was not asked, and in files of 0.1.0, whose transcripts say it."""
 
 
 # --- files ------------------------------------------------------------------------------------
@@ -266,25 +362,47 @@ class Provenance(Record):
     """Where a record comes from. No secret and no environment variable's value is part of it."""
 
     format_version: int = FORMAT_VERSION
-    created: str  # ISO 8601, UTC
+    """Of `metadata.json` and the files beside it."""
+    created: str
+    """ISO 8601, UTC."""
     package_version: str
+    """Of `claas_assets`."""
     git_commit: str | None = None
+    """Of the checkout that ran; null for an installed wheel."""
     git_dirty: bool | None = None
+    """Whether tracked files of the checkout differed from the commit."""
     python: str = ""
+    """Version of the interpreter."""
     packages: dict[str, str] = Field(default_factory=dict)
-    deployment: dict[str, Any] = Field(default_factory=dict)  # name, version, models, address
+    """Package → version, of those that numbers depend on."""
+    deployment: dict[str, Any] = Field(default_factory=dict)
+    """Name, version, models and address, as the deployment told them."""
 
 
 class AdapterRecord(Record):
-    """`metadata.json`. `above_training` is what may not change on resume; `preference_text` too."""
+    """`metadata.json`: a fresh adapter, and the configuration that is frozen with it."""
 
     config: dict[str, Any]
+    """The whole `EvalConfig`."""
     lora_id: str
+    """As the deployment answered it, which may differ from the one asked for."""
     preference: str
     run_id: str
-    above_training: dict[str, Any]
-    preference_text: dict[str, Any]  # the preference file as it was when the adapter was made
+    training_inputs: dict[str, Any] = Field(**_in_file("above_training"))
+    """The part of `config` that may not change on resume; `above_training` in the file."""
+    preference_text: dict[str, Any]
+    """The preference file as it was when the adapter was made. What training sees of it may not change either."""
     provenance: Provenance
+
+    @property
+    def num_steps(self) -> int:
+        """Feedback steps asked for."""
+        return int(self.config["num_steps"])
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics asked for."""
+        return list(self.config["metrics"])
 
 
 class RolloutRecord(Record):
@@ -292,36 +410,50 @@ class RolloutRecord(Record):
 
     prompt: str
     response: str
+    """The visible answer, as feedback is given on it."""
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
-class StepRecord(Record):
-    """A line of `steps.jsonl`: the adapter's state after feedback `step` (counted from 0).
-
-    `sdpo_metrics`: the engine's numbers, or null. `sub_step_count`: gradient updates really made.
-    `feedback_calls`: the engine's full answers. `interrupted`: feedback was sent, its effect is unknown,
-    and it was not sent again. `replaced_rollouts`: answers that the deployment no longer knew when feedback
-    on them was given; `rollout_batch` was generated in their place. `updates_counted`: the deployment's own
-    count of this adapter's updates after the step, where it has one. `timings`: seconds; without `rollouts`
-    where those were generated beside the probes of the step before.
-    """
+class ScoredStep(Record):
+    """The state after one feedback step: its scores, and what reading them needs of its training."""
 
     preference: str
     step: int
-    timestamp: str
-    feedback_given: str
+    """Counted from 0."""
     sdpo_metrics: dict[str, Any] | None
+    """The engine's numbers; null where the call was interrupted or reported none."""
     eval: EvalSnapshot
-    prompt_used: str
-    response_text: str
+    """The state after the feedback."""
     timing_s: float
+    """Seconds of the whole step."""
     sub_step_count: int
-    rollout_batch: list[RolloutRecord]
-    feedback_calls: list[dict[str, Any]] = Field(default_factory=list)
-    timings: dict[str, float] = Field(default_factory=dict)  # rollouts, feedback, probes
+    """Gradient updates really made."""
+    timings: dict[str, float] = Field(default_factory=dict)
+    """Seconds of rollouts, feedback and probes; without `rollouts` where those were generated beside the probes
+    of the step before."""
     interrupted: bool = False
-    replaced_rollouts: list[RolloutRecord] = Field(default_factory=list)
+    """Feedback was sent, its effect is not known, and it was not sent again."""
     updates_counted: int | None = None
+    """The deployment's own count of this adapter's updates after the step, where it has one."""
+
+
+class StepRecord(ScoredStep):
+    """A line of `steps.jsonl`: a feedback step with everything that was asked and answered."""
+
+    timestamp: str
+    """When the step was complete; ISO 8601, UTC."""
+    feedback_given: str
+    """The feedback text."""
+    prompt_used: str
+    """Of the first rollout of the batch."""
+    response_text: str
+    """Of the first rollout of the batch."""
+    rollout_batch: list[RolloutRecord]
+    """What the feedback was given on."""
+    feedback_calls: list[dict[str, Any]] = Field(default_factory=list)
+    """The engine's answer to each feedback call of the step, in full."""
+    replaced_rollouts: list[RolloutRecord] = Field(default_factory=list)
+    """Answers that the deployment no longer knew when feedback was given; `rollout_batch` replaced them."""
 
 
 class StepsHandle(Record):
@@ -329,12 +461,95 @@ class StepsHandle(Record):
 
     preference: str
     lora_id: str
-    num_steps: int  # asked for
+    num_steps: int
+    """Asked for."""
     steps: list[StepRecord]
 
     @property
     def complete(self) -> bool:
         return len(self.steps) >= self.num_steps
+
+
+class TrainingRecord(Record):
+    """What is known of one preference above scoring: what `training_steps` hands down."""
+
+    adapter: AdapterRecord
+    baseline: EvalSnapshot | None
+    """None where it has not been measured yet."""
+    steps: list[StepRecord]
+    """In order; fewer than asked for where the run did not finish."""
+
+    @property
+    def num_steps(self) -> int:
+        """Feedback steps asked for: at least those recorded."""
+        return max(self.adapter.num_steps, len(self.steps))
+
+    @property
+    def complete(self) -> bool:
+        return len(self.steps) >= self.adapter.num_steps
+
+    @property
+    def last(self) -> EvalSnapshot | None:
+        """The state that decides: after the last recorded step, or the baseline where there is none."""
+        return self.steps[-1].eval if self.steps else self.baseline
+
+    def as_scored(self) -> ScoresRecord:
+        """The scores as they were recorded with each state, when it was asked."""
+        return ScoresRecord.of(self.adapter, self.baseline, self.steps)
+
+
+class ScoresRecord(Record):
+    """`scores.json`: every state of one preference, scored once; tables, verdict and pictures read this alone."""
+
+    format_version: int = SCORES_FORMAT_VERSION
+    run_id: str
+    preference: str
+    lora_id: str
+    metrics: list[str]
+    """Names of the metrics asked for: another has no criterion."""
+    num_steps: int
+    """Feedback steps asked for."""
+    baseline: EvalSnapshot | None
+    """Before any feedback, without transcripts. Null only in a reading of a run that has not measured it yet."""
+    steps: list[ScoredStep]
+    """The recorded steps in order, without transcripts."""
+
+    @classmethod
+    def of(cls, adapter: AdapterRecord, baseline: EvalSnapshot | None, steps: Sequence[ScoredStep]) -> ScoresRecord:
+        """These states without their transcripts."""
+        return cls(
+            run_id=adapter.run_id,
+            preference=adapter.preference,
+            lora_id=adapter.lora_id,
+            metrics=adapter.metrics,
+            num_steps=adapter.num_steps,
+            baseline=None if baseline is None else _without_transcripts(baseline),
+            steps=[_without_answers(step) for step in steps],
+        )
+
+    @property
+    def states(self) -> list[tuple[int, EvalSnapshot]]:
+        """(step, snapshot) of every state; the baseline first, as step -1."""
+        begun = [] if self.baseline is None else [(BASELINE_STEP, self.baseline)]
+        return [*begun, *((step.step, step.eval) for step in self.steps)]
+
+    @property
+    def last(self) -> EvalSnapshot | None:
+        """The state that decides: after the last recorded step, or the baseline where there is none."""
+        return self.steps[-1].eval if self.steps else self.baseline
+
+    @property
+    def steps_recorded(self) -> int:
+        return len(self.steps)
+
+
+def _without_transcripts(snapshot: EvalSnapshot) -> EvalSnapshot:
+    return snapshot.model_copy(update={"rollouts": []})
+
+
+def _without_answers(step: ScoredStep) -> ScoredStep:
+    kept = {name: getattr(step, name) for name in ScoredStep.model_fields}
+    return ScoredStep.model_construct(**kept | {"eval": _without_transcripts(step.eval)})
 
 
 METRIC_COLUMNS = (
@@ -346,68 +561,124 @@ for the baseline. `value` is empty where not measured; then `reason` says why.""
 
 
 class MetricTable(Record):
-    """`metrics.csv` and the scored snapshots it was made from (not written; scored afresh on load)."""
+    """`metrics.csv`."""
 
     run_id: str
     preference: str
     rows: list[dict[str, Any]]
+    """With the keys `METRIC_COLUMNS`, in the order of the states."""
+
+    @property
+    def steps_recorded(self) -> int:
+        """How many steps it was made of."""
+        return 1 + max((int(row["step"]) for row in self.rows), default=BASELINE_STEP)
 
 
 class CollapsePoint(Record):
-    """Collapse at one state. `step` is -1 for the baseline."""
+    """Collapse at one state."""
 
     step: int
+    """-1 for the baseline, then counted from 0."""
     scores: CollapseScores | None
     stats: CollapseStats | None
     unmeasured: dict[str, Unmeasured] = Field(default_factory=dict)
+    """Those of `EvalSnapshot.unmeasured` that are about collapse."""
 
 
 class CollapseRecord(Record):
+    """`collapse.json`: collapse wherever it was measured."""
+
     preference: str
     run_id: str
     series: list[CollapsePoint]
-    alerts: list[str]  # "step 3: loops: …"
+    """In the order of the states."""
+    alerts: list[str]
+    """With their states: "step 3: loops: …"."""
 
 
 class Criterion(Record):
-    """One row of the verdict table.
-
-    `value` and `baseline` in the criterion's unit; `interval` is that of the change where it is a change.
-    """
+    """One row of the verdict table."""
 
     value: float | None
+    """In the criterion's unit; null where it could not be judged."""
     baseline: float | None = None
+    """The same number before training."""
     change: float | None = None
+    """Now minus then, over the units that were measured both times."""
     interval: Interval | None = None
+    """Of the change, where there is one."""
     n: int | None = None
-    floor: float | None = None  # noise floor of the change
+    """Units that were measured both times."""
+    floor: float | None = None
+    """Noise floor of the change, in the criterion's unit."""
     threshold: dict[str, float] = Field(default_factory=dict)
+    """The bounds that it was graded by: `pass_at` and `fail_at`."""
     grade: Grade
     evidence: Evidence | None = None
-    decides: bool = True  # part of the overall verdict
+    """What the change is evidence of, where a change is claimed."""
+    decides: bool = True
+    """Whether it is part of the overall verdict."""
     sentence: str = ""
+    """What was measured, in words."""
     reason: str | None = None
+    """Why there is no value, or why the grade is another than the value's."""
 
 
 class VerdictRecord(Record):
-    """`verdict.json`, and a preference's entry of `summary.json` (with what is added there)."""
+    """`verdict.json`, and a preference's entry of `summary.json`."""
 
     preference: str
     lora_id: str
     run_id: str
     logprob_margin_delta: float | None
+    """Nats: the last state's margin minus the baseline's."""
     final_compliance: float | None
+    """Of the last state, on the trained prompts, in [0, 1]."""
     capability_ratio: float | None
+    """`general_score` of the last state over the baseline's."""
     overall: Overall
+    """`unfinished`: fewer steps are recorded than were asked for, or nothing has judged them yet."""
     sentence: str
+    """The verdict in words."""
     criteria: dict[str, Criterion]
+    """By name, in the order of the table; none where there is nothing to judge."""
     alerts: list[str] = Field(default_factory=list)
+    """Collapse alerts with their states."""
     notes: list[str] = Field(default_factory=list)
+    """What one should know beside the criteria."""
     steps_recorded: int = 0
+    """Steps that it was made of. Where more are recorded by now, it is out of date."""
     num_steps: int = 0
+    """Steps asked for."""
     interrupted_steps: list[int] = Field(default_factory=list)
+    """Steps of whose feedback it is not known whether it trained."""
     versions: dict[str, int] = Field(default_factory=dict)
+    """Metric or prompt set → the version that scored the last state."""
 
 
 Summary = dict[str, VerdictRecord]
-"""`summary.json`: every preference of the run; one that did not finish has overall `unfinished`."""
+"""`summary.json`: every preference of the run that has an adapter; one that did not finish is `unfinished`."""
+
+
+# --- is it of the steps that are recorded now? -----------------------------------------------
+
+
+class MadeOfSteps(Protocol):
+    """A result that knows how many steps it was made of."""
+
+    @property
+    def steps_recorded(self) -> int: ...
+
+
+Result = TypeVar("Result", bound=MadeOfSteps)
+
+
+def current(result: Result | None, recorded: int) -> Result | None:
+    """`result`, or None where it was made of other steps than the `recorded` that there are now."""
+    return result if result is not None and result.steps_recorded == recorded else None
+
+
+def judged(verdict: VerdictRecord | None, recorded: int, asked: int) -> VerdictRecord | None:
+    """The verdict of a preference that is finished: all steps asked for are recorded, and it is of all of them."""
+    now = current(verdict, recorded)
+    return now if now is not None and recorded >= asked and now.overall != "unfinished" else None

@@ -25,7 +25,7 @@ async def create_adapter(session: Session, run_id: str) -> AdapterRecord:
         lora_id=lora_id,
         preference=session.preference.name,
         run_id=run_id,
-        above_training=config.above_training(),
+        training_inputs=config.training_inputs(),
         preference_text=session.preference.model_dump(mode="json"),
         provenance=provenance(deployment.as_record()),
     )
@@ -33,8 +33,8 @@ async def create_adapter(session: Session, run_id: str) -> AdapterRecord:
 
 def check_frozen(adapter: AdapterRecord, config: EvalConfig, preference: Preference) -> None:
     """Refuse to go on with another model, training, batch, seed or preference text than it began with."""
-    then = {**adapter.above_training, **_trained_text(adapter.preference_text)}
-    now = {**config.above_training(), **_trained_text(preference.model_dump(mode="json"))}
+    then = {**adapter.training_inputs, **_trained_text(adapter.preference_text)}
+    now = {**config.training_inputs(), **_trained_text(preference.model_dump(mode="json"))}
     changed = [f"{key}: {then.get(key)!r} then, {now[key]!r} now" for key in now if then.get(key) != now[key]]
     if changed:
         raise RunFolderError(

@@ -9,6 +9,7 @@ from claas_assets.evaluation.metrics import get_metric, metric_names
 from claas_assets.evaluation.metrics.collapse_alerts import alerts_along
 from claas_assets.evaluation.metrics.scoring import prompt_sets
 from claas_assets.evaluation.storage.records import (
+    BASELINE_STEP,
     METRIC_COLUMNS,
     CollapsePoint,
     CollapseRecord,
@@ -18,8 +19,6 @@ from claas_assets.evaluation.storage.records import (
     StepRecord,
     UnitStats,
 )
-
-BASELINE_STEP = -1
 
 
 class Quantity(NamedTuple):
@@ -155,8 +154,8 @@ def _of_metric(snapshot: EvalSnapshot, metric: str) -> Iterator[Quantity]:
 
 def _of_record(record: Record, prefix: str) -> Iterator[Quantity]:
     """The numbers in a record, and in the records and tables within it."""
-    for name in type(record).model_fields:
-        yield from _of_value(getattr(record, name), f"{prefix}.{name}")
+    for name, field in type(record).model_fields.items():
+        yield from _of_value(getattr(record, name), f"{prefix}.{field.serialization_alias or name}")
 
 
 def _of_value(value: Any, name: str) -> Iterator[Quantity]:

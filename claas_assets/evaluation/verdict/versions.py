@@ -25,7 +25,7 @@ _STEPPING = (*_MEASURING, "num_steps", "collapse_steps", "snapshot_steps")
 
 def adapter_version(config: EvalConfig) -> str:
     """Model, hyperparameters, batch, seed: what is frozen when an adapter is made."""
-    return f"training {_digest(config.above_training())}"
+    return f"training {_digest(config.training_inputs())}"
 
 
 def baseline_version(config: EvalConfig) -> str:

@@ -106,7 +106,7 @@ def test_the_reference_answers_score_one() -> None:
     )
     assert stats.items is not None
     assert stats.items_strict is not None
-    assert (stats.seed_four.n, stats.items.n, stats.items.mean, stats.items_strict.mean) == (4, 48, 1.0, 1.0)
+    assert (stats.public_probes.n, stats.items.n, stats.items.mean, stats.items_strict.mean) == (4, 48, 1.0, 1.0)
     assert stats.items.interval is not None
     assert stats.items.interval.method == "wilson"
     assert stats.by_kind == {"code": 1.0, "instruction": 1.0, "arithmetic": 1.0, "fact": 1.0, "extraction": 1.0}
@@ -136,8 +136,8 @@ def test_the_score_is_half_coding_half_instructions(unit: str, general: float) -
     wrong = transcript(f"general/seed/{unit}", ANSWERS[f"general/seed/{unit}"].wrong)
     scores, stats, _ = score(asked("light", **{unit: wrong}))
     assert scores.general_score == pytest.approx(general)
-    assert stats.seed_four.passed[unit] is False
-    assert stats.seed_four.mean == 0.75
+    assert stats.public_probes.passed[unit] is False
+    assert stats.public_probes.mean == 0.75
 
 
 def test_code_without_docstring() -> None:
@@ -196,8 +196,8 @@ def test_a_failed_coding_probe_is_null_with_its_reason(kind: Literal["unavailabl
     assert unmeasured == dict.fromkeys(
         ("general.coding_correct", "general.coding_has_docstring", "general.general_score"), error
     )
-    assert stats.seed_four.missing == {"fibonacci": error.reason}
-    assert stats.seed_four.n == 3
+    assert stats.public_probes.missing == {"fibonacci": error.reason}
+    assert stats.public_probes.n == 3
 
 
 def test_a_missing_instruction_probe_leaves_no_rate() -> None:

@@ -35,7 +35,7 @@ ADAPTER = AdapterRecord(
     lora_id="eval/identity-r",
     preference="identity",
     run_id="r",
-    above_training={},
+    training_inputs={},
     preference_text={},
     provenance=Provenance(created="2026-11-24T00:00:00Z", package_version="0"),
 )
@@ -86,7 +86,7 @@ def snapshot(
         stats=SnapshotStats(
             logprob=LogprobStats(margins=units(margins), per_token=units(margins), delta=units(delta)),
             compliance=ComplianceStats(sets={k: v for k, v in sets.items() if v is not None}, noise=noise),
-            general=GeneralStats(seed_four=share(4, 4), items=items),
+            general=GeneralStats(public_probes=share(4, 4), items=items),
             collapse=collapse or healthy(),
         ),
         snapshot="full",
