@@ -12,6 +12,7 @@ from claas_assets import load_runs
 from claas_assets.cli import main, terminal
 from claas_assets.evaluation.errors import DeploymentUnreachable, RunFolderError
 from claas_assets.evaluation.training.adapter import check_frozen
+from tests.quick_dagster import dagster_home
 from tests.synthetic.runs import made_preference_run
 from tests.synthetic.transcripts import preference
 
@@ -123,8 +124,7 @@ def test_the_frozen_check_lets_a_sweep_go_on_and_refuses_another_job_in_its_fold
 def test_a_sweep_trains_each_job_once_and_goes_on_where_it_was(fake, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["claas-eval"])
-    (tmp_path / "home").mkdir()
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DAGSTER_HOME", str(dagster_home(tmp_path / "home")))
     deployment = fake("embedded")
 
     def sweep(seeds, *more):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.quick_dagster import dagster_home
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -18,8 +20,7 @@ def place(tmp_path):
     run = tmp_path / "data" / "evals" / "old-run"
     shutil.copytree(ROOT / "data" / "example" / "identity", run / "identity")
     shutil.copytree(ROOT / "preferences", tmp_path / "preferences")
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    dagster_home(tmp_path / "home")
     return tmp_path
 
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from claas_assets.evaluation.storage.run_files import read_steps
+from tests.quick_dagster import dagster_home
 
 PREFERENCES = Path(__file__).parents[2] / "preferences"
 
@@ -15,14 +16,14 @@ PREFERENCES = Path(__file__).parents[2] / "preferences"
 def test_ctrl_c_is_exit_130_and_the_same_output_dir_goes_on(fake, claas_eval, tmp_path):
     deployment = fake("embedded")
     deployment.latency_s["/v1/feedback"] = 1.0
-    (tmp_path / "home").mkdir()
+    home = str(dagster_home(tmp_path / "home"))
     folder = tmp_path / "evals" / "stopped"
     arguments = [
         "preferences=[identity,concise]", f"claas_url={deployment.url}",
         "num_steps=2", "metrics=[logprob]", "plots=false", "parallel_preferences=1",
         f"output_dir={folder}", f"preferences_dir={PREFERENCES}",
     ]  # fmt: skip
-    environment = {**os.environ, "DAGSTER_HOME": str(tmp_path / "home")}
+    environment = {**os.environ, "DAGSTER_HOME": home}
     command = [sys.executable, "-m", "claas_assets", *arguments]
     running = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 60
@@ -35,7 +36,7 @@ def test_ctrl_c_is_exit_130_and_the_same_output_dir_goes_on(fake, claas_eval, tm
     assert not (folder / "concise").exists()
     assert len(read_steps(folder / "identity").steps) == 1
 
-    again = claas_eval(*arguments, DAGSTER_HOME=str(tmp_path / "home"))
+    again = claas_eval(*arguments, DAGSTER_HOME=home)
     assert again.returncode == 0, again.stderr
     assert deployment.updates == {"eval/identity-stopped": 8, "eval/concise-stopped": 8}
     assert deployment.log.count("/v1/feedback") == 4

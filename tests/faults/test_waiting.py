@@ -49,10 +49,10 @@ class Restarter:
 ON_A_REQUEST = [
     Case(boundary, "death", f"{detail}, waited for", name)
     for boundary, detail, names in (
-        ("during rollouts", "before it answers", NEWER[:2]),  # which probes are answered by then is left to chance
+        ("during rollouts", "before it answers", NEWER[:1]),  # which probes are answered by then is left to chance
         ("feedback unanswered", "before applying", tuple(PROFILES)),
         ("feedback unanswered", "after applying", tuple(PROFILES)),
-        ("during probes", "before it answers", NEWER),
+        ("during probes", "before it answers", NEWER[2:]),
     )
     for name in names
 ]

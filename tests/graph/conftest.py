@@ -11,7 +11,7 @@ from claas_assets.evaluation.config import EvalConfig
 from claas_assets.launch.evaluation import evaluate
 from tests.fake_claas import FakeClaas
 from tests.fake_claas.model import Temper
-from tests.quick_dagster import quick_dagster
+from tests.quick_dagster import dagster_home, quick_dagster
 
 PREFERENCES = Path(__file__).parents[2] / "preferences"
 
@@ -68,8 +68,7 @@ def _quick_dagster():
 
 def prepare(root: Path) -> None:
     """A Dagster home and a copy of the preferences, which tests may edit."""
-    (root / "home").mkdir(parents=True)
-    (root / "home" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    dagster_home(root / "home")
     shutil.copytree(PREFERENCES, root / "preferences")
 
 

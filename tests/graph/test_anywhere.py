@@ -34,12 +34,16 @@ def s3():
         yield
 
 
-@pytest.fixture(params=["memory", "s3"])
+@pytest.fixture
 def results(request):
-    """A results folder of its own at each kind of address."""
+    """A results folder of its own: in memory, which the journal and the IO managers cannot tell from S3, or `on_s3`."""
     if request.param == "s3":
         request.getfixturevalue("s3")
     return f"{request.param}://{BUCKET}/{uuid4().hex[:8]}"
+
+
+on_s3 = pytest.mark.parametrize("results", ["s3"], indirect=True)
+in_memory = pytest.mark.parametrize("results", ["memory"], indirect=True)
 
 
 @pytest.fixture
@@ -59,6 +63,7 @@ def files(made) -> dict[str, bytes]:
     return tree(made.place.fs, made.place.path)
 
 
+@on_s3
 def test_the_whole_graph_writes_the_same_tree_there_and_nothing_here(make, tmp_path):
     made = make(plots=True, num_steps=2)
     summary = made.run()
@@ -82,6 +87,7 @@ def test_the_whole_graph_writes_the_same_tree_there_and_nothing_here(make, tmp_p
     assert SECRET.encode() not in told
 
 
+@in_memory
 def test_a_run_that_failed_in_step_2_goes_on_and_nothing_is_trained_twice(make):
     made = make(metrics=["logprob"])
     made.fake.faults.add(FEEDBACK, status(422, "not now"), nth=2)
@@ -101,6 +107,7 @@ def test_a_run_that_failed_in_step_2_goes_on_and_nothing_is_trained_twice(make):
     assert made.fake.updates == {"eval/identity-the-run": 6}
 
 
+@on_s3
 def test_a_step_that_the_store_did_not_take_is_recorded_when_resumed_without_training_again(make, monkeypatch):
     made, put = make(num_steps=2, metrics=["logprob"]), object_journal.put
 
@@ -123,6 +130,7 @@ def test_a_step_that_the_store_did_not_take_is_recorded_when_resumed_without_tra
     assert [record.sub_step_count for record in read_steps(made.place / "identity").steps] == [2, 2, 2]
 
 
+@in_memory
 def test_scoring_again_finds_the_newest_folder_and_asks_nobody(make, results):
     made = make(num_steps=1, metrics=["logprob"])
     made.run()
