@@ -14,18 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.deployment.client import ClaasClient
-from claas_assets.evaluation.deployment.routes import routes_for
 from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.scoring import gather_probes, score_snapshot
 from claas_assets.evaluation.preferences.preference import load_preference
 from claas_assets.evaluation.progress import silent
-from claas_assets.evaluation.storage.journal import FeedbackIntent, Journal
+from claas_assets.evaluation.storage.journal import FeedbackIntent, FileJournal
 from claas_assets.evaluation.storage.records import EvalSnapshot
 from claas_assets.evaluation.training.asking import Asker
+from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.feedback import give_feedback
 from claas_assets.evaluation.training.rollouts import roll_out
-from claas_assets.evaluation.training.session import Session
 from claas_assets.stack.supervise import ensure_running
 
 STEPS = 6
@@ -48,21 +46,21 @@ class Point:
         )
 
 
-async def measure(session: Session, lora_id: str, baseline: EvalSnapshot | None) -> EvalSnapshot:
-    config = session.config
-    plan = ProbePlan(session.preference, "full", STEPS, True, config.seed, config.probe_max_tokens)
+async def measure(context: TrainingContext, lora_id: str, baseline: EvalSnapshot | None) -> EvalSnapshot:
+    config = context.config
+    plan = ProbePlan(context.preference, "full", STEPS, True, config.seed, config.probe_max_tokens)
     probes = [probe for probe in gather_probes(config.metrics, plan) if probe.key.startswith(MEASURED)]
-    transcripts, _ = await Asker(session.client, lora_id, seed=config.seed).ask(probes, lambda done, total: None)
+    transcripts, _ = await Asker(context.client, lora_id, seed=config.seed).ask(probes, lambda done, total: None)
     return score_snapshot(
-        transcripts, ScoringContext(session.preference, baseline), size="full", metrics=config.metrics
+        transcripts, ScoringContext(context.preference, baseline), size="full", metrics=config.metrics
     )
 
 
-async def trained(session: Session, lora_id: str, folder: Path) -> None:
-    journal = Journal(folder / lora_id.replace("/", "-"))
+async def trained(context: TrainingContext, lora_id: str, folder: Path) -> None:
+    journal = FileJournal(folder / lora_id.replace("/", "-"))
     for step in range(STEPS):
-        batch = await roll_out(session, lora_id, step)
-        await give_feedback(session, lora_id, FeedbackIntent(step=step, batch=batch, updates_before=None), journal)
+        batch = await roll_out(context, lora_id, step)
+        await give_feedback(context, lora_id, FeedbackIntent(step=step, batch=batch, updates_before=None), journal)
 
 
 async def sweep(points: list[Point], folder: Path) -> None:
@@ -74,14 +72,15 @@ async def sweep(points: list[Point], folder: Path) -> None:
     baselines: dict[str, EvalSnapshot] = {}
     for point in points:
         config, began = point.config(), time.monotonic()
-        async with ClaasClient(routes_for(config, url, None), max_concurrency=config.max_concurrency) as client:
-            session = Session(client, config, load_preference(point.preference, config.preference_folder()), silent)
+        preference = load_preference(point.preference, config.preference_folder())
+        context = TrainingContext.at(url, config=config, preference=preference, folder=folder, report=silent)
+        async with context.client as client:
             wanted = f"sweep/{point.preference}-{time.time_ns()}"
             lora_id = await client.init_adapter(wanted, config.base_model, config.lora)
             if point.preference not in baselines:
-                baselines[point.preference] = await measure(session, lora_id, None)
-            await trained(session, lora_id, folder)
-            after = await measure(session, lora_id, baselines[point.preference])
+                baselines[point.preference] = await measure(context, lora_id, None)
+            await trained(context, lora_id, folder)
+            after = await measure(context, lora_id, baselines[point.preference])
             await client.delete_adapter(lora_id)
         print(row(point, baselines[point.preference], after, time.monotonic() - began), flush=True)
 

@@ -31,7 +31,7 @@ import yaml
 
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.progress import Event
-from claas_assets.evaluation.storage.journal import Journal
+from claas_assets.evaluation.storage.journal import FileJournal
 from claas_assets.launch.evaluation import evaluate
 from tests.fake_claas.process import FakeProcess
 from tests.faults.arena import SMALL
@@ -89,7 +89,7 @@ def metered(meter: Meter) -> Iterator[None]:
 
     scored = meter.timed("scoring", scoring.score_snapshot)
     with ExitStack() as stack:
-        stack.enter_context(patch.object(Journal, "append", meter.timed("journal append", Journal.append)))
+        stack.enter_context(patch.object(FileJournal, "append", meter.timed("journal append", FileJournal.append)))
         events = meter.timed("Dagster events", dg.DagsterInstance.handle_new_event)
         stack.enter_context(patch.object(dg.DagsterInstance, "handle_new_event", events))
         for module in list(sys.modules.values()):

@@ -21,7 +21,7 @@ from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.metrics.probes import ScoringContext
 from claas_assets.evaluation.metrics.scoring import score_snapshot
 from claas_assets.evaluation.preferences.preference import Preference
-from claas_assets.evaluation.storage.journal import Journal
+from claas_assets.evaluation.storage.journal import FileJournal
 from claas_assets.evaluation.storage.run_files import read_asset, read_steps, write_asset
 from claas_assets.evaluation.verdict.ruling import judge
 from tests.browser import browser, served
@@ -96,7 +96,7 @@ def make_untrained(run: Path) -> None:
         judged = judge(adapter, baseline, steps, thresholds=thresholds, metrics=metrics, num_steps=len(steps))
         (folder / "steps.jsonl").unlink()
         for step in steps:
-            Journal(folder).append(step)
+            FileJournal(folder).append(step)
         write_asset("adapter", folder / "metadata.json", adapter)
         write_asset("verdict", folder / "verdict.json", judged)
 

@@ -10,8 +10,9 @@ from typing import Any, Protocol, TypeVar
 import pytest
 
 from claas_assets.evaluation.config import load_config
-from claas_assets.evaluation.deployment.client import ClaasClient, RetryBudget, Timeouts
+from claas_assets.evaluation.deployment.client import ClaasClient
 from claas_assets.evaluation.deployment.routes import routes_for
+from claas_assets.evaluation.deployment.transport import RetryBudget, Timeouts
 from tests.fake_claas import FakeClaas, FakeGateway
 
 T = TypeVar("T")

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from claas_assets.evaluation.config import TrainingConfig
-from claas_assets.evaluation.deployment.client import ClaasClient, feedback_items
+from claas_assets.evaluation.deployment.client import ClaasClient
+from claas_assets.evaluation.deployment.feedback_protocol import feedback_items
 from claas_assets.evaluation.metrics.capability import load_capability
 from claas_assets.evaluation.preferences.verifiers import ConciseVerifier, IdentityVerifier, NoEmojiVerifier
 from tests.conftest import MakeFake, MakeGateway, speak

@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 from claas_assets.cli.folders import local_folder
 from claas_assets.cli.prune import DEFAULT_RESULTS
 from claas_assets.evaluation.config import EvalConfig, load_config
-from claas_assets.evaluation.deployment.client import ClaasClient, RetryBudget
+from claas_assets.evaluation.deployment.client import ClaasClient
 from claas_assets.evaluation.deployment.routes import routes_for
+from claas_assets.evaluation.deployment.transport import RetryBudget
 from claas_assets.evaluation.errors import DeploymentError
 from claas_assets.evaluation.runs.retention import RunState, is_running, read_runs
 from claas_assets.evaluation.storage.names import check_lora_prefix

@@ -1,4 +1,4 @@
-"""Resources of the graph: the deployment that is evaluated, and the stage of one preference on it."""
+"""Resources of the graph: the deployment that is evaluated, and what the training of a preference on it needs."""
 
 import contextlib
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from claas_assets.evaluation.deployment.locks import deployment_lock
 from claas_assets.evaluation.deployment.routes import ENGINES
 from claas_assets.evaluation.preferences.preference import load_preference
 from claas_assets.evaluation.progress import Event, Reporter, listeners
-from claas_assets.evaluation.training.stages import Stage
+from claas_assets.evaluation.training.context import TrainingContext
 
 
 def find_or_start(config: EvalConfig, say: Callable[[str], None]) -> str:
@@ -47,18 +47,14 @@ class Deployment(dg.ConfigurableResource):
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         self._held.close()
 
-    def stage(self, context: dg.AssetExecutionContext) -> Stage:
+    def training_context(self, context: dg.AssetExecutionContext) -> TrainingContext:
         """This partition's preference on the deployment. A broken preference file fails here."""
         config = self.settings.read()
         preference = load_preference(context.partition_key, config.preference_folder())
         report = reporter(context)
-        return Stage(
-            config=config,
-            preference=preference,
-            claas_url=find_or_start(config, lambda text: report(Event(preference.name, "deployment", text))),
-            folder=self.run_folder.of(preference.name),
-            report=report,
-        )
+        url = find_or_start(config, lambda text: report(Event(preference.name, "deployment", text)))
+        folder = self.run_folder.of(preference.name)
+        return TrainingContext.at(url, config=config, preference=preference, folder=folder, report=report)
 
 
 def reporter(context: dg.AssetExecutionContext) -> Reporter:

@@ -30,7 +30,7 @@ def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig, po
     def adapter(
         context: dg.AssetExecutionContext, deployment: Deployment, run_folder: RunFolder
     ) -> dg.MaterializeResult:
-        record = ensure_adapter(deployment.stage(context), resuming=run_folder.trains())
+        record = ensure_adapter(deployment.training_context(context), resuming=run_folder.trains())
         return dg.MaterializeResult(
             value=record,
             metadata=metadata.of_adapter(record, run_folder.path),
@@ -46,7 +46,7 @@ def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig, po
     def baseline(
         context: dg.AssetExecutionContext, deployment: Deployment, run_folder: RunFolder, adapter: AdapterRecord
     ) -> dg.MaterializeResult:
-        snapshot = ensure_baseline(deployment.stage(context), adapter, resuming=run_folder.trains())
+        snapshot = ensure_baseline(deployment.training_context(context), adapter, resuming=run_folder.trains())
         return dg.MaterializeResult(value=snapshot, metadata=metadata.of_snapshot(snapshot, run_folder.path, adapter))
 
     @dg.asset(
@@ -62,7 +62,7 @@ def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig, po
         adapter: AdapterRecord,
         baseline: EvalSnapshot,
     ) -> dg.MaterializeResult:
-        run_training(deployment.stage(context), adapter, baseline)
+        run_training(deployment.training_context(context), adapter, baseline)
         steps = read_steps(run_folder.of(context.partition_key))
         return dg.MaterializeResult(
             metadata=metadata.of_steps(steps, run_folder.path),

@@ -19,6 +19,9 @@ a message that says what was wrong, where, and what to do.
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 
 class EvaluationError(Exception):
     exit_code = 1
@@ -45,12 +48,17 @@ class DeploymentUnhealthy(DeploymentError):
 
 
 class RequestRefused(DeploymentError):
-    """`status` is the HTTP status, `body` the first kilobyte of the answer."""
+    """It answered, and said no."""
 
     def __init__(self, message: str, *, status: int, body: str = "") -> None:
         super().__init__(message)
         self.status = status
+        """The HTTP status."""
         self.body = body
+        """The first kilobyte of the answer."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), status=self.status, body=self.body), self.args
 
 
 class OutcomeUnknown(DeploymentError):

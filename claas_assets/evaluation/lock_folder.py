@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+import platformdirs
 
 
 def lock_folder() -> Path:
-    """`$XDG_CACHE_HOME/claas_assets/locks`, else below `~/.cache`; made where it is not there yet."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(base) / "claas_assets" / "locks"
+    """`locks` in the user's cache folder (`$XDG_CACHE_HOME`, else `~/.cache`); made where it is not there yet."""
+    folder = platformdirs.user_cache_path("claas_assets") / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

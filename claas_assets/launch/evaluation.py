@@ -113,8 +113,9 @@ def open_instance(listener: Reporter = silent) -> dg.DagsterInstance:
 async def _preflight(config: EvalConfig, say: Callable[[str], None]) -> None:
     """Fail before any run is made when the deployment does not answer."""
     from claas_assets.defs.resources import find_or_start
-    from claas_assets.evaluation.deployment.client import ClaasClient, RetryBudget
+    from claas_assets.evaluation.deployment.client import ClaasClient
     from claas_assets.evaluation.deployment.routes import routes_for
+    from claas_assets.evaluation.deployment.transport import RetryBudget
 
     url = find_or_start(config, say)
     routes = routes_for(config, url, gateway_token(config))

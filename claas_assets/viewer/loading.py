@@ -19,7 +19,7 @@ from claas_assets.evaluation.runs.overview import (
     file_stamp,
     without_path,
 )
-from claas_assets.evaluation.storage.journal import STEPS_FILE, Journal
+from claas_assets.evaluation.storage.journal import STEPS_FILE, FileJournal
 from claas_assets.evaluation.storage.records import (
     AdapterRecord,
     EvalSnapshot,
@@ -139,6 +139,6 @@ def _baseline(path: Path, stamp: Stamp) -> EvalSnapshot:
 @lru_cache(maxsize=6)
 def _steps(path: Path, stamp: Stamp) -> list[StepRecord]:
     try:
-        return Journal(path.parent).read()
+        return FileJournal(path.parent).read()
     except OSError as error:
         raise RunFolderError(f"{path}: not readable: {error.strerror}") from error

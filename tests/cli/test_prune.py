@@ -3,7 +3,7 @@
 import pytest
 
 from claas_assets.cli.main import run_subcommand
-from claas_assets.evaluation.storage.journal import Journal
+from claas_assets.evaluation.storage.journal import FileJournal
 from tests.synthetic.bare_runs import make_run
 
 
@@ -40,7 +40,7 @@ def test_the_newest_are_kept_however_old(results):
 
 def test_pinned_and_running_ones_stay(results, capsys):
     assert run_subcommand("prune", ["--pin", "old", str(results)]) == 0
-    with Journal(results / "middle" / "identity").lock():
+    with FileJournal(results / "middle" / "identity").lock():
         assert run_subcommand("prune", ["--keep", "0", "--yes", str(results)]) == 0
     assert left(results) == ["middle", "old"]
     said = capsys.readouterr().out
@@ -131,7 +131,7 @@ def test_clean_deletes_the_adapters_of_complete_run_folders_and_no_other(deploym
 
 def test_clean_leaves_a_running_evaluation_alone(deployment):
     made, results = deployment
-    with Journal(results / "finished" / "identity").lock():
+    with FileJournal(results / "finished" / "identity").lock():
         assert run_subcommand("clean", ["--yes", str(results)]) == 0
     assert "eval/identity-finished" in made.deployment.adapters
 

@@ -20,15 +20,17 @@ from unittest.mock import patch
 from claas_assets.evaluation.config import load_config
 from claas_assets.evaluation.deployment import client
 from claas_assets.evaluation.deployment import reconnect as patience
-from claas_assets.evaluation.deployment.client import ClaasClient, RetryBudget, Timeouts
+from claas_assets.evaluation.deployment.client import ClaasClient
+from claas_assets.evaluation.deployment.transport import RetryBudget, Timeouts
 from claas_assets.evaluation.preferences.preference import load_preference
 from claas_assets.evaluation.progress import Reporter, silent
 from claas_assets.evaluation.storage import atomic as files
 from claas_assets.evaluation.storage import journal
-from claas_assets.evaluation.storage.journal import INTENT_FILE, STEPS_FILE, Journal
+from claas_assets.evaluation.storage.journal import INTENT_FILE, STEPS_FILE, FileJournal
 from claas_assets.evaluation.storage.run_files import write_asset
 from claas_assets.evaluation.training import feedback
-from claas_assets.evaluation.training.stages import Stage, ensure_adapter, ensure_baseline, run_training
+from claas_assets.evaluation.training.context import TrainingContext
+from claas_assets.evaluation.training.stages import ensure_adapter, ensure_baseline, run_training
 
 NUM_STEPS = 3
 UPDATES = 4  # of a step
@@ -68,7 +70,6 @@ def evaluate(job: Job, report: Reporter = silent) -> None:
         }
     )
     preference = load_preference("small", job.preferences)
-    stage = Stage(config=config, preference=preference, claas_url=job.url, folder=job.folder, report=report)
     timeouts = Timeouts(feedback_s=job.feedback_s, generate_s=job.generate_s)
     with (
         patch.object(client, "RetryBudget", lambda: QUICK),
@@ -79,10 +80,14 @@ def evaluate(job: Job, report: Reporter = silent) -> None:
         patch.object(os, "fsync", lambda descriptor: None),
         patch.dict(os.environ, XDG_CACHE_HOME=str(job.cache)),
     ):
-        adapter = ensure_adapter(stage, resuming=True)
-        baseline = ensure_baseline(stage, adapter, resuming=True)
+
+        def context() -> TrainingContext:
+            return TrainingContext.at(job.url, config=config, preference=preference, folder=job.folder, report=report)
+
+        adapter = ensure_adapter(context(), resuming=True)
+        baseline = ensure_baseline(context(), adapter, resuming=True)
         write_asset("baseline", job.folder / "baseline.json", baseline)
-        run_training(stage, adapter, baseline)
+        run_training(context(), adapter, baseline)
 
 
 def run_as_child(job: Job, hook: Hook | None = None) -> None:
@@ -207,9 +212,9 @@ class _HalfWriter:
 def hooked(hook: Hook) -> Iterator[_Watch]:
     """Run with the hook in place."""
     watch = _Watch(hook)
-    append, send, sync_folder = Journal.append, ClaasClient.feedback, journal.sync_folder
+    append, send, sync_folder = FileJournal.append, ClaasClient.feedback, journal.sync_folder
 
-    def watched_append(self: Journal, record: Any, *rest: Any) -> None:
+    def watched_append(self: FileJournal, record: Any, *rest: Any) -> None:
         append(self, record, *rest)
         watch.lines += 1
         watch.act_at("line of the step before appended")
@@ -227,7 +232,7 @@ def hooked(hook: Hook) -> Iterator[_Watch]:
         watch.act_at("line written, not yet finished")
 
     with (
-        patch.object(Journal, "append", watched_append),
+        patch.object(FileJournal, "append", watched_append),
         patch.object(ClaasClient, "feedback", watched_feedback),
         patch.object(journal, "sync_folder", watched_sync),
         patch.object(journal, "open", watch.open, create=True),

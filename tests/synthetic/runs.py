@@ -12,7 +12,7 @@ from claas_assets.evaluation.metrics.scoring import score_snapshot
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.runs.frames import LoadedRun
 from claas_assets.evaluation.runs.loading import PreferenceRun
-from claas_assets.evaluation.storage.journal import Journal
+from claas_assets.evaluation.storage.journal import FileJournal
 from claas_assets.evaluation.storage.records import (
     AdapterRecord,
     EvalSnapshot,
@@ -87,7 +87,7 @@ def write_run(results_dir: Path, run: LoadedRun) -> Path:
         write_asset("adapter", folder / "metadata.json", preference.adapter)
         write_asset("baseline", folder / "baseline.json", preference.baseline)
         for step in preference.steps:
-            Journal(folder).append(step)
+            FileJournal(folder).append(step)
         write_asset("verdict", folder / "verdict.json", preference.verdict)
         rows = metric_rows(run.run_id, name, preference.baseline, preference.steps)
         write_asset("metric_table", folder / "metrics.csv", MetricTable(run_id=run.run_id, preference=name, rows=rows))

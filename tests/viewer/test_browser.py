@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from claas_assets.evaluation.storage.journal import Journal
+from claas_assets.evaluation.storage.journal import FileJournal
 from claas_assets.viewer.report import write_report
 from tests.browser import served
 from tests.synthetic.runs import made_run, passing, write_run
@@ -110,7 +110,7 @@ def test_the_list_follows_a_run(open_page, example):
     page.clock.install()
     page.reload()
     assert "complete" in page.locator("#runs").inner_text()
-    with Journal(example / "identity").lock():
+    with FileJournal(example / "identity").lock():
         change(example / "identity" / "metadata.json", lambda m: m["config"].update(num_steps=9))
         page.clock.run_for(3_100)
         page.get_by_text("step 7 of 9").wait_for()

@@ -14,7 +14,7 @@ import pytest
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.runs import overview as run_rows
 from claas_assets.evaluation.runs.catalog import list_runs, run_overview
-from claas_assets.evaluation.storage.journal import Journal
+from claas_assets.evaluation.storage.journal import FileJournal
 from tests.synthetic.example_copies import copy_run
 from tests.viewer.conftest import CREATED, change
 
@@ -33,8 +33,8 @@ def preference(folder, name):
 def holder(example):
     """A process that holds the lock of `identity`, and says so."""
     program = (
-        "import sys, time; from pathlib import Path; from claas_assets.evaluation.storage.journal import Journal\n"
-        "with Journal(Path(sys.argv[1])).lock():\n    print('held', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from claas_assets.evaluation.storage.journal import FileJournal\n"
+        "with FileJournal(Path(sys.argv[1])).lock():\n    print('held', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(example / "identity")], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"held\n"
@@ -102,7 +102,7 @@ def test_looking_never_takes_the_lock(example, monkeypatch):
     import fcntl
 
     taken = []
-    with Journal(example / "identity").lock():
+    with FileJournal(example / "identity").lock():
         monkeypatch.setattr(fcntl, "flock", lambda *a: taken.append(a))
         monkeypatch.setattr(fcntl, "lockf", lambda *a: taken.append(a))
         assert preference(example, "identity").state in ("running", "complete")
@@ -118,7 +118,7 @@ def test_preferences_that_are_yet_to_come_are_waiting(example, holder):
 
 
 def test_a_run_that_began_a_moment_ago_is_starting(results):
-    with Journal(results / "new" / "identity").lock():
+    with FileJournal(results / "new" / "identity").lock():
         run = run_overview(results / "new")
         assert (run.state, run.words, run.created) == ("running", "identity: starting", None)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from claas_assets.evaluation.storage.journal import Journal
+from claas_assets.evaluation.storage.journal import FileJournal
 from claas_assets.evaluation.storage.run_files import read_asset, read_steps, write_asset
 from tests.synthetic.example_copies import EXAMPLE
 
@@ -90,7 +90,7 @@ def written_today(tmp_path) -> Path:
         for asset, name in (("adapter", "metadata.json"), ("baseline", "baseline.json")):
             write_asset(asset, target / name, read_asset(asset, folder / name))
         for step in read_steps(folder).steps:
-            Journal(target).append(step)
+            FileJournal(target).append(step)
     write_asset("summary", tmp_path / "summary.json", read_asset("summary", EXAMPLE / "summary.json"))
     return tmp_path
 

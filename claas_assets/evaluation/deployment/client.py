@@ -23,7 +23,6 @@ from types import TracebackType
 import httpx
 
 from claas_assets.evaluation.config import GATEWAY_TOKEN_VARIABLE, LoraConfig
-from claas_assets.evaluation.deployment.feedback_protocol import engine_metrics, feedback_items, updates_applied
 from claas_assets.evaluation.deployment.locks import Slots
 from claas_assets.evaluation.deployment.reconnect import Patience
 from claas_assets.evaluation.deployment.responses import (
@@ -63,19 +62,8 @@ from claas_assets.wire import (
     SamplerRefreshRequest,
     SamplerStatusResponse,
     ScoreRequest,
+    model_name,
 )
-
-__all__ = [
-    "Answer",
-    "ClaasClient",
-    "Deployment",
-    "RetryBudget",
-    "Score",
-    "Timeouts",
-    "engine_metrics",
-    "feedback_items",
-    "updates_applied",
-]
 
 SMALLER_BUDGETS = (1024, 512, 256)  # tried in turn where a context is too long
 _REPEATS_OF_PLAIN_500 = 2
@@ -127,7 +115,7 @@ class ClaasClient:
         except DeploymentUnreachable as error:
             raise DeploymentUnreachable(
                 f"no CLaaS deployment at {self.routes.claas_url} (mode {self.routes.mode}): {error}. "
-                f"To go on: {self.routes.start_hint}"
+                f"To go on: {self.routes.engine.start_hint}"
             ) from error
         self._check_health(health)
         root = await self._get_if_there("/", RootResponse)
@@ -275,7 +263,7 @@ class ClaasClient:
     async def score(self, messages: Iterable[tuple[str, str]], completion: str, *, lora_id: str) -> Score:
         """Logprobs of `completion` after (role, content) pairs. Raises as `chat`."""
         request = ScoreRequest(
-            model=self.routes.score_model(lora_id), messages=self.routes.messages(messages), completion=completion
+            model=model_name(lora_id), messages=self.routes.messages(messages), completion=completion
         )
         call = self._claas("POST", "/v1/score", request.model_dump_json(exclude_none=True), self._timeouts.generate_s)
         reply = await self._repeatedly(replace(call, repeats_of_plain_500=_REPEATS_OF_PLAIN_500))

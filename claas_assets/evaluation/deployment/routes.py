@@ -20,20 +20,21 @@ GATEWAY_MODEL = "openclaw"
 
 @dataclass(frozen=True)
 class Engine:
-    """What a mode's deployment can do.
-
-    `one_sampler`: all chat goes to the latest trained adapter, and init does not reset that: one
-    preference at a time, the sampler put on the right weights first.
-    `fixed_seed`: samples of one prompt may be the same text, which says nothing about collapse.
-    `adapter_by_name`: the model name picks the adapter, so an unknown one is a plain-text 500.
-    """
+    """What a mode's deployment can do."""
 
     exposes_logprobs: bool
+    """A chat answer has its tokens' logprobs where they are asked for."""
     one_sampler: bool
+    """All chat goes to the latest trained adapter, and init does not reset that: one preference at a time, and
+    the sampler is put on the right weights before anything is measured."""
     fixed_seed: bool
+    """Samples of one prompt may be the same text, which says nothing about collapse."""
     serialize_feedback: bool
+    """Feedback goes one at a time per deployment."""
     adapter_by_name: bool
+    """The model name picks the adapter, so an unknown one is a plain-text 500."""
     start_hint: str
+    """What to do where no deployment answers."""
 
 
 ENGINES: dict[Mode, Engine] = {
@@ -99,9 +100,6 @@ class Routes:
     def chat_model(self, lora_id: str) -> str:
         return GATEWAY_MODEL if self.through_gateway else model_name(lora_id)
 
-    def score_model(self, lora_id: str) -> str:
-        return model_name(lora_id)
-
     def messages(self, messages: Iterable[tuple[str, str]]) -> list[ChatMessage]:
         """The messages of a chat or score call from (role, content) pairs.
 
@@ -128,23 +126,9 @@ class Routes:
         return f"the {self.mode} engine samples with a fixed seed" if self.engine.fixed_seed else None
 
     @property
-    def one_sampler(self) -> bool:
-        """One preference at a time, and the sampler is put on the right weights before measuring."""
-        return self.engine.one_sampler
-
-    @property
-    def serialize_feedback(self) -> bool:
-        """Feedback goes one at a time per deployment."""
-        return self.engine.serialize_feedback
-
-    @property
-    def start_hint(self) -> str:
-        return self.engine.start_hint
-
-    @property
     def gateway_caution(self) -> str | None:
         """What must hold for chat through the gateway to measure the adapter that is trained."""
-        if not self.through_gateway or self.one_sampler:  # one sampler: the gateway follows the training
+        if not self.through_gateway or self.engine.one_sampler:  # one sampler: the gateway follows the training
             return None
         return (
             f"chat goes through the gateway {self.gateway_url}, which serves the one model that it is configured "

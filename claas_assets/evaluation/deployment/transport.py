@@ -277,7 +277,7 @@ class _PassingAnswer(Exception):
     """An answer whose status may pass: what the retries see."""
 
     def __init__(self, reply: Reply) -> None:
-        super().__init__(f"status {reply.status}")
+        super().__init__(reply)
         self.reply = reply
 
 

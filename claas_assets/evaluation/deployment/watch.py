@@ -15,8 +15,10 @@ from collections.abc import Iterable
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.deployment.client import ClaasClient, Deployment, RetryBudget, Timeouts
+from claas_assets.evaluation.deployment.client import ClaasClient
+from claas_assets.evaluation.deployment.responses import Deployment
 from claas_assets.evaluation.deployment.routes import routes_for
+from claas_assets.evaluation.deployment.transport import RetryBudget, Timeouts
 from claas_assets.evaluation.errors import ConfigError, DeploymentUnreachable, RequestRefused
 from claas_assets.wire import model_name
 

@@ -1,13 +1,15 @@
 """A journal where nothing can be appended to: an object a step, `steps/000012.json`, joined as training ends.
 
-A step is durable when its put has returned: the store answers only then, and keeps the object whole. Then
-the intent is removed, so that a crash between the two leaves an intent of a step that is recorded, which
-nobody goes on with. `steps.jsonl` is the joined copy for readers; where it holds fewer steps than there are
-objects (a run that was stopped), the objects complete it. An object is put as a new one, so that on a store
-that can refuse an overwrite (S3 can) no step is recorded twice, whoever writes.
+A step is recorded when the store has answered its put: a store answers only when the whole object is kept.
+The intent of the step's feedback is removed after that. A process that dies between the two leaves an intent
+whose step is already recorded; resuming sees the record and does not send that feedback again.
 
-The lock is a file of this machine. Two evaluations of one run folder on two machines are not kept apart:
-the slower one finds its step recorded by the other, and ends with that, after it has trained.
+`steps.jsonl` is a copy of all steps for readers, written as training ends. After a run that was stopped it
+holds fewer steps than there are objects, or is missing; then the objects are read too. Each object is put as a
+new one, so a store that can refuse to overwrite (S3 can) records no step twice, whoever writes.
+
+The lock is a file of this machine, so two evaluations of one run folder on two machines do not exclude each
+other: the slower one finds that the other has recorded its step, and ends there, after it has trained.
 """
 
 from __future__ import annotations
@@ -16,12 +18,12 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.lock_folder import lock_folder
 from claas_assets.evaluation.storage.atomic import write_whole
-from claas_assets.evaluation.storage.journal import Journal
+from claas_assets.evaluation.storage.journal import STEPS_FILE, FileJournal, Journal
 from claas_assets.evaluation.storage.records import StepRecord
 from claas_assets.evaluation.storage.stores import Place, exists, fetch, fetch_all, files_in, put
 
@@ -34,25 +36,25 @@ _STEP_OBJECT = re.compile(r"(\d{6})\.json", re.ASCII)
 
 def open_journal(folder: Place) -> Journal:
     """The journal of a preference's folder, wherever it is."""
-    return Journal(folder) if isinstance(folder, Path) else ObjectJournal(folder)
+    return FileJournal(folder) if isinstance(folder, Path) else ObjectJournal(folder)
 
 
 class ObjectJournal(Journal):
     """The steps of one preference in a run folder that is not on this machine."""
 
-    def __init__(self, place: UPath) -> None:
-        super().__init__(cast(Path, place))  # what is inherited does with it what both have: `/` and `str`
-        self.place = place
+    folder: UPath
+
+    def __init__(self, folder: UPath) -> None:
+        self.folder = folder
+        self.path = folder / STEPS_FILE
 
     def recorded(self) -> bool:
         return bool(self._numbers()) or exists(self.path)
 
     def set_aside_torn_line(self) -> bool:
-        """Never: an object is whole or not there."""
-        return False
+        return False  # an object is whole or not there
 
     def append(self, record: StepRecord) -> None:
-        """Put the step as one new object; then the intent has served."""
         line, place = record.model_dump_json().encode("utf-8") + b"\n", self._object(record.step)
         try:
             put(place, line, new=True)
@@ -68,7 +70,7 @@ class ObjectJournal(Journal):
         """Join the objects to `steps.jsonl`."""
         joined = self._joined()
         if further := self._further(len(joined)):
-            write_whole(self.place / self.path.name, b"".join(line + b"\n" for line in [*joined, *further]))
+            write_whole(self.path, b"".join(line + b"\n" for line in [*joined, *further]))
 
     def _whole_lines(self) -> list[bytes]:
         joined = self._joined()
@@ -89,17 +91,17 @@ class ObjectJournal(Journal):
         return [data.removesuffix(b"\n") for data in fetch_all([self._object(number) for number in numbers])]
 
     def _numbers(self) -> list[int]:
-        names = [_STEP_OBJECT.fullmatch(file.name) for file in files_in(self.place / STEPS_FOLDER)]
+        names = [_STEP_OBJECT.fullmatch(file.name) for file in files_in(self.folder / STEPS_FOLDER)]
         return sorted(int(found.group(1)) for found in names if found is not None)
 
     def _object(self, step: int) -> UPath:
-        return self.place / STEPS_FOLDER / f"{step:06d}.json"
+        return self.folder / STEPS_FOLDER / f"{step:06d}.json"
 
     def _where(self, number: int) -> str:
-        return f"{self.place}, step {number} ({self.path.name} or {STEPS_FOLDER}/{number:06d}.json)"
+        return f"{self.folder}, step {number} ({self.path.name} or {STEPS_FOLDER}/{number:06d}.json)"
 
     def _lock_file(self) -> Path:
-        address = str(self.place)
-        if self.place.protocol == "memory":  # every process has a memory of its own
+        address = str(self.folder)
+        if self.folder.protocol == "memory":  # every process has a memory of its own
             address += f" of process {os.getpid()}"
         return lock_folder() / f"run-{hashlib.sha256(address.encode()).hexdigest()[:16]}.lock"

@@ -10,23 +10,23 @@ from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.storage.names import lora_id_for
 from claas_assets.evaluation.storage.provenance import provenance
 from claas_assets.evaluation.storage.records import AdapterRecord
-from claas_assets.evaluation.training.session import Session
+from claas_assets.evaluation.training.context import TrainingContext
 
 
-async def create_adapter(session: Session, run_id: str) -> AdapterRecord:
+async def create_adapter(context: TrainingContext) -> AdapterRecord:
     """A fresh adapter on the deployment, under the id that the deployment answered."""
-    config = session.config
-    wanted = lora_id_for(config.lora_id_prefix, session.preference.name, run_id)
-    session.say("adapter", f"making adapter {wanted} on {config.base_model}")
-    deployment = await session.client.describe()
-    lora_id = await session.client.init_adapter(wanted, config.base_model, config.lora)
+    config, run_id = context.config, context.folder.parent.name
+    wanted = lora_id_for(config.lora_id_prefix, context.preference.name, run_id)
+    context.say("adapter", f"making adapter {wanted} on {config.base_model}")
+    deployment = await context.client.describe()
+    lora_id = await context.client.init_adapter(wanted, config.base_model, config.lora)
     return AdapterRecord(
         config=config.model_dump(mode="json"),
         lora_id=lora_id,
-        preference=session.preference.name,
+        preference=context.preference.name,
         run_id=run_id,
         training_inputs=config.training_inputs(),
-        preference_text=session.preference.model_dump(mode="json"),
+        preference_text=context.preference.model_dump(mode="json"),
         provenance=provenance(deployment.as_record()),
     )
 

@@ -14,7 +14,8 @@ from claas_assets.evaluation.storage.records import Message, Transcript, Transcr
 from claas_assets.evaluation.training.concurrency import gather
 
 if TYPE_CHECKING:
-    from claas_assets.evaluation.deployment.client import Answer, ClaasClient, Score
+    from claas_assets.evaluation.deployment.client import ClaasClient
+    from claas_assets.evaluation.deployment.responses import Answer, Score
 
 NOISE_PREFIX = "compliance/noise/"
 _DIGITS = 5  # of a recorded logprob or entropy: far below what any score resolves

@@ -10,7 +10,7 @@ from claas_assets.evaluation.metrics.probes import Probe, derived_seed
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.storage.records import RolloutRecord, Transcript
 from claas_assets.evaluation.training.asking import Asker
-from claas_assets.evaluation.training.session import Session
+from claas_assets.evaluation.training.context import TrainingContext
 
 PREFIX = "rollout/"
 
@@ -37,13 +37,13 @@ def rollout_probes(config: EvalConfig, preference: Preference, step: int) -> lis
     ]
 
 
-async def roll_out(session: Session, lora_id: str, step: int) -> list[RolloutRecord]:
+async def roll_out(context: TrainingContext, lora_id: str, step: int) -> list[RolloutRecord]:
     """Sample the batch. Raises where an answer is missing or empty: there is nothing to train on then."""
-    asker = Asker(session.client, lora_id, seed=session.config.seed)
-    transcripts, _ = await asker.ask(rollout_probes(session.config, session.preference, step), lambda done, total: None)
+    asker = Asker(context.client, lora_id, seed=context.config.seed)
+    transcripts, _ = await asker.ask(rollout_probes(context.config, context.preference, step), lambda done, total: None)
     for transcript in transcripts:
         if transcript.metadata.error is not None:
-            await session.client.check_adapter(lora_id)
+            await context.client.check_adapter(lora_id)
             raise DeploymentError(f"no rollout for {transcript.question!r}: {transcript.metadata.error.reason}")
         if not (transcript.answer or "").strip():
             raise DeploymentError(

@@ -4,33 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from claas_assets.evaluation.deployment.client import ClaasClient
 from claas_assets.evaluation.errors import RequestRefused, RunFolderError
 from claas_assets.evaluation.storage.journal import FeedbackIntent
 from claas_assets.evaluation.storage.records import StepRecord, Unmeasured
+from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.feedback import FeedbackOutcome
-from claas_assets.evaluation.training.session import Session
 
 
 @dataclass(frozen=True)
 class Serving:
-    """What Tinker's one sampler must serve while this is measured: a checkpoint; None is the base model."""
+    """What the one sampler must serve while a state of the adapter is measured."""
 
     model_path: str | None
+    """A checkpoint; None is the base model."""
+
+
+Weights = Serving | Unmeasured | None
+"""Whose weights answer: the one sampler's, or nobody knows and why, or (None) each adapter answers to its name."""
 
 
 async def put_sampler_on(client: ClaasClient, model_path: str | None) -> Unmeasured | None:
-    """Tinker's one sampler serves the latest trained adapter, whoever trained it: put it on ours.
-
-    Returns why generation cannot be measured, where the deployment has no way to do that.
-    """
-    if not client.routes.one_sampler:
+    """Load that checkpoint; None is the base model. Returns why the answers are not its, where that is so."""
+    if not client.routes.engine.one_sampler:
         return None
     try:
         await client.refresh_sampler(model_path)
-        now = await client.sampler_status()
+        served = (await client.sampler_status()).model_path
     except RequestRefused as error:
         if error.status not in (404, 405):
             raise
@@ -38,15 +39,13 @@ async def put_sampler_on(client: ClaasClient, model_path: str | None) -> Unmeasu
             kind="unavailable",
             reason="this deployment has no /v1/sampler/refresh, so its sampler may serve another run's weights",
         )
-    if now.model_path != model_path:
-        return Unmeasured(
-            kind="failed", reason=f"the sampler was asked for {model_path!r} and serves {now.model_path!r}"
-        )
+    if served != model_path:
+        return Unmeasured(kind="failed", reason=f"the sampler was asked for {model_path!r} and serves {served!r}")
     return None
 
 
 async def serves(client: ClaasClient, serving: Serving) -> bool:
-    """Whether the sampler serves that, or nothing can tell."""
+    """Whether the sampler still serves what it should. True, too, where the deployment cannot be asked."""
     try:
         return (await client.sampler_status()).model_path == serving.model_path
     except RequestRefused as error:
@@ -55,13 +54,13 @@ async def serves(client: ClaasClient, serving: Serving) -> bool:
         return True
 
 
-async def resume_sampler(session: Session, steps: Sequence[StepRecord], intent: FeedbackIntent | None) -> None:
-    """Put Tinker's sampler on the adapter's latest known weights: a step's that is not yet recorded, too."""
+async def resume_sampler(context: TrainingContext, steps: Sequence[StepRecord], intent: FeedbackIntent | None) -> None:
+    """Put the sampler on the adapter's latest known weights: a step's that is not yet recorded, too."""
     answers = [call for record in steps for call in record.feedback_calls]
     if intent is not None and intent.step == len(steps):
         answers += intent.answers
     paths = [answer.get("sampler_weights_path") for answer in answers]
-    blocked = await put_sampler_on(session.client, next((path for path in reversed(paths) if path), None))
+    blocked = await put_sampler_on(context.client, next((path for path in reversed(paths) if path), None))
     if blocked is not None and steps:
         raise RunFolderError(f"cannot resume: {blocked.reason}")
 
@@ -72,11 +71,11 @@ _UNKNOWN_WEIGHTS = Unmeasured(
 )
 
 
-def of_one_sampler(session: Session, outcome: FeedbackOutcome) -> dict[str, Any]:
-    """`blocked` and `serving` of the state after this feedback, where the deployment has one sampler."""
-    if not session.client.routes.one_sampler:
-        return {}
+def weights_after(context: TrainingContext, outcome: FeedbackOutcome) -> Weights:
+    """Whose weights answer after this feedback."""
+    if not context.client.routes.engine.one_sampler:
+        return None
     if outcome.interrupted:
-        return {"blocked": _UNKNOWN_WEIGHTS}
-    path = outcome.answers[-1].get("sampler_weights_path") if outcome.answers else None
-    return {"serving": Serving(path) if isinstance(path, str) else None}
+        return _UNKNOWN_WEIGHTS
+    path = outcome.intent.answers[-1].get("sampler_weights_path") if outcome.intent.answers else None
+    return Serving(path) if isinstance(path, str) else None

@@ -16,49 +16,48 @@ from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringCont
 from claas_assets.evaluation.metrics.scoring import gather_probes, score_snapshot
 from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot, SnapshotSize, Transcript, Unmeasured
 from claas_assets.evaluation.training.asking import Asker
-from claas_assets.evaluation.training.sampler import Serving, put_sampler_on, serves
-from claas_assets.evaluation.training.session import Session
+from claas_assets.evaluation.training.context import TrainingContext
+from claas_assets.evaluation.training.sampler import Serving, Weights, put_sampler_on, serves
 
 BASELINE_STEP = -1
 
 
 @dataclass(frozen=True)
-class State:
-    """What is measured: the adapter after `step` (-1: untouched).
-
-    `ahead`: probes sent after all of the metrics'. `blocked`: why nothing can be measured. `serving`: None
-    where each adapter is served by its name, or nothing tells what is served.
-    """
+class AdapterState:
+    """The state of the adapter that is measured, and how."""
 
     step: int
+    """The feedback step after which it is measured; -1: untouched."""
     size: SnapshotSize
     baseline: EvalSnapshot | None
+    """What its numbers are compared with; None for the baseline itself."""
     ahead: Sequence[Probe] = ()
-    blocked: Unmeasured | None = None
-    serving: Serving | None = None
+    """Probes of the next step that are sent after all of the metrics'."""
+    weights: Weights = None
+    """Whose weights answer."""
 
 
-async def measure(session: Session, lora_id: str, state: State) -> tuple[EvalSnapshot, list[Transcript]]:
-    """Ask all probes of all metrics of this state at once, and score them; the answers to `ahead` beside it."""
-    config, began = session.config, time.monotonic()
-    probes = gather_probes(config.metrics, _plan(session, state))
+async def measure(context: TrainingContext, lora_id: str, state: AdapterState) -> tuple[EvalSnapshot, list[Transcript]]:
+    """Ask all probes of all metrics at once, and score the answers; with the answers to `ahead`, unscored."""
+    config, began = context.config, time.monotonic()
+    probes = gather_probes(config.metrics, _plan(context, state))
     prescoring = Prescoring(config.metrics)
-    transcripts, requests = await _ask_of_state(session, lora_id, [*probes, *state.ahead], state, prescoring)
+    answered, requests = await _ask_of_state(context, lora_id, [*probes, *state.ahead], state, prescoring)
     duration_s = round(time.monotonic() - began, 3)
-    found, ahead = transcripts[: len(probes)], transcripts[len(probes) :]
-    errors = [transcript.metadata.error for transcript in found if transcript.metadata.error is not None]
+    transcripts, ahead = answered[: len(probes)], answered[len(probes) :]
+    errors = [transcript.metadata.error for transcript in transcripts if transcript.metadata.error is not None]
     if any(error.kind == "failed" for error in errors):
-        await session.client.check_adapter(lora_id)  # one that vanished is an error, not a step of failed probes
+        await context.client.check_adapter(lora_id)  # one that vanished is an error, not a step of failed probes
     await prescoring.done()
-    context = ScoringContext(preference=session.preference, baseline=state.baseline)
-    snapshot = await asyncio.to_thread(score_snapshot, found, context, size=state.size, metrics=config.metrics)
-    shared = {transcript.metadata.asked_as for transcript in found}
+    scoring = ScoringContext(preference=context.preference, baseline=state.baseline)
+    snapshot = await asyncio.to_thread(score_snapshot, transcripts, scoring, size=state.size, metrics=config.metrics)
+    shared = {transcript.metadata.asked_as for transcript in transcripts}
     only_ahead = sum(transcript.key not in shared for transcript in ahead)
     return snapshot.model_copy(update={"requests": requests - only_ahead, "duration_s": duration_s}), ahead
 
 
 async def _ask_of_state(
-    session: Session, lora_id: str, probes: Sequence[Probe], state: State, prescoring: Prescoring
+    context: TrainingContext, lora_id: str, probes: Sequence[Probe], state: AdapterState, prescoring: Prescoring
 ) -> tuple[list[Transcript], int]:
     """Transcripts and the number of requests. Asked again, once, where the sampler served other weights at the end.
 
@@ -67,18 +66,19 @@ async def _ask_of_state(
     shown_step = None if state.step == BASELINE_STEP else state.step
 
     def tick(done: int, total: int) -> None:
-        session.say("probes", f"{state.size} snapshot", step=shown_step, done=done, total=total)
+        context.say("probes", f"{state.size} snapshot", step=shown_step, done=done, total=total)
 
     def asker(blocked: Unmeasured | None) -> Asker:
-        return Asker(session.client, lora_id, seed=session.config.seed, blocked=blocked, on_answer=prescoring)
+        return Asker(context.client, lora_id, seed=context.config.seed, blocked=blocked, on_answer=prescoring)
 
-    transcripts, requests = await asker(state.blocked).ask(probes, tick)
-    if state.serving is None or state.blocked is not None or await serves(session.client, state.serving):
+    weights = state.weights
+    transcripts, requests = await asker(weights if isinstance(weights, Unmeasured) else None).ask(probes, tick)
+    if not isinstance(weights, Serving) or await serves(context.client, weights):
         return transcripts, requests
-    session.say("note", "the sampler served other weights when all was asked: asking again", step=shown_step)
-    blocked = await put_sampler_on(session.client, state.serving.model_path)
+    context.say("note", "the sampler served other weights when all was asked: asking again", step=shown_step)
+    blocked = await put_sampler_on(context.client, weights.model_path)
     transcripts, more = await asker(blocked).ask(probes, tick)
-    if blocked is None and not await serves(session.client, state.serving):
+    if blocked is None and not await serves(context.client, weights):
         transcripts, _ = await asker(_MOVING_SAMPLER).ask(probes, tick)
     return transcripts, requests + more
 
@@ -88,10 +88,10 @@ _MOVING_SAMPLER = Unmeasured(
 )
 
 
-def _plan(session: Session, state: State) -> ProbePlan:
-    config = session.config
+def _plan(context: TrainingContext, state: AdapterState) -> ProbePlan:
+    config = context.config
     return ProbePlan(
-        preference=session.preference,
+        preference=context.preference,
         size=state.size,
         step=state.step,
         collapse_due=state.step in config.collapse_steps or state.size == "full",
@@ -100,13 +100,14 @@ def _plan(session: Session, state: State) -> ProbePlan:
     )
 
 
-async def measure_baseline(session: Session, adapter: AdapterRecord) -> EvalSnapshot:
+async def measure_baseline(context: TrainingContext, adapter: AdapterRecord) -> EvalSnapshot:
     """The untouched adapter, in full."""
-    blocked = await put_sampler_on(session.client, None)
-    serving = Serving(None) if session.client.routes.one_sampler else None
-    untouched = State(step=BASELINE_STEP, size="full", baseline=None, blocked=blocked, serving=serving)
-    baseline, _ = await measure(session, adapter.lora_id, untouched)
-    session.say("baseline", f"baseline measured ({cost_of(baseline)})", numbers=headline(baseline))
+    weights: Weights = await put_sampler_on(context.client, None)
+    if weights is None and context.client.routes.engine.one_sampler:
+        weights = Serving(None)
+    untouched = AdapterState(step=BASELINE_STEP, size="full", baseline=None, weights=weights)
+    baseline, _ = await measure(context, adapter.lora_id, untouched)
+    context.say("baseline", f"baseline measured ({cost_of(baseline)})", numbers=headline(baseline))
     return baseline
 
 

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from claas_assets.evaluation.config import LoraConfig
-from claas_assets.evaluation.deployment.client import Answer, ClaasClient, Score
+from claas_assets.evaluation.deployment.client import ClaasClient
+from claas_assets.evaluation.deployment.responses import Answer, Score
 from claas_assets.evaluation.errors import (
     AdapterVanished,
     DeploymentUnhealthy,

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from claas_assets.evaluation.deployment import transport
-from claas_assets.evaluation.deployment.client import ClaasClient, Timeouts
+from claas_assets.evaluation.deployment.client import ClaasClient
+from claas_assets.evaluation.deployment.transport import Timeouts
 from claas_assets.evaluation.errors import DeploymentUnreachable, MalformedAnswer, RequestRefused
 from tests.conftest import QUICK, MakeFake, MakeGateway, speak
 from tests.evaluation.deployment.test_client import CHAT, QUESTION, SCORE, adapter_on, ask, score

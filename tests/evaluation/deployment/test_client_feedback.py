@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from claas_assets.evaluation.config import TrainingConfig
-from claas_assets.evaluation.deployment.client import ClaasClient, Timeouts, feedback_items, updates_applied
+from claas_assets.evaluation.deployment.client import ClaasClient
+from claas_assets.evaluation.deployment.feedback_protocol import feedback_items, updates_applied
+from claas_assets.evaluation.deployment.transport import Timeouts
 from claas_assets.evaluation.errors import DeploymentUnreachable, OutcomeUnknown, RequestRefused
 from claas_assets.wire import FeedbackItem, FeedbackResponse
 from tests.conftest import MakeFake, MakeGateway, speak

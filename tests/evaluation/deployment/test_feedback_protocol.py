@@ -11,8 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claas_assets.evaluation.config import TrainingConfig
-from claas_assets.evaluation.deployment.client import engine_metrics, feedback_items, updates_applied
-from claas_assets.evaluation.deployment.feedback_protocol import ENGINE_METRICS
+from claas_assets.evaluation.deployment.feedback_protocol import (
+    ENGINE_METRICS,
+    engine_metrics,
+    feedback_items,
+    updates_applied,
+)
 from claas_assets.evaluation.errors import MalformedAnswer
 from claas_assets.wire import FeedbackItem, FeedbackResponse
 

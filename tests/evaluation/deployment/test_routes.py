@@ -45,7 +45,6 @@ def test_through_a_gateway_chat_goes_there_bare_and_scoring_does_not(mode: str) 
     assert routes.chat_url == f"{GATEWAY}/v1/chat/completions"
     assert routes.claas_url == CLAAS
     assert routes.chat_model("eval/identity") == "openclaw"
-    assert routes.score_model("eval/identity") == "eval-identity"
     assert routes.chat_headers == {"Authorization": "Bearer s3cret"}
     assert as_pairs(routes) == QUESTION
 
@@ -56,10 +55,10 @@ def test_a_system_message_of_the_probe_itself_takes_the_default_ones_place() -> 
 
 
 def test_only_tinker_has_one_sampler_and_no_logprobs() -> None:
-    assert {mode for mode in MODES if direct(mode).one_sampler} == {"tinker"}
+    assert {mode for mode in MODES if direct(mode).engine.one_sampler} == {"tinker"}
     assert {mode for mode in MODES if direct(mode).logprobs_unavailable} == {"tinker"}
     assert {mode for mode in MODES if direct(mode).samples_unavailable} == {"tinker"}
-    assert {mode for mode in MODES if direct(mode).serialize_feedback} == {"local", "tinker"}
+    assert {mode for mode in MODES if direct(mode).engine.serialize_feedback} == {"local", "tinker"}
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -143,10 +143,10 @@ def test_a_table_older_than_the_steps_is_made_afresh(tmp_path):
     run = made_run("a")
     folder = write_run(tmp_path, made_run("a", recorded=1))
     (folder / "identity" / "steps.jsonl").unlink()
-    from claas_assets.evaluation.storage.journal import Journal
+    from claas_assets.evaluation.storage.journal import FileJournal
 
     for step in run.preferences["identity"].steps:
-        Journal(folder / "identity").append(step)
+        FileJournal(folder / "identity").append(step)
     loaded = load_run(folder)
     assert set(loaded.metrics["step"]) == {-1, 0, 1}
     assert loaded.preferences["identity"].verdict == run.preferences["identity"].verdict

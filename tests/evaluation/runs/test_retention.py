@@ -14,7 +14,7 @@ from claas_assets.evaluation.runs.retention import (
     set_pin,
     why_kept,
 )
-from claas_assets.evaluation.storage.journal import Journal
+from claas_assets.evaluation.storage.journal import FileJournal
 from tests.synthetic.bare_runs import NOW, make_run
 
 
@@ -64,7 +64,7 @@ def test_a_pinned_one_stays(tmp_path):
 def test_a_running_one_stays_also_when_it_began_after_it_was_chosen(tmp_path):
     make_run(tmp_path, "one", days=9)
     chosen = read_run(tmp_path / "one")
-    with Journal(tmp_path / "one" / "identity").lock():
+    with FileJournal(tmp_path / "one" / "identity").lock():
         assert is_running(chosen)
         assert going(tmp_path, keep=0) == []
         with pytest.raises(RunFolderError, match="an evaluation is writing here"):

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.storage.journal import STEPS_FILE, TORN_FILE, FeedbackIntent, Journal
+from claas_assets.evaluation.storage.journal import STEPS_FILE, TORN_FILE, FeedbackIntent, FileJournal
 from claas_assets.evaluation.storage.records import EvalSnapshot, RolloutRecord, StepRecord
 
 
@@ -29,7 +29,7 @@ def a_step(step: int) -> StepRecord:
 
 
 def test_lines_come_back_as_they_were_written(tmp_path):
-    journal = Journal(tmp_path)
+    journal = FileJournal(tmp_path)
     for step in range(3):
         journal.append(a_step(step))
     assert journal.read() == [a_step(0), a_step(1), a_step(2)]
@@ -37,7 +37,7 @@ def test_lines_come_back_as_they_were_written(tmp_path):
 
 @pytest.mark.parametrize("torn", [b"{", b'{"preference": "identity", "step": 1}', b"\xff\xfe"])
 def test_a_torn_last_line_is_set_aside_and_earlier_lines_keep_their_bytes(tmp_path, torn):
-    journal = Journal(tmp_path)
+    journal = FileJournal(tmp_path)
     journal.append(a_step(0))
     whole = (tmp_path / STEPS_FILE).read_bytes()
     with open(tmp_path / STEPS_FILE, "ab") as file:
@@ -53,26 +53,26 @@ def test_a_torn_last_line_is_set_aside_and_earlier_lines_keep_their_bytes(tmp_pa
 
 def test_a_torn_first_line_leaves_an_empty_file(tmp_path):
     (tmp_path / STEPS_FILE).write_bytes(b'{"half')
-    assert Journal(tmp_path).set_aside_torn_line()
+    assert FileJournal(tmp_path).set_aside_torn_line()
     assert (tmp_path / STEPS_FILE).read_bytes() == b""
 
 
 @pytest.mark.parametrize("steps", [[1], [0, 2], [0, 0]])
 def test_steps_that_are_missing_or_twice_are_an_error_that_names_the_line(tmp_path, steps):
     for step in steps:
-        Journal(tmp_path).append(a_step(step))
+        FileJournal(tmp_path).append(a_step(step))
     with pytest.raises(RunFolderError, match=f"line {len(steps)}"):
-        Journal(tmp_path).read()
+        FileJournal(tmp_path).read()
 
 
 def test_a_line_in_the_middle_that_is_not_a_step_is_an_error(tmp_path):
     (tmp_path / STEPS_FILE).write_bytes(b"not json\n")
     with pytest.raises(RunFolderError, match="line 1"):
-        Journal(tmp_path).read()
+        FileJournal(tmp_path).read()
 
 
 def test_a_full_disk_leaves_no_part_of_a_line(tmp_path, monkeypatch):
-    journal = Journal(tmp_path)
+    journal = FileJournal(tmp_path)
     journal.append(a_step(0))
     before = (tmp_path / STEPS_FILE).read_bytes()
 
@@ -86,16 +86,16 @@ def test_a_full_disk_leaves_no_part_of_a_line(tmp_path, monkeypatch):
 
 
 def test_the_intent_is_there_until_the_step_is_recorded(tmp_path):
-    journal = Journal(tmp_path)
+    journal = FileJournal(tmp_path)
     intent = FeedbackIntent(step=0, batch=[RolloutRecord(prompt="a", response="b")], updates_before=3, calls_begun=1)
     journal.write_intent(intent)
-    assert Journal(tmp_path).intent() == intent
+    assert FileJournal(tmp_path).intent() == intent
     journal.append(a_step(0))
     assert journal.intent() is None
 
 
 def _hold(folder, held, release):
-    with Journal(folder).lock():
+    with FileJournal(folder).lock():
         held.set()
         release.wait(20)
 
@@ -107,10 +107,10 @@ def test_a_second_evaluation_in_the_same_folder_is_refused_with_who_holds_it(tmp
     holder.start()
     try:
         assert held.wait(20)
-        with pytest.raises(RunFolderError, match=f"process {holder.pid}"), Journal(tmp_path).lock():
+        with pytest.raises(RunFolderError, match=f"process {holder.pid}"), FileJournal(tmp_path).lock():
             pass
     finally:
         release.set()
         holder.join()
-    with Journal(tmp_path).lock():
+    with FileJournal(tmp_path).lock():
         pass

@@ -16,7 +16,7 @@ from claas_assets.evaluation.errors import ConfigError, RunFolderError
 from claas_assets.evaluation.storage import stores as places
 from claas_assets.evaluation.storage.addresses import is_address, split_output
 from claas_assets.evaluation.storage.atomic import write_whole
-from claas_assets.evaluation.storage.journal import FeedbackIntent, Journal
+from claas_assets.evaluation.storage.journal import FeedbackIntent, FileJournal
 from claas_assets.evaluation.storage.object_journal import ObjectJournal, open_journal
 from claas_assets.evaluation.storage.records import RolloutRecord
 from claas_assets.evaluation.storage.stores import place_at
@@ -171,7 +171,7 @@ def test_a_store_whose_files_grow_is_written_beside_and_renamed():
 @pytest.mark.parametrize(
     "ask",
     [places.exists, places.is_folder, places.fetch, places.files_in, places.folders_in, places.remove,
-     lambda place: write_whole(place, "x"), lambda place: Journal.intent(ObjectJournal(place))],
+     lambda place: write_whole(place, "x"), lambda place: ObjectJournal(place).intent()],
 )  # fmt: skip
 def test_a_store_that_does_not_answer_is_an_error_and_never_an_absence(ask):
     with pytest.raises(RunFolderError, match=r"down://.*TimeoutError: no answer.*environment"):
@@ -182,7 +182,7 @@ def test_a_store_that_does_not_answer_is_an_error_and_never_an_absence(ask):
 
 
 def test_here_it_is_the_file_and_elsewhere_objects(tmp_path, folder):
-    assert type(open_journal(tmp_path)) is Journal
+    assert type(open_journal(tmp_path)) is FileJournal
     assert type(open_journal(folder)) is ObjectJournal
 
 

@@ -1,0 +1,58 @@
+"""What every part of the training of one preference is handed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from claas_assets.evaluation.config import EvalConfig, gateway_token
+from claas_assets.evaluation.deployment.client import ClaasClient
+from claas_assets.evaluation.deployment.locks import deployment_lock
+from claas_assets.evaluation.deployment.routes import routes_for
+from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.progress import Event, Reporter, Stage
+from claas_assets.evaluation.storage.stores import Place
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TrainingContext:
+    """One preference, evaluated on one deployment, in one folder."""
+
+    config: EvalConfig
+    preference: Preference
+    client: ClaasClient
+    folder: Place
+    """`<results>/<run id>/<preference>`."""
+    report: Reporter
+    """Hears what is going on."""
+
+    @classmethod
+    def at(
+        cls, claas_url: str, *, config: EvalConfig, preference: Preference, folder: Place, report: Reporter
+    ) -> TrainingContext:
+        """The context on the deployment at `claas_url`. Nothing is sent yet."""
+        client = ClaasClient(
+            routes_for(config, claas_url, gateway_token(config)),
+            max_concurrency=config.max_concurrency,
+            deployment_timeout_s=config.deployment_timeout_s,
+            say=lambda text: report(Event(preference.name, "note", text)),
+        )
+        return cls(config=config, preference=preference, client=client, folder=folder, report=report)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` to its end, holding the deployment where it has one sampler; then close the connections."""
+        return asyncio.run(self._hold_and_close(work))
+
+    async def _hold_and_close(self, work: Coroutine[Any, Any, T]) -> T:
+        routes = self.client.routes
+        with deployment_lock(routes.claas_url) if routes.engine.one_sampler else contextlib.nullcontext():
+            async with self.client:
+                return await work
+
+    def say(self, stage: Stage, message: str, **details: Any) -> None:
+        self.report(Event(preference=self.preference.name, stage=stage, message=message, **details))
