@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/data/dagster_home
 export DAGSTER_CLI_ASSET_MATERIALIZE_MODULE_NAME ?= claas_assets.definitions
 
-.PHONY: install eval test lint dev
+# A file's tests stay together: they share what was made once. The longest files first (tests/conftest.py).
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: install eval check test lint dev
 
 install: $(VENV)/.installed
 
@@ -26,9 +29,12 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: install lint  ## everything, with the tests that need the model's weights
+check: lint  ## what one runs all day: without the tests that need weights, a browser or Postgres
+	$(PYTEST) -m 'not slow'
+
+test: lint  ## everything
 	$(BIN)/python -m claas_assets.stack.weights
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 dev: install | $(DAGSTER_HOME)  ## the UI, with the history of the command line
 	$(BIN)/dagster dev

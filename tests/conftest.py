@@ -16,7 +16,14 @@ from claas_assets.evaluation.deployment.transport import RetryBudget, Timeouts
 from tests.fake_claas import FakeClaas, FakeGateway
 
 T = TypeVar("T")
+LONG = {"graph", "deploy", "faults", "cli"}  # folders
 QUICK = RetryBudget(attempts=4, wait_initial_s=0.001, wait_max_s=0.002, jitter_s=0.0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest first, so that no worker is left alone with one of them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, not LONG & set(item.path.parts)))
 
 
 class MakeFake(Protocol):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import dagster as dg
+import pytest
 
 from tests.fake_claas import Gate, hold
 
@@ -35,6 +36,7 @@ def ends_well(process: subprocess.Popen[str]) -> str:
     return output
 
 
+@pytest.mark.slow
 def test_two_at_once_and_the_killed_one_is_gone_on_with(home, fake):
     killed, other = fake(), fake()
     gate = Gate()

@@ -85,9 +85,9 @@ def evaluation(fake, tmp_path, monkeypatch):
     return make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished_once(tmp_path_factory):
-    """One evaluation with everything, run once for the tests of a module that read it."""
+    """One evaluation with everything, run once for all tests that read it."""
     root = tmp_path_factory.mktemp("finished")
     prepare(root)
     with pytest.MonkeyPatch.context() as patch, FakeClaas("embedded", temper=Temper(full_after=4)) as deployment:

@@ -12,6 +12,8 @@ from tests.browser import served
 from tests.synthetic.runs import made_run, passing, write_run
 from tests.viewer.conftest import change, change_step
 
+pytestmark = pytest.mark.slow
+
 EVIL = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
 
