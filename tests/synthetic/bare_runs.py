@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.storage.records import AdapterRecord, Provenance, VerdictRecord
+from claas_assets.evaluation.storage.records import Provenance, VerdictRecord
 from claas_assets.evaluation.storage.run_files import write_asset
+from tests.synthetic.records import adapter_record
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 NUM_STEPS = 2
@@ -29,9 +30,8 @@ def make_run(
     """A run of one preference, made `days` ago; `recorded`: how many steps its verdict knew."""
     folder, lora_id = results / run_id / preference, lora_id or f"eval/{preference}-{run_id}"
     created = (NOW - timedelta(days=days)).isoformat()
-    adapter = AdapterRecord(
-        config=EvalConfig(num_steps=NUM_STEPS).model_dump(mode="json"),
-        lora_id=lora_id, preference=preference, run_id=run_id, training_inputs={}, preference_text={},
+    adapter = adapter_record(
+        preference, run_id, config=EvalConfig(num_steps=NUM_STEPS).model_dump(mode="json"), lora_id=lora_id,
         provenance=Provenance(created=created, package_version="0", deployment={"url": url}),
     )  # fmt: skip
     write_asset("adapter", folder / "metadata.json", adapter)

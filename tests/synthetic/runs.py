@@ -14,10 +14,8 @@ from claas_assets.evaluation.runs.frames import LoadedRun
 from claas_assets.evaluation.runs.loading import PreferenceRun
 from claas_assets.evaluation.storage.journal import FileJournal
 from claas_assets.evaluation.storage.records import (
-    AdapterRecord,
     EvalSnapshot,
     MetricTable,
-    Provenance,
     RolloutRecord,
     StepRecord,
     Transcript,
@@ -26,6 +24,7 @@ from claas_assets.evaluation.storage.run_files import write_asset
 from claas_assets.evaluation.verdict.metric_table import metric_rows
 from claas_assets.evaluation.verdict.ruling import judge
 from tests.synthetic import transcripts as synthetic
+from tests.synthetic.records import adapter_record, step_record
 from tests.synthetic.transcripts import Asking
 
 METRICS = ("logprob", "compliance")
@@ -60,15 +59,10 @@ def made_preference_run(
         if size == "light":
             answers = [t for t in answers if t.key.startswith(("logprob/", "compliance/probe_prompts/"))]
         steps.append(_step(number, _scored(asked, answers, baseline, size), asked))
-    adapter = AdapterRecord(
-        config=config.model_dump(mode="json"),
-        lora_id=f"eval/identity-{config.run_id}",
-        preference=asked.name,
-        run_id=config.run_id,
-        training_inputs=config.training_inputs(),
-        preference_text=asked.model_dump(mode="json"),
-        provenance=Provenance(created="2026-11-24T10:00:00.000+00:00", package_version="0"),
-    )
+    adapter = adapter_record(
+        asked.name, config.run_id, config=config.model_dump(mode="json"), training_inputs=config.training_inputs(),
+        preference_text=asked.model_dump(mode="json"), lora_id=f"eval/identity-{config.run_id}",
+    )  # fmt: skip
     verdict = judge(adapter, baseline, steps, thresholds=config.thresholds, metrics=METRICS, num_steps=config.num_steps)
     return PreferenceRun(adapter, baseline, tuple(steps), verdict)
 
@@ -113,16 +107,8 @@ def _scored(asked: Preference, answers: Sequence[Transcript], baseline: EvalSnap
 
 
 def _step(number: int, snapshot: EvalSnapshot, asked: Preference) -> StepRecord:
-    return StepRecord(
-        preference=asked.name,
-        step=number,
-        timestamp="2026-11-24T10:01:00.000+00:00",
-        feedback_given=asked.feedback_string,
-        sdpo_metrics={"grad_norm": 0.5, "loss_fn": "sdpo"},
-        eval=snapshot,
-        prompt_used=asked.probe_prompts[0],
-        response_text="I am.",
-        timing_s=1.5,
-        sub_step_count=4,
-        rollout_batch=[RolloutRecord(prompt=prompt, response="I am.") for prompt in asked.probe_prompts[:2]],
-    )
+    batch = [RolloutRecord(prompt=prompt, response="I am.") for prompt in asked.probe_prompts[:2]]
+    return step_record(
+        number, snapshot, preference=asked.name, feedback_given=asked.feedback_string, rollout_batch=batch,
+        sdpo_metrics={"grad_norm": 0.5, "loss_fn": "sdpo"}, prompt_used=asked.probe_prompts[0], timing_s=1.5,
+    )  # fmt: skip

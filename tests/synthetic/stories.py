@@ -26,7 +26,6 @@ from claas_assets.evaluation.storage.records import (
     LogprobStats,
     NoiseFloor,
     Overall,
-    RolloutRecord,
     SnapshotStats,
     StepRecord,
     StepsHandle,
@@ -34,6 +33,7 @@ from claas_assets.evaluation.storage.records import (
     Unmeasured,
     VerdictRecord,
 )
+from tests.synthetic.records import step_record
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def demo(stories: Sequence[Story] = STORIES, seed: int = 7) -> Demo:
     for story in stories:
         chance = random.Random(f"{seed}/{story.name}")
         baseline = snapshot(story, 0, None, chance)
-        lines = [step_record(story, step, baseline, chance) for step in range(story.recorded)]
+        lines = [told_step(story, step, baseline, chance) for step in range(story.recorded)]
         baselines[story.name] = baseline
         steps[story.name] = StepsHandle(
             preference=story.name, lora_id=f"demo/{story.name}", num_steps=story.num_steps, steps=lines
@@ -192,27 +192,20 @@ def _general(harm: float, full: bool, chance: random.Random) -> tuple[GeneralSco
     return scores, GeneralStats(public_probes=_units([float(p) for p in passed]), items=items)
 
 
-def step_record(story: Story, step: int, baseline: EvalSnapshot, chance: random.Random) -> StepRecord:
+def told_step(story: Story, step: int, baseline: EvalSnapshot, chance: random.Random) -> StepRecord:
     """The line of one feedback step, with the numbers of a local engine; one call of `concise` got no answer."""
     silent = story.name == "concise" and step == 4
     loss = 0.4 * math.exp(-step / 4) + 0.03 + chance.uniform(0, 0.03)
-    return StepRecord(
+    return step_record(
+        step,
+        snapshot(story, step + 1, baseline, chance),
         preference=story.name,
-        step=step,
-        timestamp="2026-11-24T12:00:00Z",
-        feedback_given="(made up)",
         sdpo_metrics=None if silent else {
             "distill_loss": loss, "kl_reg": 0.01 * step + chance.uniform(0, 0.01), "total_loss": loss,
             "mean_is_ratio": 1 + 0.08 * step * story.damage + chance.uniform(-0.02, 0.02),
             "clip_fraction": min(1.0, 0.03 * step * story.damage), "grad_norm": 1.5 * loss + chance.uniform(0, 0.2),
             "tokens_processed": 256 - chance.randrange(40), "batch_size": 4, "steps_per_batch_applied": 4,
         },
-        eval=snapshot(story, step + 1, baseline, chance),
-        prompt_used="(made up)",
-        response_text="(made up)",
-        timing_s=10.0,
-        sub_step_count=4,
-        rollout_batch=[RolloutRecord(prompt="(made up)", response="(made up)")],
         interrupted=silent,
     )  # fmt: skip
 

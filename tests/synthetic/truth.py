@@ -14,18 +14,15 @@ from claas_assets.evaluation.metrics.probes import ScoringContext
 from claas_assets.evaluation.metrics.scoring import score_snapshot
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.storage.records import (
-    AdapterRecord,
     EvalSnapshot,
     Interval,
-    Provenance,
-    RolloutRecord,
-    StepRecord,
     Transcript,
     Unmeasured,
     VerdictRecord,
 )
 from claas_assets.evaluation.verdict.ruling import judge
 from tests.synthetic import transcripts as synthetic
+from tests.synthetic.records import adapter_record, step_record
 from tests.synthetic.transcripts import Asking, Voice
 
 SIZES = (3, 5, 10, 20, 30)
@@ -62,36 +59,10 @@ def verdict_on(
     """Score both states and judge, as a run of one step does."""
     first = score_snapshot(before, ScoringContext(asked, None), size="full", metrics=metrics)
     last = score_snapshot(after, ScoringContext(asked, first), size="full", metrics=metrics)
-    verdict = judge(_adapter(), first, [_step(last)], thresholds=Thresholds(), metrics=metrics, num_steps=1)
+    verdict = judge(
+        adapter_record(), first, [step_record(0, last)], thresholds=Thresholds(), metrics=metrics, num_steps=1
+    )
     return verdict, first, last
-
-
-def _adapter() -> AdapterRecord:
-    return AdapterRecord(
-        config={},
-        lora_id="truth",
-        preference="identity",
-        run_id="truth",
-        training_inputs={},
-        preference_text={},
-        provenance=Provenance(created="2026-11-24T00:00:00Z", package_version="0"),
-    )
-
-
-def _step(snapshot: EvalSnapshot) -> StepRecord:
-    return StepRecord(
-        preference="identity",
-        step=0,
-        timestamp="2026-11-24T00:00:00Z",
-        feedback_given="Your name is Kuro.",
-        sdpo_metrics=None,
-        eval=snapshot,
-        prompt_used="Who are you?",
-        response_text="I am.",
-        timing_s=1.0,
-        sub_step_count=4,
-        rollout_batch=[RolloutRecord(prompt="Who are you?", response="I am.")],
-    )
 
 
 def _covers(interval: Interval | None, truth: float) -> bool:

@@ -8,8 +8,6 @@
 
 The x axis counts feedback steps: 0 is the baseline, and the state after `StepRecord.step` s is at s + 1.
 A number that is missing leaves a gap, never a 0, and its reason stands below the picture.
-
-`python -m claas_assets.evaluation.figures [FOLDER]` draws made-up records into a folder.
 """
 
 from __future__ import annotations

@@ -12,9 +12,10 @@ from claas_assets.evaluation.metrics import get_metric, metric_names
 from claas_assets.evaluation.metrics.compliance import ComplianceMetric
 from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.scoring import gather_probes, rescore, score_snapshot
-from claas_assets.evaluation.storage.records import METRIC_COLUMNS, EvalSnapshot, RolloutRecord, StepRecord
+from claas_assets.evaluation.storage.records import METRIC_COLUMNS, EvalSnapshot, StepRecord
 from claas_assets.evaluation.verdict.metric_table import collapse_series, metric_rows
 from tests.synthetic import transcripts as synthetic
+from tests.synthetic.records import step_record
 from tests.synthetic.transcripts import Asking, Voice
 
 ASKED = synthetic.preference(held_out=6)
@@ -30,22 +31,6 @@ def transcripts(chance, *, baseline, own, voice=None):
     ]
 
 
-def step(number: int, snapshot: EvalSnapshot) -> StepRecord:
-    return StepRecord(
-        preference="identity",
-        step=number,
-        timestamp="2026-11-24T00:00:00Z",
-        feedback_given="Your name is Kuro.",
-        sdpo_metrics=None,
-        eval=snapshot,
-        prompt_used="Who are you?",
-        response_text="I am.",
-        timing_s=12.5,
-        sub_step_count=4,
-        rollout_batch=[RolloutRecord(prompt="Who are you?", response="I am.")],
-    )
-
-
 @pytest.fixture(scope="module")
 def run() -> tuple[EvalSnapshot, list[StepRecord]]:
     chance = random.Random(11)
@@ -58,8 +43,8 @@ def run() -> tuple[EvalSnapshot, list[StepRecord]]:
     healthy = transcripts(chance, baseline=False, own=own)
     looping = transcripts(chance, baseline=False, own=own, voice=Voice(looping=0.9))
     steps = [
-        step(0, scored(healthy, baseline)),
-        step(1, scored(looping, baseline)),
+        step_record(0, scored(healthy, baseline)),
+        step_record(1, scored(looping, baseline)),
     ]
     return baseline.model_copy(update={"requests": 99, "duration_s": 3.5}), steps
 

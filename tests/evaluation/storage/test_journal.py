@@ -9,23 +9,12 @@ import pytest
 
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.storage.journal import STEPS_FILE, TORN_FILE, FeedbackIntent, FileJournal
-from claas_assets.evaluation.storage.records import EvalSnapshot, RolloutRecord, StepRecord
+from claas_assets.evaluation.storage.records import RolloutRecord, StepRecord
+from tests.synthetic.records import step_record
 
 
 def a_step(step: int) -> StepRecord:
-    return StepRecord(
-        preference="identity",
-        step=step,
-        timestamp="2026-11-24T10:00:00.000+00:00",
-        feedback_given="Your name is Kuro",
-        sdpo_metrics=None,
-        eval=EvalSnapshot(),
-        prompt_used="Who are you?",
-        response_text="I'm Kuro\nreally \u2028",
-        timing_s=1.0,
-        sub_step_count=4,
-        rollout_batch=[RolloutRecord(prompt="Who are you?", response="I'm Kuro")],
-    )
+    return step_record(step, response_text="I'm Kuro\nreally \u2028")
 
 
 def test_lines_come_back_as_they_were_written(tmp_path):

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from claas_assets.evaluation.config import METRICS, Threshold, Thresholds
 from claas_assets.evaluation.storage.records import (
-    AdapterRecord,
     CollapseStats,
     ComplianceStats,
     Criterion,
@@ -18,8 +17,6 @@ from claas_assets.evaluation.storage.records import (
     LogprobMargin,
     LogprobStats,
     NoiseFloor,
-    Provenance,
-    RolloutRecord,
     SnapshotStats,
     StepRecord,
     UnitStats,
@@ -28,17 +25,10 @@ from claas_assets.evaluation.storage.records import (
 )
 from claas_assets.evaluation.verdict.criteria import RULES
 from claas_assets.evaluation.verdict.ruling import judge, overall_of
+from tests.synthetic.records import adapter_record, step_record
 from tests.synthetic.transcripts import generated
 
-ADAPTER = AdapterRecord(
-    config={},
-    lora_id="eval/identity-r",
-    preference="identity",
-    run_id="r",
-    training_inputs={},
-    preference_text={},
-    provenance=Provenance(created="2026-11-24T00:00:00Z", package_version="0"),
-)
+ADAPTER = adapter_record(run_id="r")
 
 
 def units(scores, missing=0, why="timeout") -> UnitStats:
@@ -126,20 +116,7 @@ def learned(**changed) -> EvalSnapshot:
 
 
 def step(number: int, found: EvalSnapshot, *, interrupted: bool = False) -> StepRecord:
-    return StepRecord(
-        preference="identity",
-        step=number,
-        timestamp="2026-11-24T00:00:00Z",
-        feedback_given="Your name is Kuro.",
-        sdpo_metrics=None,
-        eval=found,
-        prompt_used="Who are you?",
-        response_text="I am.",
-        timing_s=1.0,
-        sub_step_count=4,
-        rollout_batch=[RolloutRecord(prompt="Who are you?", response="I am.")],
-        interrupted=interrupted,
-    )
+    return step_record(number, found, interrupted=interrupted)
 
 
 def verdict(
