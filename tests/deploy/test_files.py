@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -63,23 +64,38 @@ def test_volumes_that_are_mounted_exist_in_the_chart_and_the_claim():
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
 
 
+def instructions(keyword: str) -> list[list[str]]:
+    """The words of each such instruction of the Dockerfile."""
+    lines = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    return [shlex.split(line)[1:] for line in lines if line.startswith(f"{keyword} ")]
+
+
+def variables(settings) -> set[str]:
+    """What an instance file takes from the environment: `{env: NAME}`, wherever in it."""
+    if isinstance(settings, list):
+        return set().union(*map(variables, settings))
+    if not isinstance(settings, dict):
+        return set()
+    return {settings["env"]} if set(settings) == {"env"} else set().union(*map(variables, settings.values()))
+
+
 def test_what_the_image_copies_and_installs_exists():
-    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
-    copied = [word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]]
+    copied = [source for words in instructions("COPY") for source in words[:-1]]
     assert copied
     for path in copied:
         assert (ROOT / path).exists(), path
         assert f"!{path}" in ignored, path
-    (extras,) = [line.partition("=")[2] for line in lines if line.startswith("ARG EXTRAS")]
+    arguments = dict(word.split("=", 1) for words in instructions("ARG") for word in words)
     known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert set(extras.split(",")) <= set(known)
+    assert set(arguments["EXTRAS"].split(",")) <= set(known)
 
 
 def test_the_variables_of_the_instance_file_are_set_in_compose_and_image():
-    named = set(re.findall(r"env: (\w+)", (DEPLOY / "dagster.yaml").read_text()))
+    named = variables(loaded("dagster.yaml"))
+    assert "DAGSTER_PG_HOST" in named
     services = loaded("docker/compose.yaml")["services"]
-    image = set(re.findall(r"(\w+)=", " ".join(re.findall(r"^ENV (.*)$", (DEPLOY / "Dockerfile").read_text(), re.M))))
+    image = {word.partition("=")[0] for words in instructions("ENV") for word in words}
     for name in ("limits", "code", "webserver", "daemon"):
         assert named <= set(services[name]["environment"]) | image, name
     assert all(port.startswith("127.0.0.1:") for port in services["webserver"]["ports"])
