@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 
-from claas_assets.cli.main import SUBCOMMANDS, config_from_hydra
+from claas_assets.cli.main import SUBCOMMANDS
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.metrics import metric_names
 from claas_assets.evaluation.preferences.preference import load_preference
@@ -101,8 +101,10 @@ def check_evaluation(arguments: list[str]) -> None:
     if "--config-dir" in arguments:
         return
     single = [word.split(",")[0] if "--multirun" in arguments else word for word in overrides]
+    sweep = Sweep()
+    sweep.register_resolvers()
     with initialize_config_module("claas_assets.configs"):
-        config_from_hydra(compose("base", overrides=single, return_hydra_config=False))
+        sweep.config_of(compose("base", overrides=single, return_hydra_config=False))
 
 
 @pytest.mark.parametrize("name", sorted(read_summary(EXAMPLE)))

@@ -13,7 +13,6 @@ import warnings
 from pathlib import Path
 
 from claas_assets.cli import comparison_tables
-from claas_assets.cli.plain import plain
 from claas_assets.evaluation.comparison import csv_table as comparison_csv
 from claas_assets.evaluation.comparison.comparison import Comparison, compare
 from claas_assets.evaluation.comparison.sweeps import SweepComparison, group_seeds
@@ -24,6 +23,7 @@ from claas_assets.evaluation.storage.addresses import is_address
 from claas_assets.evaluation.storage.atomic import write_whole
 from claas_assets.evaluation.storage.names import is_preference_name
 from claas_assets.evaluation.storage.stores import Place, is_folder, place_at
+from claas_assets.evaluation.terminal_text import one_line
 
 FIGURE_TYPES = (".png", ".svg")
 
@@ -79,7 +79,7 @@ def _find(options: argparse.Namespace) -> tuple[list[LoadedRun], dict[str, str]]
         warnings.simplefilter("ignore", UserWarning)  # said below, without Python's file and line
         found = load_runs(options.results_dir, sweep_id=options.sweep)
     for run_id, reason in found.broken.items():
-        print(f"claas-eval compare: run {plain(run_id)} is left out: {plain(reason)}", file=sys.stderr)
+        print(f"claas-eval compare: run {one_line(run_id)} is left out: {one_line(reason)}", file=sys.stderr)
     if not found.runs:
         raise ConfigError(
             f"--sweep {options.sweep}: no run below {options.results_dir} is of that sweep. "

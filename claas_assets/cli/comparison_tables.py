@@ -1,4 +1,4 @@
-"""A comparison on the terminal. Everything that is not ours is shown through `plain`."""
+"""A comparison on the terminal. Everything that is not ours is shown through `one_line`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from claas_assets.cli.plain import cell, cut, plain
+from claas_assets.cli.foreign_text import cell, cut
 from claas_assets.evaluation.comparison.comparison import (
     Answer,
     Comparison,
@@ -19,6 +19,7 @@ from claas_assets.evaluation.comparison.comparison import (
 )
 from claas_assets.evaluation.comparison.sweeps import PreferenceSweep, Recipe, SeedMean, SweepComparison
 from claas_assets.evaluation.storage.records import Criterion, Interval
+from claas_assets.evaluation.terminal_text import one_line
 
 _STYLES = {
     "pass": "green", "marginal": "yellow", "fail": "red", "inconclusive": "magenta", "unfinished": "magenta",
@@ -48,7 +49,7 @@ def _comparison(comparison: Comparison) -> Iterator[RenderableType]:
 def labels(run_ids: Sequence[str]) -> list[str]:
     """The run ids; one that is there twice is numbered."""
     return [
-        plain(run_id) + (f" ({run_ids[:index].count(run_id) + 1})" if run_ids.count(run_id) > 1 else "")
+        one_line(run_id) + (f" ({run_ids[:index].count(run_id) + 1})" if run_ids.count(run_id) > 1 else "")
         for index, run_id in enumerate(run_ids)
     ]
 
@@ -104,7 +105,9 @@ def _level_or_change(name: str, found: Criterion) -> str:
 def _pair(pair: Pair, names: Sequence[str]) -> Iterator[RenderableType]:
     yield Text(f"{names[pair.run]} against {names[pair.reference]}", style="bold")
     for obstacle in pair.obstacles:
-        yield Text(f"  must not be compared: {plain(obstacle.sentence)}\n    ({', '.join(obstacle.criteria)})", "red")
+        yield Text(
+            f"  must not be compared: {one_line(obstacle.sentence)}\n    ({', '.join(obstacle.criteria)})", "red"
+        )
     table = _table("", ["criterion", "difference", "n", "evidence"])
     for name, difference in pair.differences.items():
         table.add_row(name, *_difference(difference))
@@ -124,7 +127,7 @@ def _difference(found: PairedDifference) -> list[Text]:
 def _flips(pair: Pair, names: Sequence[str]) -> Iterator[RenderableType]:
     units = _SETS.get(pair.flips_of, pair.flips_of)
     if pair.flips is None:
-        yield Text(f"  {units}: not compared: {plain(pair.no_flips_because or '')}\n", "dim")
+        yield Text(f"  {units}: not compared: {one_line(pair.no_flips_because or '')}\n", "dim")
         return
     yield Text(f"  {len(pair.flips)} of {pair.prompts_in_common} {units} flipped{':' if pair.flips else ''}")
     if pair.flips:
@@ -146,7 +149,7 @@ def _answer(answer: Answer) -> Text:
 
 def _sweep(sweep: SweepComparison) -> Iterator[RenderableType]:
     swept = ", ".join(sweep.swept) or "nothing but the seed"
-    yield Text(f"Sweep {plain(sweep.sweep_id or '(runs as named)')}: swept {swept}", style="bold")
+    yield Text(f"Sweep {one_line(sweep.sweep_id or '(runs as named)')}: swept {swept}", style="bold")
     for found in sweep.preferences:
         yield _recipes(found)
         for recipe in found.recipes:
@@ -156,7 +159,7 @@ def _sweep(sweep: SweepComparison) -> Iterator[RenderableType]:
 def _recipes(found: PreferenceSweep) -> Table:
     """A column a recipe. Mean over seeds, its interval, then every seed's value."""
     names = list(dict.fromkeys(name for recipe in found.recipes for name in recipe.criteria))
-    table = _table(found.preference, ["criterion", *(plain(recipe.label) for recipe in found.recipes)])
+    table = _table(found.preference, ["criterion", *(one_line(recipe.label) for recipe in found.recipes)])
     for name in names:
         table.add_row(name, *(_seed_mean(recipe.criteria.get(name)) for recipe in found.recipes))
     table.add_section()
@@ -184,12 +187,12 @@ def _counts(overall: dict[str, int]) -> Text:
 
 def _remarks(recipe: Recipe) -> Iterator[RenderableType]:
     for obstacle in recipe.obstacles:
-        yield Text(f"  {plain(recipe.label)}: must not be compared: {plain(obstacle.sentence)}", "red")
+        yield Text(f"  {one_line(recipe.label)}: must not be compared: {one_line(obstacle.sentence)}", "red")
     reasons: dict[str, Any] = {}
     for criterion in recipe.criteria.values():
         reasons |= criterion.left_out
     for run_id, reason in reasons.items():
-        yield Text(f"  {plain(run_id)} is left out of a mean: {cut(reason, 200)}", "yellow")
+        yield Text(f"  {one_line(run_id)} is left out of a mean: {cut(reason, 200)}", "yellow")
 
 
 def _number(value: float) -> str:

@@ -14,41 +14,13 @@ from typing import Any
 
 import hydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from claas_assets.cli import multirun
-from claas_assets.evaluation.config import EvalConfig, load_config
+from claas_assets.cli.multirun import Sweep
+from claas_assets.evaluation.config import load_config
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
-from claas_assets.evaluation.terminal_text import plain
-
-multirun.register_resolvers()
-
-
-def config_from_hydra(composed: DictConfig) -> EvalConfig:
-    """The validated configuration. Raises `ConfigError`."""
-    values = OmegaConf.to_container(composed, resolve=True)
-    if not isinstance(values, dict):
-        raise ConfigError("the composed configuration is not a mapping of keys")
-    return load_config({**{str(key): value for key, value in values.items()}, "sweep_id": multirun.sweep_id(composed)})
-
-
-_exit_codes: list[int] = []  # one per evaluation: Hydra's multirun makes several
-
-
-@hydra.main(config_path="pkg://claas_assets.configs", config_name="base")
-def _application(composed: DictConfig) -> None:
-    # Hydra prints a line of its own for an exception that leaves this function: ours do not leave it.
-    try:
-        from claas_assets.cli.terminal import show_evaluation
-
-        config = config_from_hydra(composed)
-        multirun.check_own_folder(config)
-        _exit_codes.append(show_evaluation(config))
-    except EvaluationError as error:
-        print(f"claas-eval: {error}", file=sys.stderr)
-        _exit_codes.append(error.exit_code)
-
+from claas_assets.evaluation.terminal_text import one_line
 
 SUBCOMMANDS = {
     "clean": "claas_assets.cli.clean",
@@ -66,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is not None:
         sys.argv = [sys.argv[0], *arguments]
     first = sys.argv[1] if len(sys.argv) > 1 else ""
-    sys.exit(run_subcommand(first, sys.argv[2:]) if first in SUBCOMMANDS else _exit_code())
+    sys.exit(run_subcommand(first, sys.argv[2:]) if first in SUBCOMMANDS else _evaluate())
 
 
 def run_subcommand(name: str, arguments: list[str]) -> int:
@@ -78,25 +50,44 @@ def run_subcommand(name: str, arguments: list[str]) -> int:
     except SystemExit as ended:  # argparse: after the help, or after a mistake
         return int(ended.code or 0)
     except EvaluationError as error:
-        print(f"claas-eval {name}: {plain(str(error))}", file=sys.stderr)
+        print(f"claas-eval {name}: {one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     return code
 
 
-def _exit_code() -> int:
+def _evaluate() -> int:
+    """The exit code of the command line as Hydra reads it: the highest one of a sweep's jobs."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us as exceptions rather than as Hydra's exit 1
-    _exit_codes.clear()
-    multirun.begin()
+    sweep, codes = Sweep(), [0]
+    sweep.register_resolvers()
+
+    @hydra.main(config_path="pkg://claas_assets.configs", config_name="base")
+    def application(composed: DictConfig) -> None:
+        codes.append(_evaluate_job(composed, sweep))
+
     try:
-        _application()
+        application()
     except KeyboardInterrupt:
         return 130
     except (HydraException, OmegaConfBaseException) as error:
         print(f"claas-eval: {explain_hydra(error)}", file=sys.stderr)
         return 2
     finally:
-        multirun.say_how_to_go_on()
-    return max(_exit_codes, default=0)
+        sweep.say_how_to_go_on()
+    return max(codes)
+
+
+def _evaluate_job(composed: DictConfig, sweep: Sweep) -> int:
+    from claas_assets.cli.terminal import show_evaluation  # Dagster: a second
+
+    # Hydra prints a line of its own for an exception that leaves its function: ours do not leave it.
+    try:
+        config = sweep.config_of(composed)
+        sweep.check_own_folder(config)
+        return show_evaluation(config)
+    except EvaluationError as error:
+        print(f"claas-eval: {error}", file=sys.stderr)
+        return error.exit_code
 
 
 def explain_hydra(error: Exception) -> str:

@@ -13,7 +13,7 @@ _ESCAPES = re.compile(
 )
 
 
-def plain(text: str) -> str:
+def one_line(text: str) -> str:
     """One line without escape sequences, control characters or marks that turn the direction of writing."""
     shown = []
     for character in _ESCAPES.sub("", text):

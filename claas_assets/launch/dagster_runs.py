@@ -9,6 +9,9 @@ import socket
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import psutil
 
 from claas_assets.evaluation.config import EvalConfig
 
@@ -19,6 +22,7 @@ PROCESS_TAG = "claas/process"
 """Host, process id and start of the process: what tells a run that is at work from one that was killed."""
 
 _WATCH_S = 1.0
+_CLOCKS_DIFFER_S = 2.0
 
 
 def run_job(config: EvalConfig, instance: dg.DagsterInstance, job: str, partition: str | None) -> str | None:
@@ -28,14 +32,12 @@ def run_job(config: EvalConfig, instance: dg.DagsterInstance, job: str, partitio
     """
     import logging
 
-    from dagster._core.utils import make_new_run_id
-
     from claas_assets.definitions import build_definitions
     from claas_assets.defs.run_folder import RUN_TAG
     from claas_assets.defs.settings import run_config_for
 
     logging.getLogger("dagster").setLevel(logging.ERROR)
-    run_id = make_new_run_id()
+    run_id = str(uuid4())
     with _stopping_when_terminated(instance, run_id):
         result = (
             build_definitions(config)
@@ -43,7 +45,7 @@ def run_job(config: EvalConfig, instance: dg.DagsterInstance, job: str, partitio
             .execute_in_process(
                 instance=instance,
                 partition_key=partition,
-                tags={RUN_TAG: config.run_id, PROCESS_TAG: _process(os.getpid())},
+                tags={RUN_TAG: config.run_id, PROCESS_TAG: process_tag()},
                 run_config={**run_config_for(config), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 raise_on_error=False,
                 run_id=run_id,
@@ -95,7 +97,7 @@ def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     import dagster as dg
 
     begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
-    dead = [run for run in instance.get_runs(filters=begun) if _is_dead(run.tags.get(PROCESS_TAG))]
+    dead = [run for run in instance.get_runs(filters=begun) if _is_dead(run.tags.get(PROCESS_TAG, ""))]
     for run in dead:
         instance.report_run_failed(run, "the process of this run ended without saying so (it was killed)")
         if instance.event_log_storage.supports_global_concurrency_limits:
@@ -103,28 +105,21 @@ def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     return [run.run_id for run in dead]
 
 
-def _is_dead(process: str | None) -> bool:
-    """Whether it ran on this host and is over. Another host's runs are not ours to judge."""
-    host, _, rest = (process or "").partition("/")
-    pid = rest.partition("/")[0]
-    return host == socket.gethostname() and pid.isdecimal() and _process(int(pid)) != process
+def process_tag() -> str:
+    """This process as `host/pid/start`: its start tells it from a later one with the same id."""
+    return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time()}"
 
 
-def _process(pid: int) -> str:
-    """`host/pid/start`; the start tells a process from a later one with the same id. "" where there is none."""
+def _is_dead(tag: str) -> bool:
+    """Whether a process ran on this host and is over. Another host's runs are not ours to judge."""
+    host, pid, start = (*tag.split("/"), "", "")[:3]
+    if host != socket.gethostname() or not pid.isdecimal():
+        return False
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        pass
-    return f"{socket.gethostname()}/{pid}/{_started(pid)}"
-
-
-def _started(pid: int) -> str:
-    """Clock ticks since boot (field 22 of Linux's /proc/<pid>/stat); "-" elsewhere."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return "-"
+        process = psutil.Process(int(pid))
+        same = abs(process.create_time() - float(start)) < _CLOCKS_DIFFER_S
+        return not same or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.AccessDenied, ValueError):
+        return False  # it is there; who it is cannot be seen

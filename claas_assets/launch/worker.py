@@ -25,7 +25,7 @@ from typing import Any
 
 import claas_assets.definitions  # noqa: F401 - imported here, before the forks
 from claas_assets.evaluation.config import EvalConfig, load_config
-from claas_assets.evaluation.progress import Event, listening
+from claas_assets.evaluation.progress import listening
 from claas_assets.launch.dagster_runs import run_job
 
 _fork = multiprocessing.get_context("fork")
@@ -86,15 +86,11 @@ def _work(config: EvalConfig, job: str, preference: str, said: SimpleQueue[dict[
 
     threading.Thread(target=_stop_when_alone, name="parent-is-gone", daemon=True).start()
     try:
-        with dg.DagsterInstance.get() as instance, listening(lambda event: said.put({"event": _plain(event)})):
+        with dg.DagsterInstance.get() as instance, listening(lambda event: said.put({"event": asdict(event)})):
             reason = run_job(config, instance, job, preference)
         said.put({"ended": preference, "reason": reason})
     except KeyboardInterrupt:
         said.put({"ended": preference, "stopped": True})
-
-
-def _plain(event: Event) -> dict[str, Any]:
-    return asdict(event)
 
 
 def _stop(process: ForkProcess) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from claas_assets.cli.main import run_subcommand
-from claas_assets.cli.plain import plain
 from claas_assets.evaluation.comparison.comparison import Comparison
 from claas_assets.evaluation.comparison.sweeps import SweepComparison
+from claas_assets.evaluation.terminal_text import one_line
 from tests.synthetic.runs import made_run, passing, write_run
 
 EXAMPLE = str(Path(__file__).parents[2] / "data" / "example")
@@ -185,4 +185,4 @@ def test_the_figure_stands_next_to_the_runs_or_where_it_was_asked_for(compare, s
     ],
 )
 def test_plain_text(text, shown):
-    assert plain(text) == shown
+    assert one_line(text) == shown

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -158,11 +157,11 @@ def test_a_killed_run_is_buried_by_the_next_command_and_its_pool_slot_freed(eval
 
 def test_runs_at_work_and_runs_of_other_hosts_are_not_buried(evaluation):
     made = evaluation(num_steps=1)
-    from claas_assets.launch.dagster_runs import _process, bury_dead_runs
+    from claas_assets.launch.dagster_runs import bury_dead_runs, process_tag
 
     with dg.DagsterInstance.get() as instance:
         job = dg.job(name="pretend")(lambda: None)
-        for process in (_process(os.getpid()), "elsewhere/1/2", "nonsense"):
+        for process in (process_tag(), "elsewhere/1/2", "nonsense"):
             instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: process})
         assert bury_dead_runs(instance) == []
     assert made.fake.log.requests == []

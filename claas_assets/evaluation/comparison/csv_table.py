@@ -10,7 +10,7 @@ from typing import Any
 from claas_assets.evaluation.comparison.comparison import Comparison, PairedDifference, PreferenceComparison
 from claas_assets.evaluation.comparison.sweeps import Recipe, SweepComparison
 from claas_assets.evaluation.storage.records import Criterion, Interval
-from claas_assets.evaluation.terminal_text import plain
+from claas_assets.evaluation.terminal_text import one_line
 
 RUN_COLUMNS = (
     "preference", "criterion", "run_id", "overall", "value", "baseline", "change", "lower", "upper", "n", "grade",
@@ -99,5 +99,5 @@ def _cell(value: Any) -> Any:
     """Texts on one line, and not as a spreadsheet's formula: reasons quote servers."""
     if value is None or isinstance(value, int | float):
         return value
-    text = plain(str(value))
+    text = one_line(str(value))
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

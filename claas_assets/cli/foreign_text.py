@@ -1,16 +1,14 @@
-"""Foreign text as a terminal may show it, cut where it is long."""
+"""Foreign text (names, reasons, answers) as a terminal may show it, cut where it is long."""
 
 from __future__ import annotations
 
 from rich.text import Text
 
-from claas_assets.evaluation.terminal_text import plain
-
-__all__ = ["cell", "cut", "plain"]
+from claas_assets.evaluation.terminal_text import one_line
 
 
 def cut(text: str, limit: int) -> str:
-    text = plain(text)
+    text = one_line(text)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
