@@ -12,6 +12,7 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from claas_assets.cli.main import SUBCOMMANDS
+from claas_assets.cli.multirun import Sweep
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.metrics import metric_names
 from claas_assets.evaluation.preferences.preference import load_preference

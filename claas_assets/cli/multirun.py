@@ -45,7 +45,7 @@ class Sweep:
     def config_of(self, composed: DictConfig) -> EvalConfig:
         """The validated configuration of a job. Raises `ConfigError`."""
         values: Any = OmegaConf.to_container(composed, resolve=True)
-        if _job_number() is not None:
+        if values["sweep_id"] is not None or _job_number() is not None:
             values["sweep_id"] = self._sweep_id(_root_=composed)
         return load_config(values)
 

@@ -8,7 +8,7 @@ Which faults are repeated, and what the last one becomes:
     500 without a JSON body                      repeated   RequestRefused (see `Call.repeats_of_plain_500`)
     any other status from 300                    not        RequestRefused
 
-The token of a gateway never reaches a message: what a server says is searched for it first.
+The token of a gateway never reaches a message: it is blotted out of what a server says before that is shown.
 """
 
 from __future__ import annotations
