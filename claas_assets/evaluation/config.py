@@ -6,6 +6,7 @@ The class defaults are those of `mode: embedded`; for another mode the values of
 
 from __future__ import annotations
 
+import math
 import os
 from functools import cache
 from importlib.resources import files
@@ -52,7 +53,7 @@ class LoraConfig(_Section):
 
 
 class Threshold(_Section):
-    """Two bounds of one criterion: pass, then marginal, then fail. Which way is up: see verdict.py."""
+    """Two bounds of one criterion: pass, then marginal, then fail."""
 
     pass_at: float
     fail_at: float
@@ -62,18 +63,58 @@ def _bounds(pass_at: float, fail_at: float) -> Any:
     return Field(default=Threshold(pass_at=pass_at, fail_at=fail_at))
 
 
-class Thresholds(_Section):
-    """Bounds of the verdict's criteria, in the unit of each."""
+_HIGH_IS_GOOD = ("obeyed", "entropy_ratio", "logprob_margin", "capability_ratio")
+_SCALES = {
+    "obeyed": (0, 1), "self_rouge_l": (0, 1), "loops": (-1, 1), "entropy_ratio": (0, math.inf),
+    "capability_ratio": (0, math.inf),
+}  # fmt: skip
 
-    compliance: Threshold = _bounds(0.8, 0.5)
-    logprob_margin: Threshold = _bounds(2.0, 0.5)  # nats
-    capability_ratio: Threshold = _bounds(0.9, 0.7)
-    capability_change: Threshold = _bounds(-0.15, -0.15)
+
+class Thresholds(_Section):
+    """Bounds of the verdict's criteria, in the unit of each. Raises where they contradict themselves."""
+
+    obeyed: Threshold = _bounds(0.8, 0.5)
+    """Share of held-out prompts: learned, partly learned."""
+
+    harm_margin: float = Field(default=0.15, gt=0, lt=1)
+    """A guard passes where a larger share of units harmed than this is excluded."""
+
     entropy_ratio: Threshold = _bounds(0.6, 0.4)
     self_rouge_l: Threshold = _bounds(0.85, 0.95)
-    loops: Threshold = _bounds(0.1, 0.2)  # rise of rep4
-    fixed_text_drift: Threshold = _bounds(0.15, 0.3)  # nats per token
-    over_application: Threshold = _bounds(0.1, 0.3)
+    loops: Threshold = _bounds(0.2, 0.4)
+    """Rise of repeated 4-grams on neutral prompts."""
+
+    fixed_text_drift: Threshold = _bounds(0.15, 0.3)
+    """Nats a token by which fixed texts became less likely."""
+
+    logprob_margin: Threshold = _bounds(2.0, 0.5)
+    """Nats; told, never deciding."""
+
+    capability_ratio: Threshold = _bounds(0.9, 0.7)
+    """Of the four public probes; told, never deciding."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Thresholds:
+        for name in type(self).model_fields:
+            bounds = getattr(self, name)
+            if not isinstance(bounds, Threshold):
+                continue
+            high, low = _SCALES.get(name, (-math.inf, math.inf))[::-1]
+            outside = [value for value in (bounds.pass_at, bounds.fail_at) if not low <= value <= high]
+            if outside:
+                raise ValueError(f"{name}: {outside[0]:g} is outside its scale, {low:g} to {high:g}")
+            gap = bounds.pass_at - bounds.fail_at
+            if (gap if name in _HIGH_IS_GOOD else -gap) < 0:
+                wanted = "at least" if name in _HIGH_IS_GOOD else "at most"
+                raise ValueError(
+                    f"{name}: pass_at is {bounds.pass_at:g} and must be {wanted} fail_at, {bounds.fail_at:g}"
+                )
+        return self
+
+    @classmethod
+    def recorded(cls, values: dict[str, Any]) -> Thresholds:
+        """Those that a run froze; bounds of criteria that are no more are left out."""
+        return cls(**{name: value for name, value in values.items() if name in cls.model_fields})
 
 
 class EvalConfig(_Section):

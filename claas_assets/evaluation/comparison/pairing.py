@@ -13,11 +13,13 @@ from claas_assets.evaluation.metrics.statistics import noise_floor
 from claas_assets.evaluation.metrics.units import Units, changes
 from claas_assets.evaluation.runs.loading import PreferenceRun
 from claas_assets.evaluation.storage.records import EvalSnapshot, Evidence, Interval, NoiseFloor, Record, Unmeasured
-from claas_assets.evaluation.verdict import measurements as findings
-from claas_assets.evaluation.verdict.criteria import RULES, Rule
-from claas_assets.evaluation.verdict.measurements import Finding, States
+from claas_assets.evaluation.verdict.criteria import RULES, CriterionRule
+from claas_assets.evaluation.verdict.measurements import BeforeAfter, Measurement
 
-PAIRED = ("compliance", "logprob_margin", "capability_change", "loops", "fixed_text_drift", "over_application")
+PAIRED = (
+    "obeyed", "over_application", "capability_change", "degenerate_on_preference", "degenerate_elsewhere",
+    "loops", "fixed_text_drift", "logprob_margin",
+)  # fmt: skip
 """Criteria with one score a unit in either run. The others are ratios to each run's own baseline."""
 
 
@@ -79,7 +81,9 @@ def pair_runs(reference: tuple[int, PreferenceRun], run: tuple[int, PreferenceRu
     return pair.model_copy(update=_flips(one, other, between))
 
 
-def _difference(rule: Rule, one: PreferenceRun, other: PreferenceRun, between: Sequence[Obstacle]) -> PairedDifference:
+def _difference(
+    rule: CriterionRule, one: PreferenceRun, other: PreferenceRun, between: Sequence[Obstacle]
+) -> PairedDifference:
     in_the_way = "; ".join(obstacle.sentence for obstacle in blocking(between, rule.name))
     reason = in_the_way or _not_measured(rule, one, "the first") or _not_measured(rule, other, "the other")
     if reason:
@@ -90,7 +94,7 @@ def _difference(rule: Rule, one: PreferenceRun, other: PreferenceRun, between: S
     return _as_difference(found)
 
 
-def _as_difference(found: Finding) -> PairedDifference:
+def _as_difference(found: Measurement) -> PairedDifference:
     told = f": {found.evidence.replace('_', ' ')}" if found.evidence is not None else ""
     return PairedDifference(
         change=found.change,
@@ -102,7 +106,7 @@ def _as_difference(found: Finding) -> PairedDifference:
     )
 
 
-def _not_measured(rule: Rule, run: PreferenceRun, which: str) -> str | None:
+def _not_measured(rule: CriterionRule, run: PreferenceRun, which: str) -> str | None:
     """Why this run has nothing to pair, or None where it has."""
     criterion = run.verdict.criteria.get(rule.name)
     if run.baseline is None or not run.steps:
@@ -113,7 +117,7 @@ def _not_measured(rule: Rule, run: PreferenceRun, which: str) -> str | None:
         return f"{which} of the two runs did not measure it"
     if criterion.value is None:
         return f"{which} of the two runs: {criterion.reason}"
-    again = rule.measure(States(run.baseline, run.steps[-1].eval))
+    again = rule.measure(BeforeAfter(run.baseline, run.steps[-1].eval))
     if isinstance(again, Unmeasured) or abs(again.value - criterion.value) > 1e-9:
         return (
             f"{which} of the two runs was scored afresh after its steps were recorded, with another result: its "
@@ -122,7 +126,7 @@ def _not_measured(rule: Rule, run: PreferenceRun, which: str) -> str | None:
     return None
 
 
-def _states(one: PreferenceRun, other: PreferenceRun) -> States:
+def _states(one: PreferenceRun, other: PreferenceRun) -> BeforeAfter:
     """The first run's last state as the baseline of the other's."""
     then, now = one.steps[-1].eval, other.steps[-1].eval
     then = _with(then, "compliance", noise=_noise(one, other)) if then.stats.compliance is not None else then
@@ -130,7 +134,7 @@ def _states(one: PreferenceRun, other: PreferenceRun) -> States:
     if before is not None and after is not None:
         delta = Units(scores=changes(after.margins.scores, before.margins.scores)).amount()
         now = _with(now, "logprob", delta=delta)
-    return States(then, now)
+    return BeforeAfter(then, now)
 
 
 def _with(snapshot: EvalSnapshot, metric: str, **changed: object) -> EvalSnapshot:
@@ -161,7 +165,7 @@ def _flips(one: PreferenceRun, other: PreferenceRun, between: Sequence[Obstacle]
     if stopping or first is None or second is None:
         because = "; ".join(obstacle.sentence for obstacle in stopping) or "one of the runs has no state yet"
         return {"no_flips_because": because}
-    name = findings.compliance_set(States(one.baseline or first, second))
+    name = measurements.compliance_set(BeforeAfter(one.baseline or first, second))
     passed = _passed(first, name), _passed(second, name)
     common = [prompt for prompt in passed[0] if prompt in passed[1]]
     if not common:

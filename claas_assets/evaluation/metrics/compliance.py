@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
+from claas_assets.evaluation.metrics.degenerate import degenerate
 from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.statistics import measure_noise
 from claas_assets.evaluation.metrics.units import Units, index_of, no_answer
@@ -31,7 +32,7 @@ class ComplianceMetric:
     """
 
     name = "compliance"
-    version = 2
+    version = 3
 
     def probes(self, plan: ProbePlan) -> list[Probe]:
         preference = plan.preference
@@ -125,6 +126,7 @@ def _verify(asked: list[Transcript], judge: _Judge) -> Units:
             units.missing[unit] = found
             continue
         units.passed[unit], units.scores[unit], units.details[unit] = found
+        units.obeyed[unit] = found.passed and degenerate(transcript.answer or "") is None
         units.truncated += bool(transcript.metadata.truncated)
     return units
 
@@ -135,7 +137,9 @@ def _noise(transcripts: Transcripts, judge: _Judge) -> NoiseFloor | Unmeasured |
     if not second:
         return None
     first = {index_of(t): t for t in _asked(transcripts, HELD_OUT) or _asked(transcripts, TRAINED)}
-    before, after, same = [], [], True
+    before: list[float] = []
+    after: list[float] = []
+    same = True
     for index, again in second.items():
         once = first.get(index)
         if once is None or no_answer(once) or no_answer(again):
@@ -143,8 +147,8 @@ def _noise(transcripts: Transcripts, judge: _Judge) -> NoiseFloor | Unmeasured |
         verdicts = judge(once), judge(again)
         if isinstance(verdicts[0], Unmeasured) or isinstance(verdicts[1], Unmeasured):
             continue
-        before.append(verdicts[0].score)
-        after.append(verdicts[1].score)
+        for answers, verdict, transcript in ((before, verdicts[0], once), (after, verdicts[1], again)):
+            answers.append(float(verdict.passed and degenerate(transcript.answer or "") is None))
         same = same and once.answer == again.answer
     if not before:
         reasons = [reason for t in second.values() if (reason := no_answer(t)) is not None]

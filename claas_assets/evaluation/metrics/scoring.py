@@ -12,6 +12,8 @@ from typing import Any
 
 from claas_assets.evaluation.metrics import get_metric
 from claas_assets.evaluation.metrics.base import Metric, Transcripts
+from claas_assets.evaluation.metrics.degenerate import VERSION as DEGENERATE_VERSION
+from claas_assets.evaluation.metrics.degenerate import degenerate_stats
 from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.storage.records import (
@@ -56,6 +58,8 @@ def score_snapshot(
         stats[name] = score.stats
         unmeasured.update(score.unmeasured)
         versions |= {name: metric.version, **prompt_sets(metric)}
+    stats["degenerate"] = degenerate_stats(by_key)
+    versions["degenerate"] = DEGENERATE_VERSION
     return EvalSnapshot(
         **fields,
         rollouts=list(transcripts),

@@ -23,6 +23,7 @@ class Units:
     passed: dict[str, bool] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
     missing: dict[str, Unmeasured] = field(default_factory=dict)
+    obeyed: dict[str, bool] = field(default_factory=dict)
     truncated: int = 0
 
     def __bool__(self) -> bool:
@@ -61,6 +62,7 @@ class Units:
             missing={unit: reason.reason for unit, reason in self.missing.items()},
             pass_rate=mean(self.passed.values()),
             truncated=self.truncated,
+            obeyed=self.obeyed,
         )
 
 

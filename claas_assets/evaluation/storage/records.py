@@ -35,6 +35,11 @@ BASELINE_STEP = -1
 
 Grade = Literal["pass", "marginal", "fail", "inconclusive", "unavailable"]
 Evidence = Literal["shown", "worse", "within_noise"]
+Outcome = Literal[
+    "learned", "learned, harm not excluded", "partly learned", "not learned", "harmful", "nothing to teach",
+    "inconclusive", "unfinished",
+]  # fmt: skip
+Role = Literal["learning", "guard", "extreme", "told"]
 Overall = Literal["pass", "marginal", "fail", "inconclusive", "unfinished"]
 SnapshotSize = Literal["light", "full"]
 
@@ -218,6 +223,13 @@ class UnitStats(Record):
     """Share of `passed`, in [0, 1]."""
     truncated: int = 0
     """Answers that reached their token budget."""
+    obeyed: dict[str, bool] = Field(default_factory=dict)
+    """By unit, of compliance sets: the verifier passes, and the answer is neither degenerate nor empty."""
+
+    @property
+    def obeyed_rate(self) -> float | None:
+        """Share of the units that obeyed, in [0, 1]; None where none was judged."""
+        return sum(self.obeyed.values()) / len(self.obeyed) if self.obeyed else None
 
 
 class LogprobStats(Record):
@@ -305,6 +317,16 @@ class CollapseStats(Record):
     """What fired, in words: "loops: …"."""
 
 
+class DegenerateStats(Record):
+    """Answers that are loops or nothing: a unit an answer, 1 where it is degenerate."""
+
+    on_preference: UnitStats
+    """Answers to trained and held-out prompts."""
+
+    elsewhere: UnitStats
+    """Answers to over-application prompts, capability items, public probes and neutral prompts."""
+
+
 class SnapshotStats(Record):
     """The stats of each metric that was asked."""
 
@@ -312,6 +334,7 @@ class SnapshotStats(Record):
     compliance: ComplianceStats | None = None
     general: GeneralStats | None = None
     collapse: CollapseStats | None = None
+    degenerate: DegenerateStats | None = None
 
 
 class AnswerCounts(Record):
@@ -622,6 +645,21 @@ class Criterion(Record):
     """What was measured, in words."""
     reason: str | None = None
     """Why there is no value, or why the grade is another than the value's."""
+    role: Role = "told"
+    """What it is for: `learning` and `guard` decide; `extreme` decides only where it fails; `told` never."""
+
+    bound: float | None = None
+    """The one-sided bound of the change that decided: the lower one of a learning criterion, the upper one of a
+    guard that passes or is undecided, the lower one of a guard that fails."""
+
+    gained: int | None = None
+    """Units that changed for the better."""
+
+    lost: int | None = None
+    """Units that changed for the worse."""
+
+    missing: int | None = None
+    """Units of the set without a score in one of the two states: in no mean."""
 
 
 class VerdictRecord(Record):
@@ -654,6 +692,11 @@ class VerdictRecord(Record):
     """Steps of whose feedback it is not known whether it trained."""
     versions: dict[str, int] = Field(default_factory=dict)
     """Metric or prompt set → the version that scored the last state."""
+    outcome: Outcome | None = None
+    """The conclusion in a word or two; None in files of version 0.1.0."""
+
+    looks: int = 1
+    """How many times a last step was judged: `num_steps` may grow, and each look is a chance to be wrong."""
 
 
 Summary = dict[str, VerdictRecord]

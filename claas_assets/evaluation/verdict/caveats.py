@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from claas_assets.evaluation.metrics.degenerate import degenerate
 from claas_assets.evaluation.storage.records import Criterion, EvalSnapshot, StepRecord, Transcript, UnitStats
-from claas_assets.evaluation.verdict.measurements import States, compliance_set
+from claas_assets.evaluation.verdict.measurements import BeforeAfter, deciding_set
 
 MAX_SHARE = 0.1
 """Of answers that were cut, or empty: above it the verdict says so."""
@@ -13,7 +14,7 @@ MAX_SHARE = 0.1
 ANSWERS = ("compliance/probe_prompts/", "compliance/heldout_prompts/")
 
 
-def notes_on(states: States, steps: Sequence[StepRecord], criteria: dict[str, Criterion]) -> list[str]:
+def notes_on(states: BeforeAfter, steps: Sequence[StepRecord], criteria: dict[str, Criterion]) -> list[str]:
     """In the order of their weight."""
     return [
         *_interrupted(steps),
@@ -52,15 +53,15 @@ def _not_available(criteria: dict[str, Criterion]) -> Iterator[str]:
             yield f"{name} is left out of the verdict: {criterion.reason}"
 
 
-def _teachable(states: States) -> Iterator[str]:
+def _teachable(states: BeforeAfter) -> Iterator[str]:
     """`learned = (C − C₀)/(C_ceiling − C₀)`: the share of what prompting can do that training did."""
-    name = compliance_set(states)
-    then, now, ceiling = _mean(states.baseline, name), _mean(states.last, name), _mean(states.baseline, "ceiling")
+    name = deciding_set(states)
+    then, now, ceiling = _obeyed(states.baseline, name), _obeyed(states.last, name), _obeyed(states.baseline, "ceiling")
     if then is None or ceiling is None:
         return
     if ceiling <= then:
         yield (
-            f"nothing to teach: told in the prompt, the untrained model complies at {ceiling:.2f}, "
+            f"told the feedback in the prompt, the untrained model obeys at {ceiling:.2f}, "
             f"and without being told at {then:.2f}"
         )
     elif now is not None:
@@ -71,19 +72,26 @@ def _teachable(states: States) -> Iterator[str]:
 
 
 def _memorized(last: EvalSnapshot) -> Iterator[str]:
-    trained, held_out = _mean(last, "probe_prompts"), _mean(last, "heldout_prompts")
+    trained, held_out = _obeyed(last, "probe_prompts"), _obeyed(last, "heldout_prompts")
     if trained is not None and held_out is not None:
-        yield f"memorization gap {trained - held_out:+.2f} (trained prompts {trained:.2f}, held out {held_out:.2f})"
+        yield f"memorization gap {trained - held_out:+.2f} (obeys on trained prompts {trained:.2f}, held out {held_out:.2f})"
 
 
 def _cut_or_empty(rollouts: Sequence[Transcript]) -> Iterator[str]:
+    """Answers that reached the token limit, those that loop apart: a loop has no end whatever the limit."""
     answers = [t for t in rollouts if t.key.startswith(ANSWERS) and t.answer is not None]
-    cut = sum(bool(t.metadata.truncated) for t in answers)
+    cut = [t for t in answers if t.metadata.truncated]
+    looping = sum(degenerate(t.answer or "") is not None for t in cut)
     empty = sum(not (t.answer or "").strip() for t in answers)
-    if cut > MAX_SHARE * len(answers):
-        yield f"{cut} of {len(answers)} answers reached the token limit: a cut answer looks concise, so raise it"
+    if len(cut) > MAX_SHARE * len(answers):
+        limits = sorted({t.metadata.max_tokens for t in cut if t.metadata.max_tokens is not None})
+        at = f" of {' or '.join(map(str, limits))} tokens" if limits else ""
+        yield (
+            f"{len(cut)} of {len(answers)} answers reached the limit{at}: {looping} of them loop, and "
+            f"{len(cut) - looping} do not and were cut (a cut answer looks concise)"
+        )
     if empty > MAX_SHARE * len(answers):
-        yield f"{empty} of {len(answers)} answers are empty: a verifier may take silence for obedience"
+        yield f"{empty} of {len(answers)} answers are empty"
 
 
 def _unanswered(last: EvalSnapshot) -> Iterator[str]:
@@ -94,19 +102,19 @@ def _unanswered(last: EvalSnapshot) -> Iterator[str]:
             yield f"{len(units.missing)} of {units.n + len(units.missing)} {name} have no score, and are in no mean"
 
 
-def _open_network(states: States) -> Iterator[str]:
+def _open_network(states: BeforeAfter) -> Iterator[str]:
     """Where the system grants neither namespaces nor seccomp, model-written code could reach the network."""
     general = states.last.stats.general
     if general is not None and general.sandbox.get("network") == "none":
         yield "model-written code ran without network isolation: this system grants no namespace and no seccomp filter"
 
 
-def _other_versions(states: States) -> Iterator[str]:
+def _other_versions(states: BeforeAfter) -> Iterator[str]:
     earlier = {**states.baseline.rescored_from, **states.last.rescored_from}
     for name, version in earlier.items():
         yield f"{name}: scored by version {states.last.versions.get(name)}; when it was asked, by version {version}"
 
 
-def _mean(snapshot: EvalSnapshot, name: str) -> float | None:
+def _obeyed(snapshot: EvalSnapshot, name: str) -> float | None:
     units: UnitStats | None = snapshot.stats.compliance.sets.get(name) if snapshot.stats.compliance else None
-    return units.mean if units is not None else None
+    return units.obeyed_rate if units is not None else None

@@ -1,7 +1,7 @@
-"""The criteria of the verdict, one row each: what is measured, by which metric, and which way is good.
+"""The criteria of the verdict, one row each: what is measured, by which metric, what it is for, what is good.
 
-A criterion's name is that of its bounds in `config.Thresholds`. To add one: a bound there, a function in
-`findings.py`, a row in `RULES`, a row in the docs.
+To add one: a function in `measurements.py`, a row in `RULES`, a row in docs/metrics.md, and its bounds in
+`config.Thresholds` where it has some.
 """
 
 from __future__ import annotations
@@ -10,112 +10,123 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from claas_assets.evaluation.config import Threshold, Thresholds
-from claas_assets.evaluation.storage.records import Criterion, Grade, Unmeasured
-from claas_assets.evaluation.verdict import measurements as findings
-from claas_assets.evaluation.verdict.measurements import Finding, States
+from claas_assets.evaluation.storage.records import Criterion, Grade, Role, Unmeasured
+from claas_assets.evaluation.verdict import measurements
+from claas_assets.evaluation.verdict.measurements import BeforeAfter, Measurement
 
-Grading = Callable[[Finding, Threshold], Grade]
+Grading = Callable[[Measurement, Thresholds], tuple[Grade, dict[str, float]]]
+"""A measurement and the configured bounds → its grade, and the bounds that made it."""
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A row of the verdict table. `metric` is the one that must have been asked for."""
+class CriterionRule:
+    """A row of the verdict table. `metric` is the one that must have been asked for; None: any."""
 
     name: str
-    metric: str
-    measure: Callable[[States], Finding | Unmeasured]
+    metric: str | None
+    role: Role
+    measure: Callable[[BeforeAfter], Measurement | Unmeasured]
     grade: Grading
 
 
-def apply_rules(states: States, thresholds: Thresholds, metrics: Sequence[str]) -> dict[str, Criterion]:
+def apply_rules(states: BeforeAfter, thresholds: Thresholds, metrics: Sequence[str]) -> dict[str, Criterion]:
     """The criteria of the requested metrics, by name."""
-    found = {
-        rule.name: _apply(rule, states, getattr(thresholds, rule.name)) for rule in RULES if rule.metric in metrics
-    }
-    if "capability_ratio" in found and findings.items_of(states.baseline) is not None:
-        found["capability_ratio"] = found["capability_ratio"].model_copy(update={"decides": False})
-    return found
+    asked = [rule for rule in RULES if rule.metric is None or rule.metric in metrics]
+    return {rule.name: apply_rule(rule, states, thresholds) for rule in asked}
 
 
-def _apply(rule: Rule, states: States, bounds: Threshold) -> Criterion:
-    threshold, found = bounds.model_dump(), rule.measure(states)
-    if isinstance(found, Unmeasured):
-        grade: Grade = "unavailable" if found.kind == "unavailable" else "inconclusive"
-        words = f"{rule.name}: {grade}, {found.reason}"
-        return Criterion(value=None, threshold=threshold, grade=grade, reason=found.reason, sentence=words)
-    grade, reason = rule.grade(found, bounds), None
-    if found.too_weak is not None and grade == "pass":
-        grade, reason = "unavailable", found.too_weak
-    said = f": {found.evidence.replace('_', ' ')}" if found.evidence is not None else ""
+def apply_rule(rule: CriterionRule, states: BeforeAfter, thresholds: Thresholds) -> Criterion:
+    """One criterion. `learning` and `guard` decide, `extreme` only where it fails, `told` never."""
+    measured = rule.measure(states)
+    if isinstance(measured, Unmeasured):
+        grade: Grade = "unavailable" if measured.kind == "unavailable" else "inconclusive"
+        words = f"{rule.name}: {grade}, {measured.reason}"
+        decides = rule.role in ("learning", "guard")
+        return Criterion(
+            value=None, grade=grade, reason=measured.reason, sentence=words, role=rule.role, decides=decides
+        )
+    grade, bounds = rule.grade(measured, thresholds)
+    if measured.too_weak is not None and grade == "pass":
+        grade = "marginal"
     return Criterion(
-        value=found.value,
-        baseline=found.baseline,
-        change=found.change,
-        interval=found.interval,
-        n=found.n,
-        floor=found.floor,
-        threshold=threshold,
+        value=measured.value,
+        baseline=measured.baseline,
+        change=measured.change,
+        interval=measured.interval,
+        n=measured.n,
+        missing=measured.missing,
+        floor=measured.floor,
+        threshold=bounds,
         grade=grade,
-        evidence=found.evidence,
-        sentence=f"{found.words}{said}{f' ({found.too_weak})' if found.too_weak else ''}",
-        reason=reason,
+        evidence=measured.evidence,
+        bound=measured.bound,
+        gained=measured.gained,
+        lost=measured.lost,
+        role=rule.role,
+        decides=rule.role in ("learning", "guard") or (rule.role == "extreme" and grade == "fail"),
+        sentence=f"{measured.words}{f'; {measured.too_weak}' if measured.too_weak else ''}",
+        reason=measured.too_weak,
     )
 
 
 # --- grades -----------------------------------------------------------------------------------
 
 
-def _higher(*, inclusive: bool = False) -> Grading:
-    """Pass above `pass_at` (or at it, where inclusive), fail below `fail_at`."""
+def _higher(bounds_of: Callable[[Thresholds], Threshold]) -> Grading:
+    """Pass at `pass_at` and above, fail below `fail_at`."""
 
-    def grade(found: Finding, bounds: Threshold) -> Grade:
-        if found.value > bounds.pass_at or (inclusive and _same(found.value, bounds.pass_at)):
-            return "pass"
-        return "fail" if found.value < bounds.fail_at and not _same(found.value, bounds.fail_at) else "marginal"
-
-    return grade
-
-
-def _lower(*, inclusive: bool = False) -> Grading:
-    """Pass below `pass_at` (or at it, where inclusive), fail above `fail_at`."""
-
-    def grade(found: Finding, bounds: Threshold) -> Grade:
-        if found.value < bounds.pass_at or (inclusive and _same(found.value, bounds.pass_at)):
-            return "pass"
-        return "fail" if found.value > bounds.fail_at and not _same(found.value, bounds.fail_at) else "marginal"
+    def grade(measured: Measurement, thresholds: Thresholds) -> tuple[Grade, dict[str, float]]:
+        bounds = bounds_of(thresholds)
+        return _between(measured.value, bounds), bounds.model_dump()
 
     return grade
 
 
-def _same(a: float, b: float) -> bool:
-    """Equal but for the rounding of a mean: 16 of 20 scores of 1 are 0.8."""
-    return abs(a - b) < 1e-9
+def _lower(bounds_of: Callable[[Thresholds], Threshold]) -> Grading:
+    """Pass at `pass_at` and below, fail above `fail_at`."""
+
+    def grade(measured: Measurement, thresholds: Thresholds) -> tuple[Grade, dict[str, float]]:
+        bounds = bounds_of(thresholds)
+        turned = Threshold(pass_at=-bounds.pass_at, fail_at=-bounds.fail_at)
+        return _between(-measured.value, turned), bounds.model_dump()
+
+    return grade
 
 
-def _no_worse_than(found: Finding, bounds: Threshold) -> Grade:
-    """Pass where the interval excludes a loss as large as `pass_at`; fail where it excludes 0 and the loss is large."""
-    if found.interval is None:
-        return "marginal"
-    if found.interval.lower > bounds.pass_at:
+def _between(value: float, bounds: Threshold) -> Grade:
+    """Equal to a bound but for the rounding of a mean is at it: 16 of 20 scores of 1 are 0.8."""
+    if value >= bounds.pass_at - 1e-9:
         return "pass"
-    return "fail" if found.interval.upper < 0 and found.value < bounds.fail_at else "marginal"
+    return "fail" if value < bounds.fail_at - 1e-9 else "marginal"
 
 
-def _lower_or_as_before(found: Finding, bounds: Threshold) -> Grade:
-    """As `_lower`, but a rate that the baseline had already is not the training's failure."""
-    grade = _lower(inclusive=True)(found, bounds)
-    raised = found.baseline is None or found.value > found.baseline
-    return "marginal" if grade == "fail" and not raised else grade
+def _no_harm(measured: Measurement, thresholds: Thresholds) -> tuple[Grade, dict[str, float]]:
+    """Non-inferiority: pass where a rise of `harm_margin` is excluded, fail where a rise is shown."""
+    bounds = {"harm_margin": thresholds.harm_margin}
+    if measured.harmed:
+        return "fail", bounds
+    excluded = measured.bound is not None and measured.bound < thresholds.harm_margin
+    return ("pass" if excluded else "marginal"), bounds
 
 
 RULES = (
-    Rule("compliance", "compliance", findings.compliance, _higher(inclusive=True)),
-    Rule("logprob_margin", "logprob", findings.logprob_margin, _higher()),
-    Rule("capability_ratio", "general", findings.capability_ratio, _higher()),
-    Rule("capability_change", "general", findings.capability_change, _no_worse_than),
-    Rule("entropy_ratio", "collapse", findings.entropy_ratio, _higher()),
-    Rule("self_rouge_l", "collapse", findings.self_rouge_l, _lower()),
-    Rule("loops", "collapse", findings.loops, _lower()),
-    Rule("fixed_text_drift", "collapse", findings.fixed_text_drift, _lower()),
-    Rule("over_application", "compliance", findings.over_application, _lower_or_as_before),
+    CriterionRule("obeyed", "compliance", "learning", measurements.obeyed, _higher(lambda t: t.obeyed)),
+    CriterionRule("over_application", "compliance", "guard", measurements.over_application, _no_harm),
+    CriterionRule("capability_change", "general", "guard", measurements.capability_change, _no_harm),
+    CriterionRule("degenerate_on_preference", "compliance", "guard", measurements.degenerate_on_preference, _no_harm),
+    CriterionRule("degenerate_elsewhere", None, "guard", measurements.degenerate_elsewhere, _no_harm),
+    CriterionRule(
+        "entropy_ratio", "collapse", "extreme", measurements.entropy_ratio, _higher(lambda t: t.entropy_ratio)
+    ),
+    CriterionRule("self_rouge_l", "collapse", "extreme", measurements.self_rouge_l, _lower(lambda t: t.self_rouge_l)),
+    CriterionRule("loops", "collapse", "extreme", measurements.loops, _lower(lambda t: t.loops)),
+    CriterionRule(
+        "fixed_text_drift", "collapse", "extreme", measurements.fixed_text_drift, _lower(lambda t: t.fixed_text_drift)
+    ),
+    CriterionRule(
+        "logprob_margin", "logprob", "told", measurements.logprob_margin, _higher(lambda t: t.logprob_margin)
+    ),
+    CriterionRule(
+        "capability_ratio", "general", "told", measurements.capability_ratio, _higher(lambda t: t.capability_ratio)
+    ),
 )

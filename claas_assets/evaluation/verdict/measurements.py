@@ -1,33 +1,43 @@
-"""What each criterion of the verdict measures: the last step against the baseline, paired by unit, in words."""
+"""What each criterion of the verdict measures: the last state against the baseline, paired by unit, in words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
-from claas_assets.evaluation.metrics.statistics import ONE_SIDED, bonett_price, evidence, noise_floor, student_t
+from claas_assets.evaluation.metrics.statistics import bonett_price, noise_floor, student_t
 from claas_assets.evaluation.storage.records import EvalSnapshot, Evidence, Interval, UnitStats, Unmeasured
 
 MAX_MISSING_SHARE = 0.2
-"""Where more of a set's units than this have no answer, the rest does not speak for the set."""
+"""Where more of a set's units than this have no score, the rest does not speak for the set."""
 
-WEAK_BASELINE = 0.3
-"""A model that solves fewer of the items than this has too little to lose."""
+ERROR = 0.05
+"""The one-sided error of a claim: divided by the number of looks, and for harm by the number of guards."""
+
+LEAST_TO_LOSE = 0.3
+"""Share of units that must be able to get worse. With less than this, the absence of a loss shows nothing."""
+
+GUARDS = ("over_application", "capability_change", "degenerate_on_preference", "degenerate_elsewhere")
+"""The criteria of harm; there are as many chances to see harm where there is none."""
 
 
 @dataclass(frozen=True)
-class States:
-    """What a verdict compares. Both have been scored."""
+class BeforeAfter:
+    """The two scored states that a verdict compares."""
 
     baseline: EvalSnapshot
     last: EvalSnapshot
+    looks: int = 1
+    """How many last steps of this adapter were judged, this one included."""
 
-    def explains(self, name: str) -> bool:
-        return name in self.last.unmeasured or name in self.baseline.unmeasured
+    @property
+    def error(self) -> float:
+        """One-sided error of one claim."""
+        return ERROR / self.looks
 
     def why_missing(self, *names: str) -> Unmeasured:
-        """The recorded reason for any of `names` (keys of `EvalSnapshot.unmeasured`), the last step's first."""
+        """The recorded reason for any of `names` (keys of `EvalSnapshot.unmeasured`), the last state's first."""
         for snapshot, where in ((self.last, ""), (self.baseline, "in the baseline: ")):
             for name in names:
                 if name in snapshot.unmeasured:
@@ -35,116 +45,196 @@ class States:
                     return Unmeasured(kind=reason.kind, reason=f"{where}{reason.reason}")
         return Unmeasured(kind="failed", reason=f"the last snapshot is {self.last.snapshot} and did not measure it")
 
+    def explains(self, name: str) -> bool:
+        """Whether one of the two states says why `name` is missing."""
+        return name in self.last.unmeasured or name in self.baseline.unmeasured
+
 
 @dataclass(frozen=True)
-class Finding:
-    """What was measured for a criterion. `value` is what the bounds are for; `words` say it.
-
-    `too_weak`: why a pass would mean nothing.
-    """
+class Measurement:
+    """What was measured for one criterion; the rule of the criterion makes a grade of it."""
 
     value: float
+    """What the criterion's bounds are for, in its unit."""
+
     words: str
+    """The measurement as half a sentence, with the bound that decided."""
+
     baseline: float | None = None
     change: float | None = None
     interval: Interval | None = None
+    """Of the change, at the level that decides."""
+
     n: int | None = None
+    missing: int | None = None
     floor: float | None = None
     evidence: Evidence | None = None
+    bound: float | None = None
+    harmed: bool = False
+    """Whether harm is shown (guards)."""
+
+    gained: int | None = None
+    lost: int | None = None
     too_weak: str | None = None
+    """Why a pass would mean nothing."""
 
 
-# --- what is measured ---------------------------------------------------------------------------
+# --- learning -----------------------------------------------------------------------------------
 
 
-def compliance_set(states: States) -> str:
-    """The set that the verdict stands on: held-out prompts where there are such."""
+def deciding_set(states: BeforeAfter) -> str:
+    """The prompts that the verdict stands on: the held-out ones where there are such."""
     stats = states.baseline.stats.compliance
     return "heldout_prompts" if stats is not None and "heldout_prompts" in stats.sets else "probe_prompts"
 
 
-def compliance(states: States) -> Finding | Unmeasured:
-    name = compliance_set(states)
-    both = _both(states, f"compliance.{name}", lambda snapshot: _set(snapshot, name))
-    if isinstance(both, Unmeasured):
-        return both
+def obeyed(states: BeforeAfter) -> Measurement | Unmeasured:
+    """The share of prompts whose answer obeys: the verifier passes, and the answer is no loop and not empty."""
+    name = deciding_set(states)
+    paired = _paired(states, f"compliance.{name}", lambda snapshot: _obeyed_units(snapshot, name))
+    if isinstance(paired, Unmeasured):
+        return paired
     stats = states.baseline.stats.compliance
-    floor = noise_floor(stats.noise if stats is not None else None, len(both.differences))
-    interval = bonett_price(both.differences)
-    units = "held out" if name == "heldout_prompts" else "trained prompts"
-    floor_words = "unknown" if floor is None else f"{floor:.2f}"
-    return Finding(
-        value=both.now,
-        baseline=both.then,
-        change=both.change,
+    floor = noise_floor(stats.noise if stats is not None else None, paired.n)
+    interval = bonett_price(paired.differences, 1 - 2 * states.error)
+    units = "held-out prompts" if name == "heldout_prompts" else "trained prompts"
+    evidence = _evidence(paired.change, interval, floor or 0.0)
+    bound = None if interval is None else interval.upper if evidence == "worse" else interval.lower
+    sure = "" if bound is None else f", {'at most' if evidence == 'worse' else 'at least'} {bound:+.2f}"
+    return Measurement(
+        value=paired.now,
+        baseline=paired.then,
+        change=paired.change,
         interval=interval,
-        n=len(both.differences),
+        n=paired.n,
+        missing=paired.missing,
         floor=floor,
-        evidence=evidence(both.differences, bonett_price, floor or 0.0),
-        words=f"compliance {both.then:.2f} → {both.now:.2f} "
-        f"({both.change:+.2f}, {_range(interval)}n = {len(both.differences)} {units}, floor {floor_words})",
+        evidence=evidence,
+        bound=bound,
+        gained=paired.risen,
+        lost=paired.fallen,
+        words=f"obeys on {round(paired.now * paired.n)} of {paired.n} {units}, {round(paired.then * paired.n)} before "
+        f"({paired.change:+.2f}{sure}{_missing(paired)})",
     )
 
 
-def logprob_margin(states: States) -> Finding | Unmeasured:
-    stats = states.last.stats.logprob
+def _evidence(change: float, interval: Interval | None, floor: float) -> Evidence:
+    """`shown` where the one-sided lower bound is above 0 and the change is beyond the noise floor."""
+    if interval is not None and interval.lower > 0 and change > floor:
+        return "shown"
+    if interval is not None and interval.upper < 0 and change < -floor:
+        return "worse"
+    return "within_noise"
+
+
+# --- guards: harm after minus harm before, on the same units --------------------------------------
+
+
+def over_application(states: BeforeAfter) -> Measurement | Unmeasured:
+    """Prompts to which the preference does not apply, and whose answer follows it all the same."""
+    if _set(states.baseline, "over_application") is None and states.last.snapshot == "full":
+        return Unmeasured(kind="unavailable", reason="the preference has no over_application prompts")
+    paired = _paired(states, "compliance.over_application", _violations)
+    return _harm(states, paired, "over-application: {lost} new violations and {gained} fewer of {n} prompts")
+
+
+def capability_change(states: BeforeAfter) -> Measurement | Unmeasured:
+    """Capability items that were solved and are not any more; items gained are counted against them."""
+    if items_of(states.baseline) is None and not states.explains("general.items"):
+        return Unmeasured(kind="unavailable", reason="the capability items were not asked in the baseline")
+    paired = _paired(states, "general.items", lambda snapshot: _reversed(items_of(snapshot)))
+    return _harm(states, paired, "capability: {lost} of {n} items lost and {gained} gained")
+
+
+def degenerate_on_preference(states: BeforeAfter) -> Measurement | Unmeasured:
+    """Loops and empty answers to the preference's own prompts, trained and held out."""
+    paired = _paired(states, "degenerate.on_preference", lambda snapshot: _degenerate(snapshot, "on_preference"))
+    return _harm(states, paired, "loops on the preference's prompts: {lost} new and {gained} fewer of {n} answers")
+
+
+def degenerate_elsewhere(states: BeforeAfter) -> Measurement | Unmeasured:
+    """Loops and empty answers to all other prompts."""
+    paired = _paired(states, "degenerate.elsewhere", lambda snapshot: _degenerate(snapshot, "elsewhere"))
+    return _harm(states, paired, "loops elsewhere: {lost} new and {gained} fewer of {n} answers")
+
+
+def _harm(states: BeforeAfter, paired: Paired | Unmeasured, words: str) -> Measurement | Unmeasured:
+    """A guard's change with the bound that decides.
+
+    Harm is shown where the lower bound, at the error of one claim divided by the number of guards, is above 0.
+    Otherwise the upper bound says how much harm is not excluded.
+    """
+    if isinstance(paired, Unmeasured):
+        return paired
+    upper = bonett_price(paired.differences, 1 - 2 * states.error)
+    lower = bonett_price(paired.differences, 1 - 2 * states.error / len(GUARDS))
+    harmed = lower is not None and lower.lower > 0
+    interval = lower if harmed else upper
+    bound = None if interval is None else interval.lower if harmed else interval.upper
+    said = words.format(lost=paired.risen, gained=paired.fallen, n=paired.n)
+    sure = (
+        "too few for a bound" if bound is None else f"{'at least' if harmed else 'at most'} {bound:+.2f} of all of them"
+    )
+    room = 1 - paired.then
+    return Measurement(
+        value=paired.change,
+        baseline=paired.then,
+        change=paired.change,
+        interval=interval,
+        n=paired.n,
+        missing=paired.missing,
+        evidence="worse" if harmed else "shown" if upper is not None and upper.upper < 0 else "within_noise",
+        bound=bound,
+        harmed=harmed,
+        gained=paired.fallen,
+        lost=paired.risen,
+        words=f"{said} ({sure}{_missing(paired)})",
+        too_weak=f"only {room:.0%} of them could get worse, too few to show a loss" if room < LEAST_TO_LOSE else None,
+    )
+
+
+# --- told, and extreme where they fail -----------------------------------------------------------
+
+
+def logprob_margin(states: BeforeAfter) -> Measurement | Unmeasured:
+    """Rise of the margin in nats. It never decides: a sum favors short answers, and talk can follow or not."""
+    stats, before = states.last.stats.logprob, states.baseline.stats.logprob
     if stats is None or stats.delta is None or stats.delta.mean is None:
         return states.why_missing("logprob_margin.margin_delta_from_baseline", "logprob_margin.margin")
     if (scarce := _scarce(stats.margins, stats.delta.n)) is not None:
         return scarce
-    then = states.baseline.logprob_margin.margin if states.baseline.logprob_margin is not None else None
     changes = list(stats.delta.scores.values())
-    interval = student_t(changes)
-    now = states.last.logprob_margin.margin if states.last.logprob_margin is not None else None
-    levels = f" {then:.1f} → {now:.1f} nats" if then is not None and now is not None else ""
-    return Finding(
+    interval = student_t(changes, 1 - 2 * states.error)
+    then = states.baseline.logprob_margin.margin if states.baseline.logprob_margin is not None else None
+    per_token = _mean_change(stats.per_token, before.per_token if before is not None else None)
+    by_token = "" if per_token is None else f", {per_token:+.2f} a token"
+    return Measurement(
         value=stats.delta.mean,
         baseline=then,
         change=stats.delta.mean,
         interval=interval,
         n=len(changes),
-        evidence=evidence(changes, student_t),
-        words=f"logprob margin{levels} ({stats.delta.mean:+.1f} nats, {_range(interval, 1)}n = {len(changes)} pairs)",
+        missing=len(stats.delta.missing),
+        evidence=_evidence(stats.delta.mean, interval, 0.0),
+        words=f"logprob margin {stats.delta.mean:+.1f} nats{by_token} ({_range(interval, 1)}n = {len(changes)} pairs)",
     )
 
 
-def capability_ratio(states: States) -> Finding | Unmeasured:
+def capability_ratio(states: BeforeAfter) -> Measurement | Unmeasured:
+    """The public harness's number: `general_score` over the baseline's. Four probes decide nothing."""
     then = states.baseline.general.general_score if states.baseline.general is not None else None
     now = states.last.general.general_score if states.last.general is not None else None
     if then is None or now is None:
         return states.why_missing("general.general_score", "general.coding_correct", "general.ifeval_pass_rate")
     if then <= 0:
         return Unmeasured(kind="unavailable", reason="the baseline passes none of the four probes: no ratio to it")
-    return Finding(
-        value=now / then,
-        words=f"capability on the four probes {then:.2f} → {now:.2f} (ratio {now / then:.2f})",
+    return Measurement(
+        value=now / then, words=f"the four public probes {then:.2f} → {now:.2f} (ratio {now / then:.2f})"
     )
 
 
-def capability_change(states: States) -> Finding | Unmeasured:
-    if items_of(states.baseline) is None and not states.explains("general.items"):
-        return Unmeasured(kind="unavailable", reason="the capability items were not asked in the baseline")
-    both = _both(states, "general.items", items_of)
-    if isinstance(both, Unmeasured):
-        return both
-    interval = bonett_price(both.differences, ONE_SIDED)
-    if interval is None:
-        return Unmeasured(kind="failed", reason=f"only {len(both.differences)} items were answered both times")
-    weak = both.then < WEAK_BASELINE
-    return Finding(
-        value=both.change,
-        baseline=both.then,
-        change=both.change,
-        interval=interval,
-        n=len(both.differences),
-        evidence=evidence(both.differences, bonett_price),
-        words=f"capability {both.then:.2f} → {both.now:.2f} "
-        f"({both.change:+.2f}, {_range(interval)}n = {len(both.differences)} items)",
-        too_weak=f"a baseline of {both.then:.2f} is too weak to show a loss" if weak else None,
-    )
-
-
-def entropy_ratio(states: States) -> Finding | Unmeasured:
+def entropy_ratio(states: BeforeAfter) -> Measurement | Unmeasured:
+    """Mean token entropy over the baseline's."""
     stats, scores = states.last.stats.collapse, states.last.collapse
     ratio = stats.entropy_ratio if stats is not None else None
     if ratio is None and scores is not None:
@@ -152,70 +242,52 @@ def entropy_ratio(states: States) -> Finding | Unmeasured:
     if ratio is None:
         return states.why_missing("collapse.entropy_ratio", "collapse.entropy_ratio_to_baseline")
     n = stats.entropy.n if stats is not None and stats.entropy is not None else None
-    return Finding(value=ratio, n=n, words=f"token entropy {ratio:.2f} of the baseline's{_count(n, 'prompts')}")
+    return Measurement(value=ratio, n=n, words=f"token entropy {ratio:.2f} of the baseline's{_count(n, 'prompts')}")
 
 
-def self_rouge_l(states: States) -> Finding | Unmeasured:
+def self_rouge_l(states: BeforeAfter) -> Measurement | Unmeasured:
+    """How alike several samples of one prompt are."""
     now, then = (_collapse_units(state, "self_rouge_l") for state in (states.last, states.baseline))
     if now is None or now.mean is None:
         return states.why_missing("collapse.self_rouge_l")
     before = then.mean if then is not None else None
     shown = f"{before:.2f} → " if before is not None else ""
-    return Finding(
-        value=now.mean,
-        baseline=before,
-        n=now.n,
-        words=f"likeness of samples (self-ROUGE-L) {shown}{now.mean:.2f}{_count(now.n, 'prompts')}",
-    )
+    words = f"likeness of samples (self-ROUGE-L) {shown}{now.mean:.2f}{_count(now.n, 'prompts')}"
+    return Measurement(value=now.mean, baseline=before, n=now.n, words=words)
 
 
-def loops(states: States) -> Finding | Unmeasured:
-    both = _both(states, "collapse.rep4", lambda snapshot: _collapse_units(snapshot, "rep4"))
-    if isinstance(both, Unmeasured):
-        return both
-    interval = bonett_price(both.differences)
-    return Finding(
-        value=both.change,
-        baseline=both.then,
-        change=both.change,
+def loops(states: BeforeAfter) -> Measurement | Unmeasured:
+    """Rise of repeated 4-grams in the answers to neutral prompts."""
+    paired = _paired(states, "collapse.rep4", lambda snapshot: _collapse_units(snapshot, "rep4"))
+    if isinstance(paired, Unmeasured):
+        return paired
+    return _of_change(paired, f"repeated 4-grams on neutral prompts {paired.then:.2f} → {paired.now:.2f}")
+
+
+def fixed_text_drift(states: BeforeAfter) -> Measurement | Unmeasured:
+    """Nats a token by which fixed texts became less likely; negative where they became more likely.
+
+    The end-of-turn token is left out where it was recorded which tokens are it: whether an answer may end
+    here says nothing about the language.
+    """
+    paired = _paired(states, "collapse.fixed_text", lambda snapshot: _collapse_units(snapshot, "fixed_text"))
+    if isinstance(paired, Unmeasured):
+        return paired
+    words = f"fixed texts {paired.change:+.2f} nats a token"
+    return _of_change(paired, words, value=-paired.change, interval=student_t(paired.differences, 0.90))
+
+
+def _of_change(
+    paired: Paired, words: str, *, value: float | None = None, interval: Interval | None = None
+) -> Measurement:
+    return Measurement(
+        value=paired.change if value is None else value,
+        baseline=paired.then,
+        change=paired.change,
         interval=interval,
-        n=len(both.differences),
-        words=f"loops (rep4) {both.then:.2f} → {both.now:.2f} "
-        f"({both.change:+.2f}, {_range(interval)}n = {len(both.differences)} prompts)",
-    )
-
-
-def fixed_text_drift(states: States) -> Finding | Unmeasured:
-    both = _both(states, "collapse.fixed_text", lambda snapshot: _collapse_units(snapshot, "fixed_text"))
-    if isinstance(both, Unmeasured):
-        return both
-    interval = student_t(both.differences)
-    return Finding(
-        value=abs(both.change),
-        baseline=both.then,
-        change=both.change,
-        interval=interval,
-        n=len(both.differences),
-        words=f"fixed texts {both.change:+.2f} nats a token ({_range(interval)}n = {len(both.differences)} texts)",
-    )
-
-
-def over_application(states: States) -> Finding | Unmeasured:
-    if _set(states.baseline, "over_application") is None and states.last.snapshot == "full":
-        return Unmeasured(kind="unavailable", reason="the preference has no over_application prompts")
-    both = _both(states, "compliance.over_application", _violations)
-    if isinstance(both, Unmeasured):
-        return both
-    interval = bonett_price(both.differences)
-    return Finding(
-        value=both.now,
-        baseline=both.then,
-        change=both.change,
-        interval=interval,
-        n=len(both.differences),
-        evidence=evidence([-difference for difference in both.differences], bonett_price),
-        words=f"over-application {both.then:.2f} → {both.now:.2f} "
-        f"({both.change:+.2f}, {_range(interval)}n = {len(both.differences)} prompts)",
+        n=paired.n,
+        missing=paired.missing,
+        words=f"{words} (n = {paired.n})",
     )
 
 
@@ -223,38 +295,59 @@ def over_application(states: States) -> Finding | Unmeasured:
 
 
 @dataclass(frozen=True)
-class _Both:
-    """Means over the units measured both times, and the differences now − then."""
+class Paired:
+    """The units measured in both states: their means, and the differences now − then."""
 
     then: float
     now: float
     differences: list[float]
+    missing: int
+    """Units asked in the last state without a score in both."""
 
     @property
     def change(self) -> float:
-        return self.now - self.then
+        return fmean(self.differences)
+
+    @property
+    def n(self) -> int:
+        return len(self.differences)
+
+    @property
+    def risen(self) -> int:
+        return sum(difference > 1e-9 for difference in self.differences)
+
+    @property
+    def fallen(self) -> int:
+        return sum(difference < -1e-9 for difference in self.differences)
 
 
-def _both(states: States, name: str, units_of: Callable[[EvalSnapshot], UnitStats | None]) -> _Both | Unmeasured:
+def _paired(
+    states: BeforeAfter, name: str, units_of: Callable[[EvalSnapshot], UnitStats | None]
+) -> Paired | Unmeasured:
     then, now = units_of(states.baseline), units_of(states.last)
-    if then is None or now is None or then.mean is None or now.mean is None:
+    if then is None or now is None or not then.scores or not now.scores:
         return states.why_missing(name, f"{name}_rise", f"{name}_drift")
     units = [unit for unit in now.scores if unit in then.scores]
     if not units:
-        return Unmeasured(kind="failed", reason="the last step and the baseline have no unit in common")
+        return Unmeasured(kind="failed", reason="the last state and the baseline have no unit in common")
     if (scarce := _scarce(now, len(units)) or _scarce(then, len(units))) is not None:
         return scarce
     before, after = [then.scores[unit] for unit in units], [now.scores[unit] for unit in units]
-    return _Both(fmean(before), fmean(after), [b - a for a, b in zip(before, after, strict=True)])
+    return Paired(
+        then=fmean(before),
+        now=fmean(after),
+        differences=[b - a for a, b in zip(before, after, strict=True)],
+        missing=len(now.scores) + len(now.missing) - len(units),
+    )
 
 
-def _scarce(stats: UnitStats, answered: int) -> Unmeasured | None:
+def _scarce(stats: UnitStats, measured: int) -> Unmeasured | None:
     """Why the units that are there do not speak for the set, if so."""
-    asked = stats.n + len(stats.missing)
-    if asked - answered <= MAX_MISSING_SHARE * asked:
+    asked = len(stats.scores) + len(stats.missing)
+    if asked - measured <= MAX_MISSING_SHARE * asked:
         return None
     example = f"; one of them: {next(iter(stats.missing.values()))}" if stats.missing else ""
-    return Unmeasured(kind="failed", reason=f"only {answered} of {asked} units were measured both times{example}")
+    return Unmeasured(kind="failed", reason=f"only {measured} of {asked} units were measured both times{example}")
 
 
 def _set(snapshot: EvalSnapshot, name: str) -> UnitStats | None:
@@ -262,16 +355,34 @@ def _set(snapshot: EvalSnapshot, name: str) -> UnitStats | None:
     return stats.sets.get(name) if stats is not None else None
 
 
+def _with_scores(units: UnitStats, scores: Mapping[str, float]) -> UnitStats:
+    return units.model_copy(update={"scores": dict(scores), "mean": fmean(scores.values()) if scores else None})
+
+
+def _obeyed_units(snapshot: EvalSnapshot, name: str) -> UnitStats | None:
+    units = _set(snapshot, name)
+    return None if units is None else _with_scores(units, {u: float(obeyed) for u, obeyed in units.obeyed.items()})
+
+
 def _violations(snapshot: EvalSnapshot) -> UnitStats | None:
     """The over-application set with 1 for every violation."""
     units = _set(snapshot, "over_application")
-    if units is None or units.mean is None:
-        return units
-    scores = {unit: float(not passed) for unit, passed in units.passed.items()}
-    return units.model_copy(update={"scores": scores, "mean": fmean(scores.values())})
+    return None if units is None else _with_scores(units, {u: float(not ok) for u, ok in units.passed.items()})
+
+
+def _reversed(units: UnitStats | None) -> UnitStats | None:
+    """Scores of ability as scores of harm."""
+    return None if units is None else _with_scores(units, {u: 1 - score for u, score in units.scores.items()})
+
+
+def _degenerate(snapshot: EvalSnapshot, where: str) -> UnitStats | None:
+    stats = snapshot.stats.degenerate
+    units: UnitStats | None = getattr(stats, where) if stats is not None else None
+    return units
 
 
 def items_of(snapshot: EvalSnapshot) -> UnitStats | None:
+    """The capability items, scored loosely; None where they were not asked."""
     stats = snapshot.stats.general
     return stats.items if stats is not None else None
 
@@ -282,11 +393,16 @@ def _collapse_units(snapshot: EvalSnapshot, name: str) -> UnitStats | None:
     return units
 
 
+def _mean_change(now: UnitStats, then: UnitStats | None) -> float | None:
+    common = [unit for unit in now.scores if then is not None and unit in then.scores]
+    return fmean(now.scores[u] - then.scores[u] for u in common) if common and then is not None else None
+
+
 # --- words --------------------------------------------------------------------------------------
 
 
 def _range(interval: Interval | None, digits: int = 2) -> str:
-    """ "95 % 0.47…0.89, " or nothing."""
+    """ "90 % 0.47…0.89, " or nothing."""
     if interval is None:
         return ""
     return f"{interval.level:.0%}".replace("%", " %") + f" {interval.lower:.{digits}f}…{interval.upper:.{digits}f}, "
@@ -294,3 +410,7 @@ def _range(interval: Interval | None, digits: int = 2) -> str:
 
 def _count(n: int | None, units: str) -> str:
     return f" (n = {n} {units})" if n else ""
+
+
+def _missing(paired: Paired) -> str:
+    return f", {paired.missing} more without a score" if paired.missing else ""

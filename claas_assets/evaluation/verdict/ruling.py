@@ -1,34 +1,20 @@
 """The verdict: did it learn the preference, and is it still able?
 
-The last step decides, against the baseline; steps before it describe. (Looking at every step of twenty
+The last state decides, against the baseline; the states before it describe. (Looking at every step of twenty
 and taking the best finds "success" in half of the runs without effect.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
 
 from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.metrics.collapse_alerts import alerts_along
-from claas_assets.evaluation.storage.records import (
-    AdapterRecord,
-    Criterion,
-    EvalSnapshot,
-    Overall,
-    StepRecord,
-    VerdictRecord,
-)
+from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot, StepRecord, VerdictRecord
 from claas_assets.evaluation.verdict.caveats import notes_on
 from claas_assets.evaluation.verdict.criteria import apply_rules
-from claas_assets.evaluation.verdict.measurements import States
-
-
-class Ruling(NamedTuple):
-    """The overall verdict, and the half sentence that says why."""
-
-    overall: Overall
-    why: str
+from claas_assets.evaluation.verdict.measurements import BeforeAfter
+from claas_assets.evaluation.verdict.outcome import OVERALL, Ruling, rule, sentence
 
 
 def judge(
@@ -44,11 +30,12 @@ def judge(
 
     `baseline` and `steps` have been scored; `metrics` are those that were asked for: another has no
     criterion. With fewer than `num_steps` steps the criteria are those of the last one recorded, and
-    the overall verdict is `unfinished`.
+    the outcome is `unfinished`.
     """
-    states = States(baseline, steps[-1].eval) if baseline is not None and steps else None
+    looks = looks_at(steps, adapter.config.get("snapshot_steps", ()))
+    states = BeforeAfter(baseline, steps[-1].eval, looks) if baseline is not None and steps else None
     criteria = apply_rules(states, thresholds, metrics) if states is not None else {}
-    ruling = _unfinished(baseline, steps, num_steps) or overall_of(criteria, thresholds)
+    ruling = _unfinished(baseline, steps, num_steps) or rule(criteria, thresholds, _ceiling(baseline))
     last = steps[-1].eval if steps else None
     margin = last.logprob_margin if last is not None else None
     ratio = criteria.get("capability_ratio")
@@ -59,8 +46,9 @@ def judge(
         logprob_margin_delta=margin.margin_delta_from_baseline if margin is not None else None,
         final_compliance=last.preference_compliance if last is not None else None,
         capability_ratio=ratio.value if ratio is not None else None,
-        overall=ruling.overall,
-        sentence=_paragraph(ruling, criteria, steps),
+        overall=OVERALL[ruling.outcome],
+        outcome=ruling.outcome,
+        sentence=sentence(ruling, criteria, looks) if steps else f"{ruling.outcome}: {ruling.why}.",
         criteria=criteria,
         alerts=alerts_along(baseline, steps),
         notes=notes_on(states, steps, criteria) if states is not None else [],
@@ -68,7 +56,25 @@ def judge(
         num_steps=num_steps,
         interrupted_steps=[step.step for step in steps if step.interrupted],
         versions=dict(last.versions if last is not None else baseline.versions if baseline is not None else {}),
+        looks=looks,
     )
+
+
+def looks_at(steps: Sequence[StepRecord], planned: Sequence[int]) -> int:
+    """How many last steps were judged: full snapshots that the configuration did not plan, one at least.
+
+    `num_steps` may grow after a verdict was seen. Whoever goes on until it pleases has as many chances to be
+    wrong as looks (five looks: 8–13 % false `shown` where 5 % are meant).
+    """
+    unplanned = [step for step in steps if step.eval.snapshot == "full" and step.step not in planned]
+    last_is_planned = bool(steps) and steps[-1].eval.snapshot == "full" and steps[-1].step in planned
+    return max(1, len(unplanned) + last_is_planned)
+
+
+def _ceiling(baseline: EvalSnapshot | None) -> float | None:
+    """Share of the prompts that the untrained model obeys when it is told the feedback in the prompt."""
+    stats = baseline.stats.compliance if baseline is not None else None
+    return stats.sets["ceiling"].obeyed_rate if stats is not None and "ceiling" in stats.sets else None
 
 
 def _unfinished(baseline: EvalSnapshot | None, steps: Sequence[StepRecord], num_steps: int) -> Ruling | None:
@@ -82,53 +88,3 @@ def _unfinished(baseline: EvalSnapshot | None, steps: Sequence[StepRecord], num_
     if not steps:
         return Ruling("inconclusive", "no feedback was given (num_steps is 0): this measures, and judges nothing")
     return None
-
-
-def overall_of(criteria: Mapping[str, Criterion], thresholds: Thresholds) -> Ruling:
-    """Any fail → fail; any inconclusive → inconclusive; any marginal → marginal; else it depends on compliance.
-
-    A pass needs a compliance change that is `shown`, or a baseline that complied already ("no headroom").
-    """
-    deciding = {name: criterion for name, criterion in criteria.items() if criterion.decides}
-    for grade, words in _BAD_GRADES.items():
-        found = [name for name, criterion in deciding.items() if criterion.grade == grade]
-        if found:
-            return Ruling(grade, f"{words}: {', '.join(found)}")
-    return _rule_on_learning(deciding.get("compliance"), thresholds)
-
-
-_BAD_GRADES: dict[Literal["fail", "inconclusive", "marginal"], str] = {
-    "fail": "out of bounds",
-    "inconclusive": "could not be judged",
-    "marginal": "between pass and fail",
-}
-
-
-def _rule_on_learning(compliance: Criterion | None, thresholds: Thresholds) -> Ruling:
-    """For criteria that all pass."""
-    if compliance is None:
-        return Ruling("inconclusive", "compliance was not asked for, and nothing else shows that it learned")
-    if compliance.value is None:
-        return Ruling("inconclusive", f"compliance could not be compared with the baseline ({compliance.reason})")
-    if compliance.evidence == "shown":
-        return Ruling("pass", "it learned the preference, and no criterion shows a loss")
-    if compliance.baseline is not None and compliance.baseline >= thresholds.compliance.pass_at:
-        why = (
-            "no headroom, the baseline already complied: it shows that nothing was lost, not that anything was learned"
-        )
-        return Ruling("pass", why)
-    return Ruling("inconclusive", "every criterion passes, and the change in compliance is not beyond noise")
-
-
-def _paragraph(ruling: Ruling, criteria: Mapping[str, Criterion], steps: Sequence[StepRecord]) -> str:
-    """The verdict as one reads it: the ruling, what was trained, compliance, then all that did not pass."""
-    parts = [f"{ruling.overall}: {ruling.why}"]
-    if steps:
-        updates = sum(step.sub_step_count for step in steps)
-        parts.append(f"After {len(steps)} feedback step{'s'[: len(steps) > 1]} ({updates} gradient updates)")
-        told = [name for name, found in criteria.items() if name in _ALWAYS_TOLD or found.grade in _BAD_GRADES]
-        parts[-1] += "".join(f"{'; ' if i else ', '}{criteria[name].sentence}" for i, name in enumerate(told))
-    return ". ".join(parts) + "."
-
-
-_ALWAYS_TOLD = ("compliance", "logprob_margin")
