@@ -21,9 +21,9 @@ _PARTS = {
     "feedback_string": EVERY,
     "probe_prompts": EVERY,  # trained on
     "version": EVERY,
-    "verifier": ("compliance",),
-    "heldout_prompts": ("compliance",),
-    "over_application": ("over_application",),
+    "verifier": ("obeyed",),
+    "heldout_prompts": ("obeyed", "degenerate_on_preference"),
+    "over_application": ("over_application", "degenerate_elsewhere"),
     "logprob_pairs": ("logprob_margin",),
 }
 """Parts of a preference file, and the criteria that cannot be compared where a part differs."""

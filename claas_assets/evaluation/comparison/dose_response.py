@@ -58,7 +58,7 @@ class Axis:
 
 
 def draw_dose_response(
-    sweep: SweepComparison, criterion: str = "compliance", key: str | None = None, *, kind: str = "png"
+    sweep: SweepComparison, criterion: str = "obeyed", key: str | None = None, *, kind: str = "png"
 ) -> bytes:
     """The picture as `png` or `svg`; the same sweep gives the same bytes. Raises `ConfigError` as below."""
     import matplotlib as mpl
@@ -70,7 +70,7 @@ def draw_dose_response(
     return buffer.getvalue()
 
 
-def dose_response_figure(sweep: SweepComparison, criterion: str = "compliance", key: str | None = None) -> Figure:
+def dose_response_figure(sweep: SweepComparison, criterion: str = "obeyed", key: str | None = None) -> Figure:
     """A panel a preference, a line for each combination of the other swept keys.
 
     `key` is the swept key on the x axis; None: the one with the most values. Raises `ConfigError` where

@@ -14,7 +14,7 @@ from claas_assets.evaluation.metrics.units import Units, changes
 from claas_assets.evaluation.runs.loading import PreferenceRun
 from claas_assets.evaluation.storage.records import EvalSnapshot, Evidence, Interval, NoiseFloor, Record, Unmeasured
 from claas_assets.evaluation.verdict.criteria import RULES, CriterionRule
-from claas_assets.evaluation.verdict.measurements import BeforeAfter, Measurement
+from claas_assets.evaluation.verdict.measurements import BeforeAfter, Measurement, deciding_set
 
 PAIRED = (
     "obeyed", "over_application", "capability_change", "degenerate_on_preference", "degenerate_elsewhere",
@@ -160,12 +160,12 @@ def _noise_of(run: PreferenceRun) -> NoiseFloor | None:
 
 def _flips(one: PreferenceRun, other: PreferenceRun, between: Sequence[Obstacle]) -> Mapping[str, object]:
     """Fields of `Pair`. Prompts asked in one run only do not stop those asked in both from being compared."""
-    stopping = [o for o in blocking(between, "compliance") if o.what != "the preference's heldout_prompts differ"]
+    stopping = [o for o in blocking(between, "obeyed") if o.what != "the preference's heldout_prompts differ"]
     first, second = one.last, other.last
     if stopping or first is None or second is None:
         because = "; ".join(obstacle.sentence for obstacle in stopping) or "one of the runs has no state yet"
         return {"no_flips_because": because}
-    name = measurements.compliance_set(BeforeAfter(one.baseline or first, second))
+    name = deciding_set(BeforeAfter(one.baseline or first, second))
     passed = _passed(first, name), _passed(second, name)
     common = [prompt for prompt in passed[0] if prompt in passed[1]]
     if not common:

@@ -32,7 +32,8 @@ NOT_THE_RECIPE = {
 }  # fmt: skip
 """Keys that say where a run is, what else it evaluated and what is done with its results."""
 _RANGES = {
-    "compliance": (0.0, 1.0), "over_application": (0.0, 1.0), "self_rouge_l": (0.0, 1.0),
+    "obeyed": (0.0, 1.0), "over_application": (-1.0, 1.0), "degenerate_on_preference": (-1.0, 1.0),
+    "degenerate_elsewhere": (-1.0, 1.0), "self_rouge_l": (0.0, 1.0),
     "capability_change": (-1.0, 1.0), "loops": (-1.0, 1.0), "capability_ratio": (0.0, math.inf),
     "entropy_ratio": (0.0, math.inf), "fixed_text_drift": (0.0, math.inf),
 }  # fmt: skip

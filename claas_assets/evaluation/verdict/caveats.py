@@ -74,7 +74,10 @@ def _teachable(states: BeforeAfter) -> Iterator[str]:
 def _memorized(last: EvalSnapshot) -> Iterator[str]:
     trained, held_out = _obeyed(last, "probe_prompts"), _obeyed(last, "heldout_prompts")
     if trained is not None and held_out is not None:
-        yield f"memorization gap {trained - held_out:+.2f} (obeys on trained prompts {trained:.2f}, held out {held_out:.2f})"
+        yield (
+            f"memorization gap {trained - held_out:+.2f} "
+            f"(obeys on trained prompts {trained:.2f}, on held-out ones {held_out:.2f})"
+        )
 
 
 def _cut_or_empty(rollouts: Sequence[Transcript]) -> Iterator[str]:

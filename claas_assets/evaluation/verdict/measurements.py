@@ -135,7 +135,7 @@ def over_application(states: BeforeAfter) -> Measurement | Unmeasured:
     if _set(states.baseline, "over_application") is None and states.last.snapshot == "full":
         return Unmeasured(kind="unavailable", reason="the preference has no over_application prompts")
     paired = _paired(states, "compliance.over_application", _violations)
-    return _harm(states, paired, "over-application: {lost} new violations and {gained} fewer of {n} prompts")
+    return _harm(states, paired, "over-application on {lost} more and {gained} fewer of {n} prompts")
 
 
 def capability_change(states: BeforeAfter) -> Measurement | Unmeasured:
@@ -143,7 +143,7 @@ def capability_change(states: BeforeAfter) -> Measurement | Unmeasured:
     if items_of(states.baseline) is None and not states.explains("general.items"):
         return Unmeasured(kind="unavailable", reason="the capability items were not asked in the baseline")
     paired = _paired(states, "general.items", lambda snapshot: _reversed(items_of(snapshot)))
-    return _harm(states, paired, "capability: {lost} of {n} items lost and {gained} gained")
+    return _harm(states, paired, "capability: {lost} lost and {gained} gained of {n} items")
 
 
 def degenerate_on_preference(states: BeforeAfter) -> Measurement | Unmeasured:
@@ -172,9 +172,7 @@ def _harm(states: BeforeAfter, paired: Paired | Unmeasured, words: str) -> Measu
     interval = lower if harmed else upper
     bound = None if interval is None else interval.lower if harmed else interval.upper
     said = words.format(lost=paired.risen, gained=paired.fallen, n=paired.n)
-    sure = (
-        "too few for a bound" if bound is None else f"{'at least' if harmed else 'at most'} {bound:+.2f} of all of them"
-    )
+    sure = "too few for a bound" if bound is None else f"{'at least' if harmed else 'at most'} {bound:+.2f}"
     room = 1 - paired.then
     return Measurement(
         value=paired.change,

@@ -96,7 +96,7 @@ def _rule_on_learning(
         return Ruling("nothing to teach", "the untrained model obeyed already")
     if ceiling is not None and ceiling <= then + 1e-9:
         return Ruling(
-            "nothing to teach", f"told in the prompt, the untrained model obeys no more often ({ceiling:.2f})"
+            "nothing to teach", f"told in the prompt, the untrained model obeys at {ceiling:.2f}, no more often"
         )
     if obeyed.interval is not None and obeyed.interval.upper < SMALL_CHANGE:
         return Ruling("not learned", f"a rise of {SMALL_CHANGE:.1f} is excluded")
@@ -131,7 +131,7 @@ def _first(ruling: Ruling, obeyed: Criterion | None) -> str:
 
 def _harm(criteria: Mapping[str, Criterion]) -> str:
     by_grade: dict[str, list[str]] = {"fail": [], "marginal": [], "pass": [], "inconclusive": []}
-    for name, criterion in criteria.items():
+    for criterion in criteria.values():
         if criterion.role == "guard" or (criterion.role == "extreme" and criterion.grade == "fail"):
             grade = "inconclusive" if criterion.grade == "unavailable" else criterion.grade
             by_grade[grade].append(criterion.sentence)
@@ -159,13 +159,15 @@ def _sizes(criteria: Mapping[str, Criterion]) -> str:
 
 _ADVICE: dict[str, str] = {
     "harmful": "Do not use this adapter; lower the learning rate or the number of steps, or raise kl_reg_weight",
-    "learned, harm not excluded": "A standard snapshot, or more steps' worth of seeds, would decide",
+    "learned, harm not excluded": "More prompts or more seeds would decide",
     "partly learned": "More feedback steps may help",
     "not learned": "Look whether the ceiling is higher than the baseline, then at the learning rate and the steps",
 }
 
 
 def _next(ruling: Ruling, criteria: Mapping[str, Criterion]) -> str:
+    if ruling.outcome == "learned, harm not excluded" and _small(criteria):
+        return "Evaluate with snapshot_size=standard to decide"
     if ruling.outcome == "learned, harm not excluded":
         weak = [name for name in open_guards(criteria) if name in criteria and criteria[name].reason]
         if weak:
