@@ -92,7 +92,9 @@ def _rule_on_learning(
         return Ruling("learned", "no harm seen")
     if obeyed.evidence == "shown" and now >= bounds.fail_at - 1e-9:
         return Ruling("partly learned", f"fewer than {bounds.pass_at:.0%} obey")
-    if then >= bounds.pass_at - 1e-9 and not undecided:
+    if then >= bounds.pass_at - 1e-9:
+        if undecided:
+            return Ruling("inconclusive", f"the untrained model obeyed already; not excluded: {_listed(undecided)}")
         return Ruling("nothing to teach", "the untrained model obeyed already")
     if ceiling is not None and ceiling <= then + 1e-9:
         return Ruling(

@@ -1,4 +1,4 @@
-"""The verdict: grades at their bounds, evidence, the overall rule, and the words."""
+"""The verdict: obeyed, guards, extremes, outcomes, and the words."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from claas_assets.evaluation.storage.records import (
     CollapseStats,
     ComplianceStats,
     Criterion,
+    DegenerateStats,
     EvalSnapshot,
     GeneralScores,
     GeneralStats,
@@ -24,7 +25,9 @@ from claas_assets.evaluation.storage.records import (
     VerdictRecord,
 )
 from claas_assets.evaluation.verdict.criteria import RULES
-from claas_assets.evaluation.verdict.ruling import judge, overall_of
+from claas_assets.evaluation.verdict.measurements import GUARDS
+from claas_assets.evaluation.verdict.outcome import OVERALL, rule
+from claas_assets.evaluation.verdict.ruling import judge, looks_at
 from tests.synthetic.records import adapter_record, step_record
 from tests.synthetic.transcripts import generated
 
@@ -38,6 +41,7 @@ def units(scores, missing=0, why="timeout") -> UnitStats:
         mean=sum(found.values()) / len(found) if found else None,
         scores=found,
         passed={unit: score >= 1 for unit, score in found.items()},
+        obeyed={unit: score >= 1 for unit, score in found.items()},
         missing={f"lost {i}": why for i in range(missing)},
     )
 
@@ -58,6 +62,8 @@ def snapshot(
     general: float = 1.0,
     items: UnitStats | None = None,
     collapse: CollapseStats | None = None,
+    loops_here: int = 0,
+    loops_elsewhere: int = 0,
     **more,
 ) -> EvalSnapshot:
     sets = {"probe_prompts": trained, "heldout_prompts": held, "over_application": over, "ceiling": ceiling}
@@ -78,6 +84,7 @@ def snapshot(
             compliance=ComplianceStats(sets={k: v for k, v in sets.items() if v is not None}, noise=noise),
             general=GeneralStats(public_probes=share(4, 4), items=items),
             collapse=collapse or healthy(),
+            degenerate=DegenerateStats(on_preference=share(loops_here, 30), elsewhere=share(loops_elsewhere, 90)),
         ),
         snapshot="full",
         **more,
@@ -101,15 +108,15 @@ NOISY = NoiseFloor(n=20, flip_rate=0.5, sigma2=0.25, mean_difference=0.0, determ
 
 def untouched(**changed) -> EvalSnapshot:
     defaults = {
-        "held": share(3), "trained": share(1, 10), "over": share(10, 10), "ceiling": share(19), "noise": QUIET,
-        "items": share(30, 48),
+        "held": share(3), "trained": share(1, 10), "over": share(40, 40), "ceiling": share(19), "noise": QUIET,
+        "items": share(90, 150),
     }  # fmt: skip
     return snapshot(**{**defaults, **changed})
 
 
 def learned(**changed) -> EvalSnapshot:
     defaults = {
-        "held": share(18), "trained": share(10, 10), "over": share(10, 10), "items": share(30, 48),
+        "held": share(18), "trained": share(10, 10), "over": share(40, 40), "items": share(90, 150),
         "margins": (8.0, 9.0, 10.0, 11.0, 12.0) * 2,
     }  # fmt: skip
     return snapshot(**{**defaults, **changed})
@@ -136,34 +143,38 @@ def graded(name: str, baseline: EvalSnapshot, last: EvalSnapshot) -> Criterion:
     return verdict(baseline, last).criteria[name]
 
 
-# --- the criteria --------------------------------------------------------------------------------
+# --- learning --------------------------------------------------------------------------------
 
 
-def test_criteria_are_the_thresholds():
-    assert [rule.name for rule in RULES] == list(Thresholds.model_fields)
-    assert list(verdict(untouched(), learned()).criteria) == list(Thresholds.model_fields)
+def test_every_threshold_belongs_to_a_criterion():
+    assert set(Thresholds.model_fields) - {"harm_margin"} <= {rule.name for rule in RULES}
+    assert list(verdict(untouched(), learned()).criteria) == [rule.name for rule in RULES]
 
 
-def test_the_criterion_says_it_in_words():
-    found = graded("compliance", untouched(noise=None), learned())
+def test_obeyed_says_how_many_of_how_many_and_the_bound_that_decided():
+    criterion = graded("obeyed", untouched(), learned())
 
-    assert found.sentence == ("compliance 0.15 → 0.90 (+0.75, 95 % 0.45…0.91, n = 20 held out, floor unknown): shown")
-    assert (found.value, found.baseline, found.n) == (0.9, 0.15, 20)
-    assert found.threshold == {"pass_at": 0.8, "fail_at": 0.5}
+    assert criterion.sentence.startswith("obeys on 18 of 20 held-out prompts, 3 before (+0.75, at least +0.4")
+    assert (criterion.value, criterion.baseline, criterion.n, criterion.role) == (0.9, 0.15, 20, "learning")
+    assert criterion.interval is not None
+    assert criterion.bound == criterion.interval.lower
+    assert criterion.interval.level == pytest.approx(0.9)
 
 
-@pytest.mark.parametrize(
-    ("passed", "grade"), [(20, "pass"), (16, "pass"), (15, "marginal"), (10, "marginal"), (9, "fail")]
-)
-def test_compliance_is_graded_by_where_it_stands(passed, grade):
-    assert graded("compliance", untouched(), learned(held=share(passed))).grade == grade
+def test_an_answer_that_passes_its_verifier_and_loops_does_not_obey():
+    loops = share(18)
+    loops = loops.model_copy(update={"obeyed": dict.fromkeys(loops.obeyed, False)})
+    found = verdict(untouched(held=share(0)), learned(held=loops))
+
+    assert found.criteria["obeyed"].value == 0
+    assert found.outcome == "not learned"
 
 
 def test_without_held_out_prompts_the_trained_ones_decide():
-    found = graded("compliance", untouched(held=None), learned(held=None))
+    criterion = graded("obeyed", untouched(held=None), learned(held=None))
 
-    assert (found.value, found.baseline) == (1.0, 0.1)
-    assert "n = 10 trained prompts" in found.sentence
+    assert (criterion.value, criterion.baseline) == (1.0, 0.1)
+    assert "10 trained prompts" in criterion.sentence
 
 
 @pytest.mark.parametrize(
@@ -171,32 +182,106 @@ def test_without_held_out_prompts_the_trained_ones_decide():
     [(18, QUIET, "shown"), (4, QUIET, "within_noise"), (8, QUIET, "shown"), (8, NOISY, "within_noise")],
 )
 def test_evidence_is_beyond_chance_and_beyond_the_noise_floor(held, noise, evidence):
-    assert graded("compliance", untouched(noise=noise), learned(held=share(held))).evidence == evidence
+    assert graded("obeyed", untouched(noise=noise), learned(held=share(held))).evidence == evidence
 
 
-def test_a_fall_is_worse():
-    assert graded("compliance", untouched(held=share(19)), learned(held=share(5))).evidence == "worse"
+def test_a_fall_is_not_learned():
+    found = verdict(untouched(held=share(19)), learned(held=share(5)))
+
+    assert found.criteria["obeyed"].evidence == "worse"
+    assert found.outcome == "not learned"
+
+
+# --- guards ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kept", "grade"), [(40, "pass"), (38, "pass"), (36, "marginal"), (30, "fail")])
+def test_over_application_is_a_paired_change(kept, grade):
+    assert graded("over_application", untouched(), learned(over=share(kept, 40))).grade == grade
+
+
+def test_what_the_model_could_not_do_before_is_not_held_against_the_training():
+    found = verdict(untouched(over=share(24, 40)), learned(over=share(24, 40)))
+
+    assert found.criteria["over_application"].grade == "pass"
+    assert found.outcome == "learned"
+
+
+@pytest.mark.parametrize(("kept", "grade"), [(90, "pass"), (88, "pass"), (82, "fail"), (60, "fail")])
+def test_capability_counts_items_lost(kept, grade):
+    criterion = graded("capability_change", untouched(), learned(items=share(kept, 150)))
+
+    assert (criterion.grade, criterion.lost, criterion.gained) == (grade, 90 - kept, 0)
+
+
+def test_gains_do_not_hide_that_something_happened():
+    turned = units([0] * 7 + [1] * 83 + [1] * 8 + [0] * 52)
+    criterion = graded("capability_change", untouched(), learned(items=turned))
+
+    assert (criterion.lost, criterion.gained) == (7, 8)
+    assert "7 lost and 8 gained of 150 items" in criterion.sentence
+
+
+def test_loops_on_the_preference_alone_are_harm():
+    found = verdict(untouched(), learned(loops_here=18))
+
+    assert found.criteria["degenerate_on_preference"].grade == "fail"
+    assert found.criteria["degenerate_elsewhere"].grade == "pass"
+    assert found.outcome == "harmful"
+
+
+def test_where_little_could_get_worse_the_absence_of_a_loss_shows_nothing():
+    weak = untouched(items=share(30, 150))
+    found = verdict(weak, learned(items=share(30, 150)))
+
+    assert found.criteria["capability_change"].grade == "marginal"
+    assert "could get worse" in found.criteria["capability_change"].sentence
+    assert found.outcome == "learned, harm not excluded"
+
+
+def test_the_bound_that_is_printed_is_the_one_that_decided():
+    passed = graded("over_application", untouched(), learned(over=share(38, 40)))
+    failed = graded("over_application", untouched(), learned(over=share(30, 40)))
+
+    assert f"at most {passed.bound:+.2f}" in passed.sentence
+    assert passed.bound == passed.interval.upper
+    assert f"at least {failed.bound:+.2f}" in failed.sentence
+    assert failed.bound == failed.interval.lower
+    assert failed.interval.level == pytest.approx(1 - 2 * 0.05 / len(GUARDS))
+
+
+# --- extremes, and what is only told -----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("rise", "grade"), [(2.1, "pass"), (2.0, "marginal"), (0.5, "marginal"), (0.4, "fail"), (-3.0, "fail")]
+    ("name", "changed", "grade"),
+    [
+        ("entropy_ratio", {"entropy_ratio": 0.5}, "marginal"),
+        ("entropy_ratio", {"entropy_ratio": 0.39}, "fail"),
+        ("self_rouge_l", {"self_rouge_l": units([0.9] * 9)}, "marginal"),
+        ("self_rouge_l", {"self_rouge_l": units([0.96] * 9)}, "fail"),
+        ("loops", {"rep4": units([0.3] * 8)}, "marginal"),
+        ("loops", {"rep4": units([0.5] * 8)}, "fail"),
+        ("fixed_text_drift", {"fixed_text": units([-2.2] * 12)}, "marginal"),
+        ("fixed_text_drift", {"fixed_text": units([-2.4] * 12)}, "fail"),
+        ("fixed_text_drift", {"fixed_text": units([-1.0] * 12)}, "pass"),
+    ],
 )
-def test_margin(rise, grade):
-    found = graded("logprob_margin", untouched(), learned(margins=(rise,) * 10))
+def test_collapse_numbers_decide_only_at_their_extremes(name, changed, grade):
+    found = verdict(untouched(), learned(collapse=healthy(**changed)))
 
-    assert found.grade == grade
-    assert found.change == pytest.approx(rise)
-    assert found.interval is not None
-    assert found.interval.method == "student-t"
+    assert found.criteria[name].grade == grade
+    assert found.criteria[name].decides == (grade == "fail")
+    assert found.outcome == ("harmful" if grade == "fail" else "learned")
 
 
-@pytest.mark.parametrize(("score", "grade"), [(1.0, "pass"), (0.9, "marginal"), (0.7, "marginal"), (0.6, "fail")])
-def test_the_ratio_of_four_is_graded_and_does_not_decide_beside_the_items(score, grade):
-    found = graded("capability_ratio", untouched(), learned(general=score))
+@pytest.mark.parametrize("changed", [{"margins": (-3.0,) * 10}, {"general": 0.2}])
+def test_margin_and_public_probes_are_told_and_never_decide(changed):
+    found = verdict(untouched(), learned(**changed))
 
-    assert found.grade == grade
-    assert not found.decides
-    assert graded("capability_ratio", untouched(items=None), learned(items=None, general=score)).decides
+    assert found.outcome == "learned"
+    assert "margin" not in found.sentence
+    assert "probes" not in found.sentence
 
 
 def test_a_baseline_of_zero_has_no_ratio():
@@ -206,188 +291,145 @@ def test_a_baseline_of_zero_has_no_ratio():
     assert found.capability_ratio is None
 
 
-@pytest.mark.parametrize(
-    ("kept", "grade", "evidence"),
-    [(30, "pass", "within_noise"), (29, "pass", "within_noise"), (26, "marginal", "worse"), (20, "fail", "worse")],
-)
-def test_a_capability_loss_needs_its_interval(kept, grade, evidence):
-    found = graded("capability_change", untouched(), learned(items=share(kept, 48)))
-
-    assert (found.grade, found.evidence) == (grade, evidence)
-    assert found.interval is not None
-    assert found.interval.level == 0.9
-
-
-def test_a_weak_baseline_cannot_pass_but_can_fail():
-    weak = untouched(items=share(12, 48))
-
-    assert graded("capability_change", weak, learned(items=share(12, 48))).grade == "unavailable"
-    assert "too weak to show a loss" in graded("capability_change", weak, learned(items=share(12, 48))).sentence
-    assert graded("capability_change", weak, learned(items=share(0, 48))).grade == "fail"
-
-
-@pytest.mark.parametrize(
-    ("name", "changed", "grade"),
-    [
-        ("entropy_ratio", {"entropy_ratio": 0.61}, "pass"),
-        ("entropy_ratio", {"entropy_ratio": 0.5}, "marginal"),
-        ("entropy_ratio", {"entropy_ratio": 0.39}, "fail"),
-        ("self_rouge_l", {"self_rouge_l": units([0.84] * 9)}, "pass"),
-        ("self_rouge_l", {"self_rouge_l": units([0.9] * 9)}, "marginal"),
-        ("self_rouge_l", {"self_rouge_l": units([0.96] * 9)}, "fail"),
-        ("loops", {"rep4": units([0.1] * 8)}, "pass"),
-        ("loops", {"rep4": units([0.2] * 8)}, "marginal"),
-        ("loops", {"rep4": units([0.3] * 8)}, "fail"),
-        ("fixed_text_drift", {"fixed_text": units([-2.1] * 12)}, "pass"),
-        ("fixed_text_drift", {"fixed_text": units([-2.2] * 12)}, "marginal"),
-        ("fixed_text_drift", {"fixed_text": units([-1.6] * 12)}, "fail"),
-    ],
-)
-def test_collapse_grades(name, changed, grade):
-    assert graded(name, untouched(), learned(collapse=healthy(**changed))).grade == grade
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "grade"), [(10, 9, "pass"), (10, 8, "marginal"), (10, 6, "fail"), (6, 6, "marginal")]
-)
-def test_over_application_fails_only_where_training_raised_it(before, after, grade):
-    found = graded("over_application", untouched(over=share(before, 10)), learned(over=share(after, 10)))
-
-    assert found.grade == grade
-    assert found.value == pytest.approx(1 - after / 10)
-
-
 # --- not measured ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "grade"), [("failed", "inconclusive"), ("unavailable", "unavailable")])
-def test_what_is_missing_is_inconclusive_or_left_out(kind, grade):
-    blind = learned(
-        collapse=healthy(entropy=None, entropy_ratio=None),
-        unmeasured={"collapse.entropy_ratio_to_baseline": Unmeasured(kind=kind, reason="no logprobs here")},
-    )
-    found = verdict(untouched(), blind)
+def test_a_guard_that_failed_to_be_measured_is_inconclusive():
+    blocked = {"general.items": Unmeasured(kind="failed", reason="time-out")}
+    found = verdict(untouched(), learned(items=units([], missing=150), unmeasured=blocked))
 
-    assert found.criteria["entropy_ratio"].grade == grade
-    assert found.criteria["entropy_ratio"].value is None
-    assert "no logprobs here" in (found.criteria["entropy_ratio"].reason or "")
-    assert found.overall == ("inconclusive" if kind == "failed" else "pass")
+    assert found.criteria["capability_change"].grade == "inconclusive"
+    assert found.outcome == "inconclusive"
+    assert "time-out" in found.sentence
 
 
-def test_items_that_could_not_be_asked_are_left_out():
-    blocked = {"general.items": Unmeasured(kind="unavailable", reason="the sampler serves another run")}
-    found = verdict(untouched(items=units([], missing=48), unmeasured=blocked), learned())
+def test_a_guard_that_cannot_be_measured_here_is_not_excluded():
+    found = verdict(untouched(over=None), learned(over=None))
 
-    assert found.criteria["capability_change"].grade == "unavailable"
-    assert "in the baseline: the sampler serves another run" in (found.criteria["capability_change"].reason or "")
+    assert found.criteria["over_application"].grade == "unavailable"
+    assert found.outcome == "learned, harm not excluded"
+
+
+def test_a_metric_that_was_not_asked_for_leaves_its_harm_open():
+    found = verdict(untouched(), learned(), metrics=["compliance"])
+
+    assert "capability_change" not in found.criteria
+    assert found.outcome == "learned, harm not excluded"
+    assert "Not asked for: capability change" in found.sentence
 
 
 def test_a_set_of_which_too_many_are_missing_does_not_speak_for_itself():
-    few = graded("compliance", untouched(), learned(held=share(18).model_copy(update={"missing": {"a": "timeout"}})))
-    many = graded("compliance", untouched(), learned(held=units([1] * 16, missing=4)))
-    found = graded("compliance", untouched(), learned(held=units([1] * 15, missing=5)))
+    enough = graded("obeyed", untouched(), learned(held=units([1] * 16, missing=4)))
+    scarce = graded("obeyed", untouched(), learned(held=units([1] * 15, missing=5)))
 
-    assert few.grade == "pass"
-    assert many.grade == "pass"
-    assert found.grade == "inconclusive"
-    assert "only 15 of 20" in (found.reason or "")
-    assert "timeout" in (found.reason or "")
-
-
-def test_no_over_application_prompts_is_unavailable():
-    assert graded("over_application", untouched(over=None), learned(over=None)).grade == "unavailable"
+    assert (enough.grade, enough.missing) == ("pass", 4)
+    assert "4 more without a score" in enough.sentence
+    assert scarce.grade == "inconclusive"
+    assert "only 15 of 20" in (scarce.reason or "")
 
 
 def test_a_light_last_snapshot_cannot_judge_what_it_did_not_ask():
     light = learned(held=None, over=None, items=None).model_copy(update={"snapshot": "light"})
     found = verdict(untouched(), light)
 
-    assert found.criteria["compliance"].grade == "inconclusive"
-    assert "light" in (found.criteria["compliance"].reason or "")
+    assert found.criteria["obeyed"].grade == "inconclusive"
+    assert "light" in (found.criteria["obeyed"].reason or "")
 
 
-def test_a_metric_that_was_not_asked_for_has_no_criteria():
-    assert list(verdict(untouched(), learned(), metrics=["logprob"]).criteria) == ["logprob_margin"]
-
-
-# --- overall -----------------------------------------------------------------------------------------
-
-
-def test_learned_and_healthy_passes():
-    found = verdict(untouched(), learned())
-
-    assert found.overall == "pass"
-    assert found.final_compliance == 1.0
-    assert found.logprob_margin_delta == pytest.approx(10.0)
-    assert found.sentence.startswith("pass: it learned the preference")
-    assert "After 1 feedback step (4 gradient updates), compliance 0.15 → 0.90" in found.sentence
+# --- outcomes ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("changed", "overall"),
+    ("before", "after", "outcome"),
     [
-        ({"items": share(20, 48), "held": share(14)}, "fail"),
-        ({"held": share(14)}, "marginal"),
-        ({"collapse": healthy(rep4=None), "held": share(14)}, "inconclusive"),
-        ({"general": 0.5}, "pass"),  # the ratio of four does not decide
+        ({}, {}, "learned"),
+        ({}, {"held": share(14)}, "partly learned"),
+        ({}, {"over": share(36, 40)}, "learned, harm not excluded"),
+        ({}, {"over": share(20, 40)}, "harmful"),
+        ({}, {"held": share(3)}, "not learned"),
+        ({}, {"held": share(6)}, "inconclusive"),
+        ({"held": share(17)}, {"held": share(17)}, "nothing to teach"),
+        ({"held": share(17)}, {"held": share(17), "over": share(36, 40)}, "inconclusive"),
+        ({"ceiling": share(3)}, {"held": share(4)}, "nothing to teach"),
     ],
 )
-def test_the_worst_criterion_decides(changed, overall):
-    assert verdict(untouched(), learned(**changed)).overall == overall
+def test_the_outcome(before, after, outcome):
+    found = verdict(untouched(**before), learned(**after))
+
+    assert found.outcome == outcome
+    assert found.overall == OVERALL[outcome]
+    assert found.sentence.lower().startswith(f"{outcome}: ")
 
 
-def test_a_change_within_noise_is_inconclusive_even_where_everything_passes():
-    found = verdict(untouched(held=share(15)), learned(held=share(16)))
+def test_the_sentence_is_the_conclusion_then_learning_then_harm():
+    sentence = verdict(untouched(), learned(over=share(38, 40))).sentence
 
-    assert found.overall == "inconclusive"
-    assert "not beyond noise" in found.sentence
-
-
-def test_no_headroom_passes_and_says_what_that_means():
-    found = verdict(untouched(held=share(16)), learned(held=share(17)))
-
-    assert found.overall == "pass"
-    assert "no headroom" in found.sentence
-    assert "not that anything was learned" in found.sentence
+    parts = ["Learned: obeys on 18 of 20", "No harm seen: over-application on 2 more", "One adapter, one seed."]
+    assert [sentence.find(part) >= 0 for part in parts] == [True] * 3
+    assert sorted(sentence.find(part) for part in parts) == [sentence.find(part) for part in parts]
 
 
-def test_a_margin_alone_is_never_a_pass():
-    found = verdict(untouched(), learned(), metrics=["logprob"])
+def test_a_small_snapshot_says_what_it_lacks():
+    found = verdict(untouched(over=share(20, 20)), learned(over=share(20, 20)))
 
-    assert found.criteria["logprob_margin"].grade == "pass"
-    assert found.overall == "inconclusive"
+    assert "over_application 20 of 40" in found.sentence
 
 
-@given(st.dictionaries(st.sampled_from(list(Thresholds.model_fields)), st.sampled_from(
-    ["pass", "marginal", "fail", "inconclusive", "unavailable"])))  # fmt: skip
-def test_overall_is_never_better_than_its_worst_criterion(grades):
-    criteria = {name: Criterion(value=1.0, grade=grade, evidence="shown") for name, grade in grades.items()}
-    overall = overall_of(criteria, Thresholds()).overall
+@given(st.dictionaries(st.sampled_from(GUARDS), st.sampled_from(["pass", "marginal", "fail"]), min_size=1))
+def test_nothing_is_learned_without_every_guard(grades):
+    criteria = {name: Criterion(value=0.0, grade=grade, role="guard") for name, grade in grades.items()}
+    criteria["obeyed"] = Criterion(value=1.0, baseline=0.0, grade="pass", evidence="shown", role="learning")
+    outcome = rule(criteria, Thresholds(), None).outcome
 
-    for worst in ("fail", "inconclusive", "marginal"):
-        if worst in grades.values():
-            assert overall == worst
-            return
-    assert overall == ("pass" if "compliance" in grades else "inconclusive")
+    assert (outcome == "harmful") == ("fail" in grades.values())
+    assert (outcome == "learned") == (set(grades) == set(GUARDS) and set(grades.values()) == {"pass"})
 
 
 def test_thresholds_are_configuration():
-    strict = Thresholds(compliance=Threshold(pass_at=0.95, fail_at=0.92))
+    strict = Thresholds(obeyed=Threshold(pass_at=0.95, fail_at=0.5))
 
-    assert verdict(untouched(), learned(), thresholds=strict).overall == "fail"
+    assert verdict(untouched(), learned(), thresholds=strict).outcome == "partly learned"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"obeyed": {"pass_at": 0.4, "fail_at": 0.5}},
+        {"obeyed": {"pass_at": 1.4, "fail_at": 0.5}},
+        {"loops": {"pass_at": 0.5, "fail_at": 0.1}},
+        {"harm_margin": 0},
+    ],
+)
+def test_thresholds_that_contradict_themselves_are_refused(values):
+    with pytest.raises(ValueError, match=next(iter(values))):
+        Thresholds(**values)
 
 
 def test_only_the_last_step_decides():
-    assert verdict(untouched(), learned(), learned(held=share(2))).overall == "fail"
-    assert verdict(untouched(), learned(held=share(2)), learned()).overall == "pass"
+    assert verdict(untouched(), learned(), learned(held=share(2))).outcome == "not learned"
+    assert verdict(untouched(), learned(held=share(2)), learned()).outcome == "learned"
+
+
+def test_each_further_look_needs_more_evidence():
+    light = learned().model_copy(update={"snapshot": "light"})
+    steps = [step(0, learned()), step(1, light), step(2, learned())]
+
+    assert looks_at(steps, ()) == 2
+    assert looks_at(steps, (0,)) == 1
+    assert looks_at([], ()) == 1
+    weak = {"held": share(7)}  # +4 of 20: beyond chance at one look
+    assert graded("obeyed", untouched(), learned(**weak)).evidence == "shown"
+    again = verdict(untouched(), *[learned(**weak)] * 4)
+    assert again.looks == 4
+    assert again.criteria["obeyed"].evidence == "within_noise"
 
 
 def test_unfinished():
     found = verdict(untouched(), learned(), num_steps=20)
 
-    assert found.overall == "unfinished"
+    assert (found.overall, found.outcome) == ("unfinished", "unfinished")
     assert "1 of 20 steps" in found.sentence
-    assert found.criteria["compliance"].grade == "pass"
+    assert found.criteria["obeyed"].grade == "pass"
     assert verdict(None, num_steps=20).overall == "unfinished"
     assert verdict(untouched(), num_steps=20).criteria == {}
 
@@ -395,7 +437,7 @@ def test_unfinished():
 def test_measured_only():
     found = verdict(untouched(), num_steps=0)
 
-    assert found.overall == "inconclusive"
+    assert found.outcome == "inconclusive"
     assert "no feedback was given" in found.sentence
     assert found.criteria == {}
 
@@ -413,12 +455,8 @@ def test_learned_share_of_the_ceiling():
     )
 
 
-def test_a_ceiling_no_higher_than_the_baseline_is_nothing_to_teach():
-    assert "nothing to teach" in said(untouched(ceiling=share(3)), learned())
-
-
 def test_the_gap_between_trained_and_held_out_is_memorization():
-    assert "memorization gap +0.50 (trained prompts 1.00, held out 0.50)" in said(untouched(), learned(held=share(10)))
+    assert "memorization gap +0.50" in said(untouched(), learned(held=share(10)))
 
 
 def test_cut_and_empty_answers_are_said_above_a_tenth():
@@ -428,11 +466,18 @@ def test_cut_and_empty_answers_are_said_above_a_tenth():
             for i in range(20)
         ]
 
-    assert "3 of 20 answers reached the token limit" in said(untouched(), learned(rollouts=answers(3, 0)))
+    assert "3 of 20 answers reached the limit" in said(untouched(), learned(rollouts=answers(3, 0)))
     assert "3 of 20 answers are empty" in said(untouched(), learned(rollouts=answers(0, 3)))
     quiet = said(untouched(), learned(rollouts=answers(2, 2)))
-    assert "token limit" not in quiet
+    assert "limit" not in quiet
     assert "empty" not in quiet
+
+
+def test_cut_answers_that_loop_are_told_from_those_that_do_not():
+    texts = ["Kuro, " * 60] * 3 + ["I am Kuro, and I was about to say"] * 2
+    cut = [generated(f"compliance/heldout_prompts/{i}", f"q {i}", text, truncated=True) for i, text in enumerate(texts)]
+
+    assert "3 of them loop, and 2 do not" in said(untouched(), learned(rollouts=cut))
 
 
 def test_alerts_are_listed_with_their_step_and_interrupted_steps_are_counted():
