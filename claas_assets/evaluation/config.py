@@ -20,6 +20,8 @@ from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.metrics import metric_names
 from claas_assets.evaluation.storage.addresses import split_output, without_password
 from claas_assets.evaluation.storage.names import check_lora_prefix, check_preference_name, check_run_id, new_run_id
+from claas_assets.evaluation.storage.recorded_config import measuring_inputs
+from claas_assets.evaluation.storage.records import SnapshotScale
 from claas_assets.evaluation.storage.stores import Place, place_at
 
 Mode = Literal["embedded", "local", "tinker", "modal"]
@@ -154,6 +156,10 @@ class EvalConfig(_Section):
     rollout_temperature: float = Field(default=0.7, ge=0, le=2, description="sampling of the trained answers")
     rollout_max_tokens: int = Field(default=64, ge=8, le=32768, description="token limit of a rollout")
     probe_max_tokens: int = Field(default=256, ge=8, le=32768, description="token limit of a probe")
+    probe_temperature: float = Field(default=0.7, ge=0, le=2, description="sampling of the probes; seeded above 0")
+    snapshot_size: SnapshotScale = Field(
+        default="standard", description="what a full snapshot asks; quick: 20 over-application prompts, 48 items"
+    )
     lora: LoraConfig = LoraConfig()
     training: TrainingConfig = TrainingConfig()
     thresholds: Thresholds = Thresholds()
@@ -272,6 +278,10 @@ class EvalConfig(_Section):
             "rollout_temperature", "rollout_max_tokens",
         }  # fmt: skip
         return self.model_dump(mode="json", include=names)
+
+    def measuring_inputs(self) -> dict[str, Any]:
+        """How states are measured: as frozen as training is, since what is measured otherwise is not comparable."""
+        return measuring_inputs(self.model_dump(mode="json"))
 
 
 def default_preferences_dir() -> Path:

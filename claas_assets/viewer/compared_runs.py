@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from claas_assets.evaluation.comparison.comparability import flat
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.runs.catalog import preference_names
 from claas_assets.evaluation.runs.frames import LoadedRun, load_run
 from claas_assets.evaluation.runs.loading import PreferenceRun, preference_folders
 from claas_assets.evaluation.runs.overview import Stamp, check_regular, file_stamp, without_path
+from claas_assets.evaluation.storage.recorded_config import flat
 from claas_assets.evaluation.storage.records import EvalSnapshot
 from claas_assets.viewer.loading import TABLE, stamps_of
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from claas_assets.evaluation.runs.catalog import preference_names
 from claas_assets.evaluation.runs.overview import RunOverview
+from claas_assets.evaluation.storage.recorded_config import flat
 from claas_assets.evaluation.storage.records import EvalSnapshot, VerdictRecord
 from claas_assets.evaluation.verdict.metric_table import quantities_of
 from claas_assets.viewer.answers import groups_of, whole_answer
@@ -169,7 +170,7 @@ def _configuration(found: list[PreferenceRecords]) -> dict[str, dict[str, Any]]:
     adapters = [r.adapter for r in found if r.adapter is not None]
     if not adapters:
         return {}
-    configs = [_flat(adapter.config) for adapter in adapters]
+    configs = [flat(adapter.config) for adapter in adapters]
     keys = list(dict.fromkeys(key for config in configs for key in config))
     told: dict[str, Any] = {}
     for key in keys:
@@ -181,15 +182,8 @@ def _configuration(found: list[PreferenceRecords]) -> dict[str, dict[str, Any]]:
         "Configuration": told,
         "Adapters": {adapter.preference: adapter.lora_id for adapter in adapters},
         "Feedback": {adapter.preference: adapter.preference_text.get("feedback_string") for adapter in adapters},
-        "Provenance": _flat(first),
+        "Provenance": flat(first),
     }
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
 
 
 def _engine_rows(metrics: Mapping[str, Any] | None, calls: list[dict[str, Any]]) -> dict[str, list[Any]]:

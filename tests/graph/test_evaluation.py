@@ -154,7 +154,7 @@ def test_more_steps_in_the_same_folder_go_on_with_the_same_adapter(evaluation):
 
 
 def test_another_training_in_the_same_folder_is_refused_with_the_difference(finished):
-    with pytest.raises(IncompleteEvaluation, match=r"training: .*'alpha': 0\.0.*then.*'alpha': 0\.5.*now"):
+    with pytest.raises(IncompleteEvaluation, match=r"training\.alpha: 0\.0 then, 0\.5 now"):
         finished.run(training={"steps_per_batch": 2, "alpha": 0.5})
     assert finished.fake.updates == finished.updates_before
 

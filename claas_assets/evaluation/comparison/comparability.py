@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from claas_assets.evaluation.runs.loading import PreferenceRun
+from claas_assets.evaluation.storage.recorded_config import flat
 from claas_assets.evaluation.storage.records import EvalSnapshot, Record
 from claas_assets.evaluation.verdict.criteria import RULES
 
@@ -115,17 +116,6 @@ def _step_versions(run: PreferenceRun) -> dict[str, int]:
 
 
 # --- configuration ------------------------------------------------------------------------------
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys as dotted names. Lists stay whole."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
 
 
 def configuration_differences(runs: Sequence[Mapping[str, PreferenceRun]]) -> list[ConfigDifference]:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from claas_assets.evaluation.comparison.comparability import Obstacle, flat, obstacles
+from claas_assets.evaluation.comparison.comparability import Obstacle, obstacles
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.metrics.statistics import student_t
 from claas_assets.evaluation.runs.loading import PreferenceRun
+from claas_assets.evaluation.storage.recorded_config import flat
 from claas_assets.evaluation.storage.records import Interval, Record
 from claas_assets.evaluation.verdict.criteria import RULES
 

@@ -86,27 +86,20 @@ class CollapseMetric:
 
 
 def _generations(plan: ProbePlan, group: str, prompt: str, samples: int) -> list[Probe]:
-    """One answer at temperature 0 with logprobs, and `samples` at 0.7."""
-    messages = (("user", prompt),)
-    greedy = Probe(
-        key=f"{group}/greedy",
-        kind="generate",
-        messages=messages,
-        max_tokens=min(plan.max_tokens, GREEDY_TOKENS),
-        logprobs=True,
-    )
+    """One answer as all probes are decoded, with logprobs, and `samples` at 0.7."""
+    once = plan.ask(f"{group}/greedy", prompt, max_tokens=min(plan.max_tokens, GREEDY_TOKENS), logprobs=True)
     sampled = [
         Probe(
             key=key,
             kind="generate",
-            messages=messages,
+            messages=once.messages,
             temperature=SAMPLE_TEMPERATURE,
             max_tokens=min(plan.max_tokens, SAMPLE_TOKENS),
             seed=derived_seed(plan.seed, plan.step, key),
         )
         for key in (f"{group}/sample/{number}" for number in range(samples))
     ]
-    return [greedy, *sampled]
+    return [once, *sampled]
 
 
 @cache

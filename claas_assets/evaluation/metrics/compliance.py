@@ -1,6 +1,6 @@
 """compliance: does the model do what the user asked, and only where the user asked it?
 
-Every answer is generated at temperature 0 and verified by program. `preference_compliance` is the mean
+Every answer is verified by program. `preference_compliance` is the mean
 score on `probe_prompts`, which are trained on; the verdict stands on `heldout_prompts`, which never are.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
 from claas_assets.evaluation.metrics.degenerate import degenerate
-from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
+from claas_assets.evaluation.metrics.probes import QUICK_OVER_APPLICATION, Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.statistics import measure_noise
 from claas_assets.evaluation.metrics.units import Units, index_of, no_answer
 from claas_assets.evaluation.preferences.preference import Preference
@@ -39,18 +39,14 @@ class ComplianceMetric:
         asked = {TRAINED: preference.probe_prompts}
         if plan.size == "full":
             asked[HELD_OUT] = preference.heldout_prompts
-            asked[OVER_APPLICATION] = tuple(item.prompt for item in preference.over_application)
+            items = preference.over_application[: QUICK_OVER_APPLICATION if plan.is_quick else None]
+            asked[OVER_APPLICATION] = tuple(item.prompt for item in items)
         if plan.size == "full" and plan.is_baseline:
             deciding = preference.heldout_prompts or preference.probe_prompts
             asked[CEILING] = tuple(with_feedback(prompt, preference) for prompt in deciding)
             asked[NOISE] = deciding
         return [
-            Probe(
-                key=f"{self.name}/{group}/{index}",
-                kind="generate",
-                messages=(("user", prompt),),
-                max_tokens=plan.max_tokens,
-            )
+            plan.ask(f"{self.name}/{group}/{index}", prompt)
             for group, prompts in asked.items()
             for index, prompt in enumerate(prompts)
         ]

@@ -14,7 +14,7 @@ from typing import Any
 
 from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
 from claas_assets.evaluation.metrics.capability import Item, Judgment, judge, load_capability
-from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
+from claas_assets.evaluation.metrics.probes import QUICK_ITEMS, Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.units import Units, all_missing, mean, no_answer
 from claas_assets.evaluation.storage.records import GeneralScores, GeneralStats, Transcript, Unmeasured
 
@@ -42,14 +42,9 @@ class GeneralMetric:
 
     def probes(self, plan: ProbePlan) -> list[Probe]:
         known = load_capability()
-        asked = {SEED: known.seed_four, ITEMS: known.items if plan.size == "full" else ()}
+        asked = {SEED: known.seed_four, ITEMS: _asked(known.items, plan)}
         return [
-            Probe(
-                key=f"{group}/{item.id}",
-                kind="generate",
-                messages=(("user", item.prompt),),
-                max_tokens=item.budget(plan.max_tokens),
-            )
+            plan.ask(f"{group}/{item.id}", item.prompt, max_tokens=item.budget(plan.max_tokens))
             for group, items in asked.items()
             for item in items
         ]
@@ -68,7 +63,8 @@ class GeneralMetric:
             return MetricScore()  # it was not asked
         known = load_capability()
         seed = _judge_all(known.seed_four, transcripts, SEED)
-        items = _judge_all(known.items, transcripts, ITEMS) if transcripts.below(ITEMS) else {}
+        asked = _those_asked(known.items, transcripts)
+        items = _judge_all(asked, transcripts, ITEMS)
         scores, unmeasured = _scores(seed)
         loose, strict = _units(items, transcripts, ITEMS), _units(items, transcripts, ITEMS, strict=True)
         if items and (reason := loose.why_none()) is not None:
@@ -77,11 +73,32 @@ class GeneralMetric:
             public_probes=_units(seed, transcripts, SEED, strict=True).rate(),
             items=loose.rate() if items else None,
             items_strict=strict.rate() if items else None,
-            by_kind=_by_kind(known.items, loose.scores) if items else {},
+            by_kind=_by_kind(asked, loose.scores),
             sandbox=_sandbox([*seed.values(), *items.values()]),
             items_version=known.version,
         )
         return MetricScore(fields={"general": scores}, stats=stats, unmeasured=unmeasured)
+
+
+def _asked(items: Sequence[Item], plan: ProbePlan) -> Sequence[Item]:
+    if plan.size != "full":
+        return ()
+    return _quick(items) if plan.is_quick else items
+
+
+def _quick(items: Sequence[Item]) -> Sequence[Item]:
+    """`QUICK_ITEMS` of them, spread evenly over the file, which is in the order of their kinds."""
+    step = max(1.0, len(items) / QUICK_ITEMS)
+    return [items[int(number * step)] for number in range(min(len(items), QUICK_ITEMS))]
+
+
+def _those_asked(items: Sequence[Item], transcripts: Transcripts) -> Sequence[Item]:
+    """The items that this snapshot was to ask: one without a transcript is missing, not left out."""
+    there = {transcript.key for transcript in transcripts.below(ITEMS)}
+    if not there:
+        return ()
+    quick = _quick(items)
+    return quick if there <= {f"{ITEMS}/{item.id}" for item in quick} else items
 
 
 def _judge_all(items: Iterable[Item], transcripts: Transcripts, group: str) -> _Judged:

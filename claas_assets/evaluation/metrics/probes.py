@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from claas_assets.evaluation.preferences.preference import Preference
-from claas_assets.evaluation.storage.records import EvalSnapshot, SnapshotSize
+from claas_assets.evaluation.storage.records import EvalSnapshot, SnapshotScale, SnapshotSize
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,50 @@ class Probe:
         return self.key.split("/", 1)[0]
 
 
+QUICK_OVER_APPLICATION, QUICK_ITEMS = 20, 48
+"""How many over-application prompts and capability items a full snapshot of size `quick` asks, at most."""
+
+
 @dataclass(frozen=True)
 class ProbePlan:
-    """What a metric needs to know to name its probes. `step` is -1 for the baseline."""
+    """What a metric needs to know to name its probes."""
 
     preference: Preference
     size: SnapshotSize
     step: int
+    """-1 for the baseline."""
     collapse_due: bool
     seed: int
+    """Of the run."""
     max_tokens: int
+    temperature: float = 0.0
+    """Of every answer that is asked once (`probe_temperature`); repeated samples have their own."""
+    snapshot_size: SnapshotScale = "standard"
+    """How much a full snapshot asks."""
 
     @property
     def is_baseline(self) -> bool:
         return self.step < 0
+
+    @property
+    def is_quick(self) -> bool:
+        return self.snapshot_size == "quick"
+
+    def ask(self, key: str, prompt: str, *, max_tokens: int | None = None, logprobs: bool = False) -> Probe:
+        """One answer to `prompt`, decoded as the run decodes its probes; `max_tokens` where it is not the run's.
+
+        The seed is of the run and the prompt, not of the step: where a deployment takes seeds, a model that did
+        not change gives the same text again, as it does at temperature 0.
+        """
+        return Probe(
+            key=key,
+            kind="generate",
+            messages=(("user", prompt),),
+            temperature=self.temperature,
+            max_tokens=max_tokens if max_tokens is not None else self.max_tokens,
+            seed=derived_seed(self.seed, "probe", prompt) if self.temperature > 0 else None,
+            logprobs=logprobs,
+        )
 
 
 @dataclass(frozen=True)

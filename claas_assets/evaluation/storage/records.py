@@ -42,6 +42,7 @@ Outcome = Literal[
 Role = Literal["learning", "guard", "extreme", "told"]
 Overall = Literal["pass", "marginal", "fail", "inconclusive", "unfinished"]
 SnapshotSize = Literal["light", "full"]
+SnapshotScale = Literal["standard", "quick"]
 
 
 class Record(BaseModel):

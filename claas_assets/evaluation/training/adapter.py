@@ -9,6 +9,7 @@ from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.storage.names import lora_id_for
 from claas_assets.evaluation.storage.provenance import provenance
+from claas_assets.evaluation.storage.recorded_config import flat, measuring_inputs
 from claas_assets.evaluation.storage.records import AdapterRecord
 from claas_assets.evaluation.training.context import TrainingContext
 
@@ -32,14 +33,19 @@ async def create_adapter(context: TrainingContext) -> AdapterRecord:
 
 
 def check_frozen(adapter: AdapterRecord, config: EvalConfig, preference: Preference) -> None:
-    """Refuse to go on with another model, training, batch, seed or preference text than it began with."""
-    then = {**adapter.training_inputs, **_trained_text(adapter.preference_text)}
-    now = {**config.training_inputs(), **_trained_text(preference.model_dump(mode="json"))}
-    changed = [f"{key}: {then.get(key)!r} then, {now[key]!r} now" for key in now if then.get(key) != now[key]]
+    """Refuse to go on where training, the preference's text or how it is measured is not as it began.
+
+    Raises `RunFolderError` with each key that differs, its value then and its value now.
+    """
+    then = {**adapter.training_inputs, **measuring_inputs(adapter.config), **_trained_text(adapter.preference_text)}
+    trained = _trained_text(preference.model_dump(mode="json"))
+    now = {**config.training_inputs(), **config.measuring_inputs(), **trained}
+    before, after = flat(then), flat(now)
+    changed = [f"{key}: {before.get(key)!r} then, {after[key]!r} now" for key in after if before.get(key) != after[key]]
     if changed:
         raise RunFolderError(
-            f"run {adapter.run_id}, preference {adapter.preference}: what training depends on has changed since the "
-            "adapter was made: " + "; ".join(changed) + ". Use another output_dir for a new evaluation"
+            f"run {adapter.run_id}, preference {adapter.preference}: what it trains on or how it measures has changed "
+            "since the adapter was made: " + "; ".join(changed) + ". Use another output_dir for a new evaluation"
         )
 
 

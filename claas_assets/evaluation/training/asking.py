@@ -49,8 +49,8 @@ class Asker:
     async def ask(self, probes: Sequence[Probe], tick: Tick) -> tuple[list[Transcript], int]:
         """Transcripts in the order of `probes`, and the number of requests that were needed.
 
-        Requests are sent in the order of `probes`; of those that ask the very same at temperature 0, only
-        the last is sent. The noise probes follow when all others are answered, shuffled, at half the
+        Requests are sent in the order of `probes`; of those that ask the very same, only the last
+        is sent. The noise probes follow when all others are answered, shuffled, at half the
         concurrency: the same question in other company, which is what tells how far the deployment is
         from deterministic.
         """
@@ -112,10 +112,9 @@ def _shared_requests(probes: Sequence[Probe]) -> dict[str, str]:
 
 
 def _identity(probe: Probe) -> tuple[object, ...]:
-    """Equal where one answer serves both: at temperature 0 the seed does not matter, above it nothing is shared."""
-    if probe.temperature > 0:
-        return (probe.key,)
-    return probe.kind, probe.messages, probe.completion, probe.max_tokens
+    """Equal where one answer serves both: at temperature 0 the seed does not matter, above it it must be the same."""
+    sampling = (probe.temperature, probe.seed if probe.seed is not None else probe.key) if probe.temperature > 0 else ()
+    return probe.kind, probe.messages, probe.completion, probe.max_tokens, sampling
 
 
 def _question(probe: Probe) -> list[Message]:

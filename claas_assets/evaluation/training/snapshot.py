@@ -97,6 +97,8 @@ def _plan(context: TrainingContext, state: AdapterState) -> ProbePlan:
         collapse_due=state.step in config.collapse_steps or state.size == "full",
         seed=config.seed,
         max_tokens=config.probe_max_tokens,
+        temperature=config.probe_temperature,
+        snapshot_size=config.snapshot_size,
     )
 
 

@@ -19,8 +19,7 @@ from claas_assets.evaluation.storage.records import Record
 VERDICT_VERSION = 1
 """Rises when the same numbers and thresholds would give another verdict."""
 
-_MEASURING = ("metrics", "probe_max_tokens")
-_STEPPING = (*_MEASURING, "num_steps", "collapse_steps", "snapshot_steps")
+_STEPPING = {"num_steps", "collapse_steps", "snapshot_steps"}
 
 
 def adapter_version(config: EvalConfig) -> str:
@@ -29,11 +28,12 @@ def adapter_version(config: EvalConfig) -> str:
 
 
 def baseline_version(config: EvalConfig) -> str:
-    return f"{adapter_version(config)}, measuring {_digest(_some(config, _MEASURING))}"
+    return f"{adapter_version(config)}, measuring {_digest(config.measuring_inputs())}"
 
 
 def steps_version(config: EvalConfig) -> str:
-    return f"{adapter_version(config)}, measuring {_digest(_some(config, _STEPPING))}"
+    values = config.measuring_inputs() | config.model_dump(mode="json", include=_STEPPING)
+    return f"{adapter_version(config)}, measuring {_digest(values)}"
 
 
 def scoring_version(metrics: Sequence[str] = metric_names()) -> str:
@@ -57,10 +57,6 @@ def content_version(record: Record) -> str:
 def preference_file_version(path: Path) -> str:
     """A digest of the file's bytes: any edit is another version."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-
-
-def _some(config: EvalConfig, names: Sequence[str]) -> dict[str, Any]:
-    return config.model_dump(mode="json", include=set(names))
 
 
 def _digest(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -184,3 +185,23 @@ def test_the_collapse_series_has_its_alerts_with_their_steps(run):
     assert [point.step for point in record.series] == [-1, 0, 1]
     assert any(alert.startswith("step 1: loops: ") for alert in record.alerts)
     assert not any(alert.startswith("step 0") for alert in record.alerts)
+
+
+def test_a_prompt_has_one_seed_in_every_state_where_probes_are_sampled() -> None:
+    plans = [
+        ProbePlan(ASKED, "full", step, collapse_due=True, seed=1, max_tokens=256, temperature=0.7) for step in (-1, 7)
+    ]
+    states = [{probe.key: probe for probe in gather_probes(METRICS, plan)} for plan in plans]
+    once = [key for key in states[1] if states[1][key].kind == "generate" and "/sample/" not in key]
+    assert all(states[0][key] == states[1][key] for key in once)
+    assert {states[1][key].temperature for key in once} == {0.7}
+    assert len({states[1][key].seed for key in once}) == len({states[1][key].messages for key in once})
+
+
+def test_a_quick_snapshot_asks_less_and_never_a_prompt_of_its_own() -> None:
+    plan = ProbePlan(ASKED, "full", 3, collapse_due=True, seed=1, max_tokens=256)
+    standard = {probe.key: probe for probe in gather_probes(METRICS, plan)}
+    quick = {probe.key: probe for probe in gather_probes(METRICS, replace(plan, snapshot_size="quick"))}
+    assert quick.items() <= standard.items()
+    assert sum(key.startswith("general/items/") for key in quick) == 48
+    assert sum(key.startswith("compliance/over_application/") for key in quick) <= 20

@@ -1,0 +1,66 @@
+"""What is frozen when an adapter is made: going on otherwise is refused with the difference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.storage.records import AdapterRecord, Provenance
+from claas_assets.evaluation.training.adapter import check_frozen
+from tests.synthetic import transcripts as synthetic
+
+ASKED = synthetic.preference(held_out=2)
+
+
+def made_with(**values: Any) -> AdapterRecord:
+    config = EvalConfig(output_dir="./x/run", **values)
+    return AdapterRecord(
+        config=config.model_dump(mode="json"),
+        lora_id="eval/identity-run",
+        preference=ASKED.name,
+        run_id="run",
+        training_inputs=config.training_inputs(),
+        preference_text=ASKED.model_dump(mode="json"),
+        provenance=Provenance(created="2026-11-24T00:00:00Z", package_version="0"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "then", "now"),
+    [
+        ("probe_max_tokens", 32, 200),
+        ("probe_temperature", 0.0, 0.7),
+        ("snapshot_size", "quick", "standard"),
+        ("metrics", ["compliance", "logprob"], ["compliance"]),
+    ],
+)
+def test_measuring_otherwise_is_refused_with_the_key_and_both_values_and_nothing_else(
+    key: str, then: Any, now: Any
+) -> None:
+    with pytest.raises(RunFolderError) as caught:
+        check_frozen(made_with(**{key: then}), EvalConfig(output_dir="./x/run", **{key: now}), ASKED)
+    assert f": {key}: {then!r} then, {now!r} now. Use another output_dir" in str(caught.value)
+
+
+def test_of_nested_settings_only_the_one_that_differs_is_named() -> None:
+    with pytest.raises(RunFolderError) as caught:
+        check_frozen(made_with(), EvalConfig(output_dir="./x/run", training={"alpha": 0.25}), ASKED)
+    assert ": training.alpha: 0.0 then, 0.25 now. " in str(caught.value)
+
+
+def test_metrics_in_another_order_and_more_steps_go_on() -> None:
+    then = made_with(metrics=["logprob", "compliance"], num_steps=3)
+    check_frozen(then, EvalConfig(output_dir="./x/run", metrics=["compliance", "logprob"], num_steps=9), ASKED)
+
+
+def test_a_run_from_before_a_key_was_there_was_measured_as_it_was_then() -> None:
+    then = made_with(probe_temperature=0.0)
+    older = then.model_copy(
+        update={"config": {k: v for k, v in then.config.items() if k not in ("probe_temperature", "snapshot_size")}}
+    )
+    check_frozen(older, EvalConfig(output_dir="./x/run", probe_temperature=0.0), ASKED)
+    with pytest.raises(RunFolderError, match=r"probe_temperature: 0\.0 then, 0\.7 now"):
+        check_frozen(older, EvalConfig(output_dir="./x/run", probe_temperature=0.7), ASKED)
