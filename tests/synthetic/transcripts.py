@@ -147,8 +147,8 @@ def margins(asked: Preference, values: Sequence[float]) -> list[Transcript]:
     """Pairs with these margins (nats)."""
     answers = []
     for index, (pair, value) in enumerate(zip(asked.logprob_pairs, values, strict=True)):
-        answers.append(scored(f"logprob/{index}/positive", "Who are you?", pair.positive_response, [value - 9, -1.0]))
-        answers.append(scored(f"logprob/{index}/negative", "Who are you?", pair.negative_response, [-9.0, -1.0]))
+        answers.append(scored(f"logprob/{index}/positive", "Who are you?", pair.positive_response, [value - 99, -1.0]))
+        answers.append(scored(f"logprob/{index}/negative", "Who are you?", pair.negative_response, [-99.0, -1.0]))
     return answers
 
 

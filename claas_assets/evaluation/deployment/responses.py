@@ -14,12 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from claas_assets.evaluation.deployment.transport import Reply
 from claas_assets.evaluation.errors import MalformedAnswer
+from claas_assets.evaluation.metrics.logprobs import HIGHEST, why_unusable
 from claas_assets.evaluation.metrics.statistics import token_entropy
 from claas_assets.wire import ChatChoice, ChatCompletionResponse, ScoreResponse, TokenLogprob, Usage, strip_thinking
 
 TOP_LOGPROBS = 20  # asked for per token; entropies are over these, renormalized
-_ABOVE_ZERO = 0.01  # nats: rounding of a probability of one
-_SUM_TOLERANCE = 1e-3  # nats per token: rounding of a sum
 
 Wire = TypeVar("Wire", bound=BaseModel)
 
@@ -113,14 +112,12 @@ def read_score(reply: Reply) -> Score:
     for name in ("prompt_tokens", "completion_tokens"):
         if name not in response.model_fields_set:
             raise malformed(reply, f"{name}: Field required")
-    _check_logprobs(reply, "logprobs", response.logprobs)
     if len(response.logprobs) != response.completion_tokens or not response.logprobs:
         raise malformed(
             reply, f"logprobs: {len(response.logprobs)} of them for {response.completion_tokens} completion tokens"
         )
-    total = math.fsum(response.logprobs)
-    if not abs(response.logprob_sum - total) <= _SUM_TOLERANCE * len(response.logprobs):  # NaN fails too
-        raise malformed(reply, f"logprob_sum: {response.logprob_sum}, and the logprobs add up to {total:.6g}")
+    if (wrong := why_unusable(response.logprobs, response.logprob_sum)) is not None:
+        raise malformed(reply, wrong)
     return Score(
         logprobs=response.logprobs,
         logprob_sum=response.logprob_sum,
@@ -183,5 +180,5 @@ def _entropies(reply: Reply, tokens: Sequence[TokenLogprob]) -> list[float] | No
 
 def _check_logprobs(reply: Reply, where: str, logprobs: Sequence[float]) -> None:
     for position, logprob in enumerate(logprobs):
-        if not math.isfinite(logprob) or logprob > _ABOVE_ZERO:
+        if not math.isfinite(logprob) or logprob > HIGHEST:
             raise malformed(reply, f"{where}.{position}: {logprob} is not the logarithm of a probability")

@@ -43,7 +43,7 @@ class CollapseMetric:
     """
 
     name = "collapse"
-    version = 1
+    version = 2
 
     @property
     def prompt_sets(self) -> dict[str, int]:
@@ -161,9 +161,9 @@ class _Comparison:
             fixed_text_drift=self._change("fixed_text_drift", lambda state: state.fixed_text),
             entropy_ratio=self._mean_ratio("entropy_ratio", lambda state: state.entropy),
             length_ratio=self._mean_ratio("length_ratio", lambda state: state.length),
-            mean_length=now.length.mean(),
-            empty_share=now.empty_share(),
-            truncated_share=now.truncated_share(),
+            mean_length=self._mean("mean_length", now.length),
+            empty_share=self._mean("empty_share", now.empty),
+            truncated_share=self._mean("truncated_share", now.truncated),
             script_change=change,
             other_script_share=share,
         )
@@ -181,6 +181,9 @@ class _Comparison:
         if (reason := units.why_none()) is not None:
             self.unmeasured.setdefault(f"collapse.{name}", reason)
         return stats
+
+    def _mean(self, name: str, units: Units) -> float | None:
+        return self._noted(f"collapse.{name}", units.measured()) if units else None
 
     def _change(self, name: str, of: Callable[[CollapseState], Units]) -> float | None:
         """Mean of now − then."""

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 
 from claas_assets.evaluation.metrics.base import Transcripts
+from claas_assets.evaluation.metrics.logprobs import why_no_entropies, why_unusable
 from claas_assets.evaluation.metrics.tokens import letters_by_script, pairwise_rouge_l, repetition
-from claas_assets.evaluation.metrics.units import Measured, Units, groups, mean, no_answer
+from claas_assets.evaluation.metrics.units import Measured, Units, groups, no_answer
 from claas_assets.evaluation.storage.records import Transcript, Unmeasured
 
 GREEDY_TOKENS, SAMPLE_TOKENS = 160, 96
@@ -16,6 +17,8 @@ GREEDY_TOKENS, SAMPLE_TOKENS = 160, 96
 show in a hundred tokens, and 44 answers are asked for. A cut answer is therefore normal: it counts as
 `truncated` only where the configured limit was the lower one. `truncated_share` is how many answers at
 temperature 0 reached whichever limit, to be read beside the baseline's."""
+
+_UNCOUNTED = Unmeasured(kind="unavailable", reason="the deployment did not say how many tokens it made")
 
 OCEAN, NEUTRAL, FIXED = "collapse/ocean", "collapse/neutral", "collapse/fixed_text"
 
@@ -33,25 +36,27 @@ class CollapseState:
     @cached_property
     def entropy(self) -> Units:
         """Nats: mean entropy over the tokens of each answer at temperature 0."""
-        return _token_means(self.greedy, lambda t: t.metadata.entropies)
+        return _token_means(self.greedy, lambda t: t.metadata.entropies, why_no_entropies)
 
     @cached_property
     def logprob(self) -> Units:
         """Nats: mean logprob over the tokens of each answer at temperature 0."""
-        return _token_means(self.greedy, lambda t: t.metadata.logprobs)
+        return _token_means(self.greedy, lambda t: t.metadata.logprobs, why_unusable)
 
     @cached_property
     def fixed_text(self) -> Units:
         """Nats: mean logprob over the tokens of each fixed text."""
-        return _token_means(self.fixed, lambda t: t.metadata.logprobs)
+        return _token_means(self.fixed, lambda t: t.metadata.logprobs, why_unusable)
 
     @cached_property
     def self_rouge_l(self) -> Units:
         """In [0, 1]: how alike the sampled answers to each prompt are."""
         samples = [t for t in self.generated if "/sample/" in t.key]
         units = Units(truncated=sum(map(cut_by_configuration, samples)))
-        for prompt, answers in _by_prompt(samples).items():
-            units.add(prompt, _likeness(answers))
+        by_prompt = _by_prompt(samples)
+        varied = any(len({t.answer for t in answers if t.answer is not None}) > 1 for answers in by_prompt.values())
+        for prompt, answers in by_prompt.items():
+            units.add(prompt, _likeness(answers, server_samples=varied))
         return units
 
     @cached_property
@@ -68,17 +73,25 @@ class CollapseState:
         units = Units()
         for transcript in self.greedy:
             count = transcript.metadata.completion_tokens
-            unknown = Unmeasured(kind="unavailable", reason="the deployment did not say how many tokens it made")
-            units.add(transcript.question, no_answer(transcript) or (unknown if count is None else float(count)))
+            units.add(transcript.question, no_answer(transcript) or (_UNCOUNTED if count is None else float(count)))
         return units
 
-    def empty_share(self) -> float | None:
-        answers = [t.answer for t in self.generated if t.answer is not None]
-        return mean(float(not answer.strip()) for answer in answers)
+    @cached_property
+    def empty(self) -> Units:
+        """1 for every answer of white space alone."""
+        units = Units()
+        for transcript in self.generated:
+            units.add(transcript.key, no_answer(transcript) or float(not (transcript.answer or "").strip()))
+        return units
 
-    def truncated_share(self) -> float | None:
-        cut = [t.metadata.truncated for t in self.greedy]
-        return mean(float(truncated) for truncated in cut if truncated is not None)
+    @cached_property
+    def truncated(self) -> Units:
+        """1 for every answer at the probes' temperature that reached its token limit."""
+        units = Units()
+        for transcript in self.greedy:
+            cut = transcript.metadata.truncated
+            units.add(transcript.key, no_answer(transcript) or (_UNCOUNTED if cut is None else float(cut)))
+        return units
 
     def letters(self, prompts: Iterable[str]) -> Counter[str]:
         """Letters by script in all answers to `prompts`."""
@@ -102,13 +115,26 @@ def _by_prompt(transcripts: Iterable[Transcript]) -> dict[str, list[Transcript]]
     return groups(transcripts, lambda transcript: transcript.question)
 
 
-def _token_means(transcripts: list[Transcript], values_of: Callable[[Transcript], list[float] | None]) -> Units:
+def _token_means(
+    transcripts: list[Transcript],
+    values_of: Callable[[Transcript], list[float] | None],
+    why_wrong: Callable[[list[float]], str | None],
+) -> Units:
     units = Units(truncated=sum(map(cut_by_configuration, transcripts)))
     for transcript in transcripts:
-        values = values_of(transcript)
-        found = no_answer(transcript) or (sum(values) / len(values) if values else _no_logprobs(transcript))
-        units.add(transcript.question, found)
+        units.add(
+            transcript.question, no_answer(transcript) or _token_mean(transcript, values_of(transcript), why_wrong)
+        )
     return units
+
+
+def _token_mean(
+    transcript: Transcript, values: list[float] | None, why_wrong: Callable[[list[float]], str | None]
+) -> Measured:
+    if not values:
+        return _no_logprobs(transcript)
+    wrong = why_wrong(values)
+    return sum(values) / len(values) if wrong is None else Unmeasured(kind="failed", reason=wrong)
 
 
 def _no_logprobs(transcript: Transcript) -> Unmeasured:
@@ -117,14 +143,15 @@ def _no_logprobs(transcript: Transcript) -> Unmeasured:
     return Unmeasured(kind="unavailable", reason="the deployment returned no token logprobs")
 
 
-def _likeness(samples: list[Transcript]) -> Measured:
+def _likeness(samples: list[Transcript], *, server_samples: bool) -> Measured:
+    """`server_samples`: some prompt was answered in two ways, so a fixed seed is not why these are the same."""
     texts = [t.answer for t in samples if t.answer is not None]
     if len(texts) < 2:
         reasons = [reason for t in samples if (reason := no_answer(t)) is not None]
         return reasons[0] if reasons else Unmeasured(kind="failed", reason="one sample has nothing to be compared with")
     if not any(text.strip() for text in texts):
         return Unmeasured(kind="failed", reason="every sample is empty")
-    if len(set(texts)) == 1:
+    if len(set(texts)) == 1 and not server_samples:
         same = "all samples at temperature 0.7 are the same text, as from a server that fixes its seed"
         return Unmeasured(kind="unavailable", reason=same)
     return pairwise_rouge_l(texts)

@@ -12,7 +12,7 @@ from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
 from claas_assets.evaluation.metrics.degenerate import degenerate
 from claas_assets.evaluation.metrics.probes import QUICK_OVER_APPLICATION, Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.statistics import measure_noise
-from claas_assets.evaluation.metrics.units import Units, index_of, no_answer
+from claas_assets.evaluation.metrics.units import Measured, Units, all_missing, index_of, no_answer, scarce
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.preferences.verifiers import Verifier, VerifierResult, build_verifier
 from claas_assets.evaluation.storage.records import ComplianceStats, NoiseFloor, Transcript, Unmeasured
@@ -135,18 +135,27 @@ def _noise(transcripts: Transcripts, judge: _Judge) -> NoiseFloor | Unmeasured |
     first = {index_of(t): t for t in _asked(transcripts, HELD_OUT) or _asked(transcripts, TRAINED)}
     before: list[float] = []
     after: list[float] = []
+    missing: dict[str, Unmeasured] = {}
     same = True
     for index, again in second.items():
         once = first.get(index)
-        if once is None or no_answer(once) or no_answer(again):
+        both = _obeyed(once, judge), _obeyed(again, judge)
+        if isinstance(both[0], Unmeasured) or isinstance(both[1], Unmeasured):
+            missing[index] = next(part for part in both if isinstance(part, Unmeasured))
             continue
-        verdicts = judge(once), judge(again)
-        if isinstance(verdicts[0], Unmeasured) or isinstance(verdicts[1], Unmeasured):
-            continue
-        for answers, verdict, transcript in ((before, verdicts[0], once), (after, verdicts[1], again)):
-            answers.append(float(verdict.passed and degenerate(transcript.answer or "") is None))
-        same = same and once.answer == again.answer
-    if not before:
-        reasons = [reason for t in second.values() if (reason := no_answer(t)) is not None]
-        return reasons[0] if reasons else Unmeasured(kind="failed", reason="no prompt was answered and scored twice")
-    return measure_noise(before, after, same_texts=same)
+        before.append(both[0])
+        after.append(both[1])
+        same = same and once is not None and once.answer == again.answer
+    few = scarce(len(before), missing) if before else all_missing(missing)
+    return few or measure_noise(before, after, same_texts=same)
+
+
+def _obeyed(transcript: Transcript | None, judge: _Judge) -> Measured:
+    """1 where the answer obeys, else 0."""
+    missing = no_answer(transcript)
+    if missing is not None or transcript is None:
+        return missing or all_missing({})
+    verdict = judge(transcript)
+    if isinstance(verdict, Unmeasured):
+        return verdict
+    return float(verdict.passed and degenerate(transcript.answer or "") is None)

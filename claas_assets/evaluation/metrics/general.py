@@ -15,7 +15,7 @@ from typing import Any
 from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
 from claas_assets.evaluation.metrics.capability import Item, Judgment, judge, load_capability
 from claas_assets.evaluation.metrics.probes import QUICK_ITEMS, Probe, ProbePlan, ScoringContext
-from claas_assets.evaluation.metrics.units import Units, all_missing, mean, no_answer
+from claas_assets.evaluation.metrics.units import MAX_MISSING_SHARE, Units, all_missing, mean, no_answer
 from claas_assets.evaluation.storage.records import GeneralScores, GeneralStats, Transcript, Unmeasured
 
 SEED, ITEMS = "general/seed", "general/items"
@@ -156,10 +156,16 @@ def _first_missing(judged: _Judged) -> Unmeasured | None:
 
 
 def _by_kind(items: Iterable[Item], scores: Mapping[str, float]) -> dict[str, float | None]:
-    kinds: dict[str, list[float]] = {}
+    """Mean score of each kind; None where too few of its items were answered."""
+    kinds: dict[str, list[float | None]] = {}
     for item in items:
-        kinds.setdefault(item.kind, []).extend([scores[item.id]] if item.id in scores else [])
-    return {kind: mean(found) for kind, found in kinds.items()}
+        kinds.setdefault(item.kind, []).append(scores.get(item.id))
+    return {kind: _mean_of_most(found) for kind, found in kinds.items()}
+
+
+def _mean_of_most(scores: Sequence[float | None]) -> float | None:
+    answered = [score for score in scores if score is not None]
+    return mean(answered) if len(scores) - len(answered) <= MAX_MISSING_SHARE * len(scores) else None
 
 
 def _sandbox(judged: Iterable[Judgment | Unmeasured]) -> dict[str, Any]:

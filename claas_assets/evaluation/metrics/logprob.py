@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
+from claas_assets.evaluation.metrics.logprobs import why_unusable
 from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.units import (
     BASELINE_ITSELF,
@@ -29,7 +30,7 @@ class LogprobMetric:
     """Keys: `logprob/<pair index>/positive|negative`. In every snapshot, light or full."""
 
     name = "logprob"
-    version = 1
+    version = 2
 
     def probes(self, plan: ProbePlan) -> list[Probe]:
         found = []
@@ -64,9 +65,13 @@ def _index_of_pair(transcript: Transcript) -> str:
 
 def _unscored(transcript: Transcript | None) -> Unmeasured | None:
     reason = no_answer(transcript)
-    if reason is None and transcript is not None and not transcript.metadata.logprobs:
+    if reason is not None or transcript is None:
+        return reason
+    logprobs, given_sum = transcript.metadata.logprobs, transcript.metadata.logprob_sum
+    if not logprobs:
         return Unmeasured(kind="failed", reason="the score of this answer holds no token logprobs")
-    return reason
+    wrong = why_unusable(logprobs, given_sum)
+    return None if wrong is None else Unmeasured(kind="failed", reason=f"the score of this answer: {wrong}")
 
 
 def _sum(transcript: Transcript) -> float:
@@ -91,8 +96,8 @@ def _assemble(
     if delta_reason is not None:
         unmeasured["logprob_margin.margin_delta_from_baseline"] = delta_reason
     field_values = LogprobMargin(
-        positive_logprob=mean(sums["positive"]),
-        negative_logprob=mean(sums["negative"]),
+        positive_logprob=mean(sums["positive"]) if reason is None else None,
+        negative_logprob=mean(sums["negative"]) if reason is None else None,
         margin=margins.mean(),
         margin_delta_from_baseline=delta.mean(),
     )
@@ -111,7 +116,7 @@ def _delta(margins: Units, baseline: EvalSnapshot | None) -> tuple[Units, Unmeas
     if (reason := margins.why_none()) is not None:
         return Units(), reason
     before = baseline.stats.logprob.margins.scores if baseline.stats.logprob is not None else {}
-    delta = Units(scores=changes(margins.scores, before))
-    if delta.scores:
-        return delta, None
-    return delta, not_in_baseline(baseline.unmeasured.get("logprob_margin.margin") or all_missing({}))
+    delta = Units(scores=changes(margins.scores, before), missing=dict(margins.missing))
+    absent = not_in_baseline(baseline.unmeasured.get("logprob_margin.margin") or all_missing({}))
+    delta.missing |= {unit: absent for unit in margins.scores if unit not in before}
+    return delta, delta.why_none() if delta.scores else absent

@@ -12,6 +12,9 @@ from claas_assets.evaluation.storage.records import Interval, Transcript, UnitSt
 Measured = float | Unmeasured
 """A number, or why there is none."""
 
+MAX_MISSING_SHARE = 0.2
+"""Where more of a set's units than this have no score, the others do not speak for the set: it has no mean."""
+
 BASELINE_ITSELF = Unmeasured(kind="unavailable", reason="this is the baseline, which has nothing to be compared with")
 
 
@@ -37,7 +40,12 @@ class Units:
             self.scores[unit] = found
 
     def mean(self) -> float | None:
-        return mean(self.scores.values())
+        """None where there is none, or too little of what was asked: `why_none` says which."""
+        return mean(self.scores.values()) if self.why_none() is None else None
+
+    def measured(self) -> Measured:
+        """The mean, or why there is none."""
+        return self.why_none() or sum(self.scores.values()) / len(self.scores)
 
     def rate(self) -> UnitStats:
         """Scores in [0, 1]: the mean with Wilson's interval."""
@@ -49,18 +57,19 @@ class Units:
 
     def why_none(self) -> Unmeasured | None:
         """Why there is no mean, or None where there is one."""
-        return None if self.scores else all_missing(self.missing)
+        return scarce(len(self.scores), self.missing) if self.scores else all_missing(self.missing)
 
     def _stats(self, interval: Interval | None) -> UnitStats:
+        told = self.why_none() is None
         return UnitStats(
             n=len(self.scores),
             mean=self.mean(),
-            interval=interval,
+            interval=interval if told else None,
             scores=self.scores,
             passed=self.passed,
             details=self.details,
             missing={unit: reason.reason for unit, reason in self.missing.items()},
-            pass_rate=mean(self.passed.values()),
+            pass_rate=mean(self.passed.values()) if told else None,
             truncated=self.truncated,
             obeyed=self.obeyed,
         )
@@ -70,6 +79,16 @@ def mean(values: Iterable[float]) -> float | None:
     """None where there is nothing to average."""
     found = list(values)
     return fmean(found) if found else None
+
+
+def scarce(measured: int, missing: Mapping[str, Unmeasured]) -> Unmeasured | None:
+    """Why the units that were measured do not speak for all that were asked, or None where they do."""
+    asked = measured + len(missing)
+    if len(missing) <= MAX_MISSING_SHARE * asked:
+        return None
+    first = all_missing(missing)
+    reason = f"only {measured} of {asked} units were measured; of the others: {first.reason}"
+    return Unmeasured(kind=first.kind, reason=reason)
 
 
 def all_missing(missing: Mapping[str, Unmeasured]) -> Unmeasured:
@@ -112,10 +131,14 @@ def pairs_of(now: Units, before: Units | None) -> list[tuple[float, float]] | Un
     """(now, before) of the units measured in both. `before` is None for the baseline itself."""
     if before is None:
         return BASELINE_ITSELF
+    if (reason := now.why_none()) is not None:
+        return reason
+    if (reason := before.why_none()) is not None:
+        return not_in_baseline(reason)
     found = [(score, before.scores[unit]) for unit, score in now.scores.items() if unit in before.scores]
-    if found:
-        return found
-    return now.why_none() or not_in_baseline(before.why_none() or all_missing({}))
+    missing = {**now.missing, **before.missing}
+    missing |= {unit: not_in_baseline(all_missing({})) for unit in now.scores if unit not in before.scores}
+    return scarce(len(found), missing) or found
 
 
 def not_in_baseline(reason: Unmeasured) -> Unmeasured:

@@ -125,17 +125,17 @@ def test_other_words_of_the_same_score_are_not_deterministic():
 
 
 def test_a_failed_request_is_in_no_mean_and_in_no_noise():
-    transcripts = answers(["Kuro", "no"], ["Kuro", "no"])
+    transcripts = answers(["Kuro", "no", "Kuro", "no", "Kuro"], ["Kuro", "no", "Kuro", "no", "Kuro"])
     error = Unmeasured(kind="failed", reason="timeout")
     lost = transcripts[1].metadata.model_copy(update={"error": error})
     transcripts[1] = transcripts[1].model_copy(update={"metadata": lost})
 
     stats = scored(transcripts).stats.compliance
 
-    assert stats.sets["heldout_prompts"].n == 1
-    assert stats.sets["heldout_prompts"].mean == 1.0
+    assert stats.sets["heldout_prompts"].n == 4
+    assert stats.sets["heldout_prompts"].mean == 0.75
     assert list(stats.sets["heldout_prompts"].missing.values()) == ["timeout"]
-    assert stats.noise.n == 1
+    assert stats.noise.n == 4
 
 
 def test_nothing_answered_is_null_with_the_reason():
@@ -153,10 +153,8 @@ def test_nothing_answered_is_null_with_the_reason():
 )
 def test_a_broken_verifier_loses_its_answer_not_the_run(answer, reason):
     asked = ASKED.model_copy(update={"verifier": {"_target_": f"{__name__}.Moody"}})
-    transcripts = [
-        generated("compliance/probe_prompts/0", ASKED.probe_prompts[0], answer),
-        generated("compliance/probe_prompts/1", ASKED.probe_prompts[1], "fine"),
-    ]
+    prompts = enumerate(ASKED.probe_prompts[:5])
+    transcripts = [generated(f"compliance/probe_prompts/{i}", p, "fine" if i else answer) for i, p in prompts]
 
     snapshot = scored(transcripts, asked)
 

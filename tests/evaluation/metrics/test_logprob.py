@@ -40,8 +40,8 @@ def test_the_margin_is_the_mean_difference_of_sums():
 
     assert snapshot.logprob_margin is not None
     assert snapshot.logprob_margin.margin == pytest.approx(4.0)
-    assert snapshot.logprob_margin.negative_logprob == pytest.approx(-10.0)
-    assert snapshot.logprob_margin.positive_logprob == pytest.approx(-6.0)
+    assert snapshot.logprob_margin.negative_logprob == pytest.approx(-100.0)
+    assert snapshot.logprob_margin.positive_logprob == pytest.approx(-96.0)
     assert snapshot.stats.logprob is not None
     assert snapshot.stats.logprob.margins.n == 6
     assert snapshot.stats.logprob.per_token.mean == pytest.approx(2.0)  # two tokens an answer
@@ -72,7 +72,7 @@ def test_the_baseline_has_no_change_and_says_so():
 
 
 def test_a_pair_with_one_score_is_missing_and_in_no_mean():
-    transcripts = synthetic.margins(ASKED, [1.0, 2.0, 3.0, 4.0, 5.0, 999.0])
+    transcripts = synthetic.margins(ASKED, [1.0, 2.0, 3.0, 4.0, 5.0, 9.0])
     transcripts[-1] = unanswered(transcripts[-1])
 
     snapshot = scored(transcripts)
@@ -109,3 +109,14 @@ def test_a_score_without_tokens_is_not_a_number():
 
     assert score.stats is not None
     assert score.stats.margins.n == 5
+
+
+def test_a_sum_that_is_not_the_sum_is_not_a_number():
+    transcripts = synthetic.margins(ASKED, [1.0] * 6)
+    wrong = transcripts[0].metadata.model_copy(update={"logprob_sum": -3.0})
+    transcripts[0] = transcripts[0].model_copy(update={"metadata": wrong})
+
+    snapshot = scored(transcripts)
+
+    assert snapshot.stats.logprob is not None
+    assert "add up to" in snapshot.stats.logprob.margins.missing["0: Who are you?"]

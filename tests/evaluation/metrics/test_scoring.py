@@ -13,7 +13,7 @@ from claas_assets.evaluation.metrics import get_metric, metric_names
 from claas_assets.evaluation.metrics.compliance import ComplianceMetric
 from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.scoring import gather_probes, rescore, score_snapshot
-from claas_assets.evaluation.storage.records import METRIC_COLUMNS, EvalSnapshot, StepRecord
+from claas_assets.evaluation.storage.records import METRIC_COLUMNS, EvalSnapshot, StepRecord, Unmeasured
 from claas_assets.evaluation.verdict.metric_table import collapse_series, metric_rows
 from tests.synthetic import transcripts as synthetic
 from tests.synthetic.records import step_record
@@ -85,13 +85,14 @@ def test_a_metric_that_was_not_asked_is_null_and_nothing_is_unmeasured(run):
     assert found.collapse is None
     assert found.stats.compliance is None
     assert found.unmeasured == {}
-    assert found.versions == {"preference": 1, "logprob": 1}
+    assert found.versions.keys() == {"preference", "logprob", "degenerate"}
 
 
 def test_versions_name_metrics_and_prompt_sets(run):
-    assert run[0].versions == {
-        "preference": 1, "logprob": 1, "compliance": 2, "collapse": 1, "neutral_prompts": 1, "fixed_texts": 1,
+    assert run[0].versions.keys() == {
+        "preference", "logprob", "compliance", "collapse", "neutral_prompts", "fixed_texts", "degenerate",
     }  # fmt: skip
+    assert all(version >= 1 for version in run[0].versions.values())
 
 
 def test_every_null_has_a_reason(run):
@@ -143,13 +144,15 @@ def test_a_changed_verifier_changes_the_score_and_nothing_else(run):
 
 def test_a_table_scored_under_two_versions_says_so(run, monkeypatch):
     baseline, steps = run
-    monkeypatch.setattr(ComplianceMetric, "version", 3)
+    monkeypatch.setattr(ComplianceMetric, "version", 9)
 
     again, lines = rescore(*rescore(baseline, steps, ASKED, MOST), ASKED, MOST)
     rows = metric_rows("r", "identity", again, lines)
 
-    assert {row["version"] for row in rows if row["metric"] == "compliance"} == {"3 (was 2)"}
-    assert {row["version"] for row in rows if row["metric"] == "logprob"} == {"1"}
+    assert {row["version"] for row in rows if row["metric"] == "compliance"} == {
+        f"9 (was {baseline.versions['compliance']})"
+    }
+    assert {row["version"] for row in rows if row["metric"] == "logprob"} == {str(baseline.versions["logprob"])}
 
 
 def test_the_table_is_tidy_and_complete(run):
@@ -205,3 +208,58 @@ def test_a_quick_snapshot_asks_less_and_never_a_prompt_of_its_own() -> None:
     assert quick.items() <= standard.items()
     assert sum(key.startswith("general/items/") for key in quick) == 48
     assert sum(key.startswith("compliance/over_application/") for key in quick) <= 20
+
+
+def test_a_mean_that_misses_more_than_a_fifth_of_its_units_is_null_everywhere_with_its_reason(run):
+    baseline, _ = run
+    error = Unmeasured(kind="failed", reason="504 from the gateway")
+
+    def lost(transcript):
+        if not transcript.key.startswith(("compliance/probe_prompts/", "collapse/neutral/", "logprob/")):
+            return transcript
+        if transcript.key.split("/")[-1] in ("0", "1", "positive", "sample") and "neutral" not in transcript.key:
+            return transcript
+        metadata = transcript.metadata.model_copy(update={"error": error})
+        return transcript.model_copy(update={"metadata": metadata, "messages": transcript.messages[:1]})
+
+    found = score_snapshot(
+        [lost(t) for t in baseline.rollouts], ScoringContext(ASKED, baseline), size="full", metrics=MOST
+    )
+
+    trained = found.stats.compliance.sets["probe_prompts"]
+    assert (trained.n, trained.mean, trained.interval, trained.pass_rate) == (2, None, None, None)
+    assert found.preference_compliance is None
+    assert "only 2 of 10 units were measured" in found.unmeasured["preference_compliance"].reason
+    assert "504 from the gateway" in found.unmeasured["preference_compliance"].reason
+    assert found.logprob_margin.margin is found.logprob_margin.positive_logprob is None
+    assert found.stats.collapse.entropy.mean is found.stats.collapse.mean_length is None
+    rows = {row["quantity"]: row for row in metric_rows("r", "identity", found, [])}
+    for name in (
+        "preference_compliance",
+        "logprob_margin.positive_logprob",
+        "collapse.entropy",
+        "collapse.mean_length",
+    ):
+        assert rows[name]["value"] is None
+        assert "504 from the gateway" in rows[name]["reason"], name
+
+
+@pytest.mark.parametrize("wrong", [-9999.0, -1.7e308, 0.5, float("nan"), float("-inf")])
+def test_what_cannot_be_a_logprob_is_unmeasured_with_the_reason_and_never_a_margin(run, wrong):
+    baseline, _ = run
+
+    def spoiled(transcript):
+        if transcript.metadata.kind != "score":
+            return transcript
+        return transcript.model_copy(
+            update={"metadata": transcript.metadata.model_copy(update={"logprobs": [wrong] * 2})}
+        )
+
+    found = score_snapshot(
+        [spoiled(t) for t in baseline.rollouts], ScoringContext(ASKED, None), size="full", metrics=MOST
+    )
+
+    assert found.logprob_margin.margin is None
+    assert "not the logarithm of a probability" in found.unmeasured["logprob_margin.margin"].reason
+    assert found.stats.collapse.fixed_text.mean is None
+    assert "not the logarithm of a probability" in found.unmeasured["collapse.fixed_text"].reason
