@@ -21,6 +21,7 @@ from claas_assets.evaluation.storage.records import (
     StepRecord,
     Transcript,
     Unmeasured,
+    counted_answers,
 )
 
 
@@ -63,6 +64,7 @@ def score_snapshot(
         unmeasured=unmeasured,
         snapshot=size,
         versions=versions,
+        answers=counted_answers(transcripts),
     )
 
 

@@ -325,6 +325,24 @@ class AnswerCounts(Record):
     """Answers of white space alone: a verifier may take silence for obedience."""
 
 
+_COUNTED = ("compliance/probe_prompts/", "compliance/heldout_prompts/")
+
+
+def counted_answers(transcripts: Sequence[Transcript]) -> AnswerCounts | None:
+    """None where compliance was not asked."""
+    asked = [t for t in transcripts if t.key.startswith(_COUNTED)]
+    answers = [t for t in asked if t.answer is not None]
+    return (
+        AnswerCounts(
+            n=len(answers),
+            cut=sum(bool(t.metadata.truncated) for t in answers),
+            empty=sum(not (t.answer or "").strip() for t in answers),
+        )
+        if asked
+        else None
+    )
+
+
 class EvalSnapshot(Record):
     """All metrics at one state of the adapter: `baseline.json`, and `eval` of each step."""
 
@@ -404,6 +422,12 @@ class AdapterRecord(Record):
         """Names of the metrics asked for."""
         return list(self.config["metrics"])
 
+    @property
+    def deployment(self) -> str:
+        """Name and version of the deployment that made it; empty where it told neither."""
+        told = self.provenance.deployment
+        return f"{told.get('name') or ''} {told.get('version') or ''}".strip()
+
 
 class RolloutRecord(Record):
     """One prompt and answer of a feedback batch."""
@@ -456,20 +480,6 @@ class StepRecord(ScoredStep):
     """Answers that the deployment no longer knew when feedback was given; `rollout_batch` replaced them."""
 
 
-class StepsHandle(Record):
-    """What `training_steps` hands downstream: the lines of `steps.jsonl`, read."""
-
-    preference: str
-    lora_id: str
-    num_steps: int
-    """Asked for."""
-    steps: list[StepRecord]
-
-    @property
-    def complete(self) -> bool:
-        return len(self.steps) >= self.num_steps
-
-
 class TrainingRecord(Record):
     """What is known of one preference above scoring: what `training_steps` hands down."""
 
@@ -509,6 +519,8 @@ class ScoresRecord(Record):
     """Names of the metrics asked for: another has no criterion."""
     num_steps: int
     """Feedback steps asked for."""
+    deployment: str = ""
+    """Name and version of the deployment that was evaluated; empty where it told neither."""
     baseline: EvalSnapshot | None
     """Before any feedback, without transcripts. Null only in a reading of a run that has not measured it yet."""
     steps: list[ScoredStep]
@@ -523,6 +535,7 @@ class ScoresRecord(Record):
             lora_id=adapter.lora_id,
             metrics=adapter.metrics,
             num_steps=adapter.num_steps,
+            deployment=adapter.deployment,
             baseline=None if baseline is None else _without_transcripts(baseline),
             steps=[_without_answers(step) for step in steps],
         )
@@ -544,7 +557,9 @@ class ScoresRecord(Record):
 
 
 def _without_transcripts(snapshot: EvalSnapshot) -> EvalSnapshot:
-    return snapshot.model_copy(update={"rollouts": []})
+    return snapshot.model_copy(
+        update={"rollouts": [], "answers": snapshot.answers or counted_answers(snapshot.rollouts)}
+    )
 
 
 def _without_answers(step: ScoredStep) -> ScoredStep:

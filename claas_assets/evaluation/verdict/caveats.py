@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from claas_assets.evaluation.storage.records import Criterion, EvalSnapshot, StepRecord, Transcript, UnitStats
+from claas_assets.evaluation.storage.records import Criterion, EvalSnapshot, ScoredStep, UnitStats
 from claas_assets.evaluation.verdict.measurements import States, compliance_set
 
 MAX_SHARE = 0.1
 """Of answers that were cut, or empty: above it the verdict says so."""
 
-ANSWERS = ("compliance/probe_prompts/", "compliance/heldout_prompts/")
 
-
-def notes_on(states: States, steps: Sequence[StepRecord], criteria: dict[str, Criterion]) -> list[str]:
+def notes_on(states: States, steps: Sequence[ScoredStep], criteria: dict[str, Criterion]) -> list[str]:
     """In the order of their weight."""
     return [
         *_interrupted(steps),
@@ -21,7 +19,7 @@ def notes_on(states: States, steps: Sequence[StepRecord], criteria: dict[str, Cr
         *_not_available(criteria),
         *_teachable(states),
         *_memorized(states.last),
-        *_cut_or_empty(states.last.rollouts),
+        *_cut_or_empty(states.last),
         *_unanswered(states.last),
         *_open_network(states),
         *_other_versions(states),
@@ -29,7 +27,7 @@ def notes_on(states: States, steps: Sequence[StepRecord], criteria: dict[str, Cr
     ]
 
 
-def _interrupted(steps: Sequence[StepRecord]) -> Iterator[str]:
+def _interrupted(steps: Sequence[ScoredStep]) -> Iterator[str]:
     found = [str(step.step) for step in steps if step.interrupted]
     if found:
         yield (
@@ -38,7 +36,7 @@ def _interrupted(steps: Sequence[StepRecord]) -> Iterator[str]:
         )
 
 
-def _miscounted(steps: Sequence[StepRecord]) -> Iterator[str]:
+def _miscounted(steps: Sequence[ScoredStep]) -> Iterator[str]:
     """What the deployment counted against what the steps record: an interrupted step may have trained."""
     counted = steps[-1].updates_counted if steps else None
     recorded = sum(step.sub_step_count for step in steps)
@@ -76,14 +74,14 @@ def _memorized(last: EvalSnapshot) -> Iterator[str]:
         yield f"memorization gap {trained - held_out:+.2f} (trained prompts {trained:.2f}, held out {held_out:.2f})"
 
 
-def _cut_or_empty(rollouts: Sequence[Transcript]) -> Iterator[str]:
-    answers = [t for t in rollouts if t.key.startswith(ANSWERS) and t.answer is not None]
-    cut = sum(bool(t.metadata.truncated) for t in answers)
-    empty = sum(not (t.answer or "").strip() for t in answers)
-    if cut > MAX_SHARE * len(answers):
-        yield f"{cut} of {len(answers)} answers reached the token limit: a cut answer looks concise, so raise it"
-    if empty > MAX_SHARE * len(answers):
-        yield f"{empty} of {len(answers)} answers are empty: a verifier may take silence for obedience"
+def _cut_or_empty(last: EvalSnapshot) -> Iterator[str]:
+    answers = last.answers
+    if answers is None:
+        return
+    if answers.cut > MAX_SHARE * answers.n:
+        yield f"{answers.cut} of {answers.n} answers reached the token limit: a cut answer looks concise, so raise it"
+    if answers.empty > MAX_SHARE * answers.n:
+        yield f"{answers.empty} of {answers.n} answers are empty: a verifier may take silence for obedience"
 
 
 def _unanswered(last: EvalSnapshot) -> Iterator[str]:

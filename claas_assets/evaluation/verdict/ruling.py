@@ -12,11 +12,11 @@ from typing import Literal, NamedTuple
 from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.metrics.collapse_alerts import alerts_along
 from claas_assets.evaluation.storage.records import (
-    AdapterRecord,
     Criterion,
     EvalSnapshot,
     Overall,
-    StepRecord,
+    ScoredStep,
+    ScoresRecord,
     VerdictRecord,
 )
 from claas_assets.evaluation.verdict.caveats import notes_on
@@ -31,31 +31,23 @@ class Ruling(NamedTuple):
     why: str
 
 
-def judge(
-    adapter: AdapterRecord,
-    baseline: EvalSnapshot | None,
-    steps: Sequence[StepRecord],
-    *,
-    thresholds: Thresholds,
-    metrics: Sequence[str],
-    num_steps: int,
-) -> VerdictRecord:
+def judge(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
     """The verdict on one preference, by today's thresholds.
 
-    `baseline` and `steps` have been scored; `metrics` are those that were asked for: another has no
-    criterion. With fewer than `num_steps` steps the criteria are those of the last one recorded, and
-    the overall verdict is `unfinished`.
+    A metric that was not asked for has no criterion. With fewer steps than were asked for, the criteria are
+    those of the last one recorded, and the overall verdict is `unfinished`.
     """
+    baseline, steps = scores.baseline, scores.steps
     states = States(baseline, steps[-1].eval) if baseline is not None and steps else None
-    criteria = apply_rules(states, thresholds, metrics) if states is not None else {}
-    ruling = _unfinished(baseline, steps, num_steps) or overall_of(criteria, thresholds)
+    criteria = apply_rules(states, thresholds, scores.metrics) if states is not None else {}
+    ruling = _unfinished(baseline, steps, scores.num_steps) or overall_of(criteria, thresholds)
     last = steps[-1].eval if steps else None
     margin = last.logprob_margin if last is not None else None
     ratio = criteria.get("capability_ratio")
     return VerdictRecord(
-        preference=adapter.preference,
-        lora_id=adapter.lora_id,
-        run_id=adapter.run_id,
+        preference=scores.preference,
+        lora_id=scores.lora_id,
+        run_id=scores.run_id,
         logprob_margin_delta=margin.margin_delta_from_baseline if margin is not None else None,
         final_compliance=last.preference_compliance if last is not None else None,
         capability_ratio=ratio.value if ratio is not None else None,
@@ -65,13 +57,13 @@ def judge(
         alerts=alerts_along(baseline, steps),
         notes=notes_on(states, steps, criteria) if states is not None else [],
         steps_recorded=len(steps),
-        num_steps=num_steps,
+        num_steps=scores.num_steps,
         interrupted_steps=[step.step for step in steps if step.interrupted],
         versions=dict(last.versions if last is not None else baseline.versions if baseline is not None else {}),
     )
 
 
-def _unfinished(baseline: EvalSnapshot | None, steps: Sequence[StepRecord], num_steps: int) -> Ruling | None:
+def _unfinished(baseline: EvalSnapshot | None, steps: Sequence[ScoredStep], num_steps: int) -> Ruling | None:
     if baseline is None:
         return Ruling("unfinished", "the baseline has not been measured; run again with the same output_dir to go on")
     if len(steps) < num_steps:
@@ -120,7 +112,7 @@ def _rule_on_learning(compliance: Criterion | None, thresholds: Thresholds) -> R
     return Ruling("inconclusive", "every criterion passes, and the change in compliance is not beyond noise")
 
 
-def _paragraph(ruling: Ruling, criteria: Mapping[str, Criterion], steps: Sequence[StepRecord]) -> str:
+def _paragraph(ruling: Ruling, criteria: Mapping[str, Criterion], steps: Sequence[ScoredStep]) -> str:
     """The verdict as one reads it: the ruling, what was trained, compliance, then all that did not pass."""
     parts = [f"{ruling.overall}: {ruling.why}"]
     if steps:
