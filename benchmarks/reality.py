@@ -20,7 +20,7 @@ import yaml
 
 from claas_assets.evaluation.config import default_preferences_dir
 from claas_assets.evaluation.storage.records import VerdictRecord
-from claas_assets.evaluation.storage.run_files import read_summary
+from claas_assets.evaluation.storage.run_folder import RunFolder
 
 PREFERENCE = "identity"
 PLACEBO = "Thanks. What is 27 times 4?"
@@ -68,7 +68,7 @@ def evaluate(overrides: list[str]) -> VerdictRecord:
     command = [sys.executable, "-m", "claas_assets", f"preferences=[{PREFERENCE}]", *overrides]
     subprocess.run(command, check=True, stdout=sys.stderr)
     run_folder = next(value.removeprefix("output_dir=") for value in overrides if value.startswith("output_dir="))
-    return read_summary(Path(run_folder))[PREFERENCE]
+    return RunFolder(Path(run_folder)).summary()[PREFERENCE]
 
 
 def table(verdicts: dict[str, VerdictRecord]) -> str:

@@ -6,8 +6,7 @@ import dagster as dg
 
 from claas_assets.defs.checks import evaluation_checks
 from claas_assets.defs.io_managers import RunFolderFiles
-from claas_assets.defs.jobs import evaluate, rescore, summarize
-from claas_assets.defs.jobs import report as report_job
+from claas_assets.defs.jobs import evaluate, publish, rescore, summarize
 from claas_assets.defs.partitions import preference_partitions
 from claas_assets.defs.resources import Deployment
 from claas_assets.defs.results import plots, report, result_assets, summary
@@ -40,7 +39,7 @@ def build_definitions(config: EvalConfig) -> dg.Definitions:
             report,
         ],
         asset_checks=evaluation_checks(preferences),
-        jobs=[evaluate, rescore, report_job, summarize],
+        jobs=[evaluate, publish, rescore, summarize],
         sensors=evaluation_sensors(config, preferences),
         schedules=[nightly_schedule(config, preferences)],
         resources={

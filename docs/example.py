@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from claas_assets.evaluation.storage.records import EvalSnapshot, VerdictRecord
-from claas_assets.evaluation.storage.run_files import read_asset, read_steps, read_summary
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "data" / "example"
@@ -31,7 +31,7 @@ def answer_to(snapshot: EvalSnapshot, prompt: str, limit: int = 110) -> str:
 
 def before_and_after() -> list[str]:
     folder = EXAMPLE / "identity"
-    baseline, last = read_asset("baseline", folder / "baseline.json"), read_steps(folder).steps[-1].eval
+    baseline, last = PreferenceFolder(folder).baseline(), PreferenceFolder(folder).steps()[-1].eval
     lines = ["| held-out prompt | before | after 6 feedback steps |", "| --- | --- | --- |"]
     return [*lines, *(f"| {p} | {answer_to(baseline, p)} | {answer_to(last, p)} |" for p in SHOWN_PROMPTS)]
 
@@ -57,7 +57,7 @@ def _cell(entry: VerdictRecord, name: str) -> str:
 
 
 def example() -> str:
-    summary = read_summary(EXAMPLE)
+    summary = RunFolder(EXAMPLE).summary()
     sentences = [f"- **{name}**: {entry.sentence}" for name, entry in summary.items()]
     return "\n".join(
         [BEGIN, "", *before_and_after(), "", *verdicts(summary), "", *sentences, "", END],

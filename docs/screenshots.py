@@ -22,7 +22,8 @@ from claas_assets.evaluation.metrics.probes import ScoringContext
 from claas_assets.evaluation.metrics.scoring import score_snapshot
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.storage.journal import FileJournal
-from claas_assets.evaluation.storage.run_files import read_asset, read_steps, write_asset
+from claas_assets.evaluation.storage.records import ScoresRecord
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.evaluation.verdict.ruling import judge
 from tests.browser import browser, served
 from tests.synthetic.example_copies import copy_run
@@ -81,24 +82,20 @@ def make_results(results_dir: Path) -> None:
 def make_untrained(run: Path) -> None:
     """Learning rate 0 leaves the weights alone: at temperature 0 every state then answers as the baseline did."""
     for folder in sorted(path.parent for path in run.glob("*/metadata.json")):
-        adapter, baseline, handle = (
-            read_asset("adapter", folder / "metadata.json"),
-            read_asset("baseline", folder / "baseline.json"),
-            read_steps(folder),
-        )
+        training = PreferenceFolder(folder).training()
+        adapter, baseline = training.adapter, training.baseline
         adapter.config["training"]["learning_rate"] = 0.0
         preference = Preference.model_validate(adapter.preference_text)
-        metrics = adapter.config["metrics"]
         asked = [t for t in baseline.rollouts if not t.key.startswith(("compliance/ceiling/", "compliance/noise/"))]
-        state = score_snapshot(asked, ScoringContext(preference, baseline), size="full", metrics=metrics)
-        steps = [step.model_copy(update={"eval": state}) for step in handle.steps]
+        state = score_snapshot(asked, ScoringContext(preference, baseline), size="full", metrics=adapter.metrics)
+        steps = [step.model_copy(update={"eval": state}) for step in training.steps]
         thresholds = Thresholds(**adapter.config["thresholds"])
-        judged = judge(adapter, baseline, steps, thresholds=thresholds, metrics=metrics, num_steps=len(steps))
+        judged = judge(ScoresRecord.of(adapter, baseline, steps), thresholds)
         (folder / "steps.jsonl").unlink()
         for step in steps:
             FileJournal(folder).append(step)
-        write_asset("adapter", folder / "metadata.json", adapter)
-        write_asset("verdict", folder / "verdict.json", judged)
+        PreferenceFolder(folder).write_adapter(adapter)
+        PreferenceFolder(folder).write_verdict(judged)
 
 
 def take(page: Any, shot: Shot, address: str, folder: Path) -> Path:

@@ -11,7 +11,7 @@ import yaml
 
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.storage.names import lora_id_for
-from claas_assets.evaluation.storage.run_files import read_asset, read_steps
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.launch.evaluation import evaluate
 from claas_assets.stack.supervise import ensure_running
 
@@ -63,8 +63,8 @@ def answers(snapshot):
 
 def test_a_name_in_the_feedback_is_learned_and_no_other(zora):
     verdict, folder = zora("learned", num_steps=4, training={"learning_rate": 5e-4})
-    baseline = read_asset("baseline", folder / "baseline.json")
-    last = read_steps(folder).steps[-1].eval
+    baseline = PreferenceFolder(folder).baseline()
+    last = PreferenceFolder(folder).steps()[-1].eval
     before, after = (s.stats.compliance.sets["heldout_prompts"] for s in (baseline, last))
     assert before.mean == 0.0
     assert after.mean >= 0.5
@@ -77,7 +77,7 @@ def test_a_name_in_the_feedback_is_learned_and_no_other(zora):
 
 def test_the_same_configuration_gives_the_same_transcripts_and_numbers(zora):
     runs = [zora(name, num_steps=1, batch_size=2)[1] for name in ("once", "again")]
-    records = [(read_asset("baseline", folder / "baseline.json"), read_steps(folder).steps[0]) for folder in runs]
+    records = [(PreferenceFolder(folder).baseline(), PreferenceFolder(folder).steps()[0]) for folder in runs]
     (first, step), (second, same_step) = records
     assert [plain(t) for t in first.rollouts] == [plain(t) for t in second.rollouts]
     assert [r.response for r in step.rollout_batch] == [r.response for r in same_step.rollout_batch]

@@ -17,7 +17,8 @@ from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.metrics import metric_names
 from claas_assets.evaluation.preferences.preference import load_preference
 from claas_assets.evaluation.runs import results
-from claas_assets.evaluation.storage.run_files import read_asset, read_steps, read_summary
+from claas_assets.evaluation.storage.records import ScoresRecord
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -108,12 +109,13 @@ def check_evaluation(arguments: list[str]) -> None:
         sweep.config_of(compose("base", overrides=single, return_hydra_config=False))
 
 
-@pytest.mark.parametrize("name", sorted(read_summary(EXAMPLE)))
-def test_the_example_scored_again_gives_the_verdict_that_is_committed(name):
-    folder = EXAMPLE / name
-    adapter, baseline = (
-        read_asset(a, folder / f) for a, f in (("adapter", "metadata.json"), ("baseline", "baseline.json"))
-    )
-    preference = load_preference(name, ROOT / "preferences")
-    again = results.verdict(adapter, baseline, read_steps(folder), preference, EvalConfig().thresholds)
-    assert again == read_asset("verdict", folder / "verdict.json")
+@pytest.mark.parametrize("name", sorted(RunFolder(EXAMPLE).summary()))
+def test_the_example_scored_again_gives_the_verdict_the_table_and_the_series_that_are_committed(name, tmp_path):
+    folder = PreferenceFolder(EXAMPLE / name)
+    scores = results.score(folder.training(), load_preference(name, ROOT / "preferences"))
+    read_again = ScoresRecord.model_validate_json(scores.model_dump_json())  # as scores.json holds them
+    assert results.verdict(read_again, EvalConfig().thresholds) == folder.verdict()
+    assert results.collapse_record(read_again) == folder.collapse()
+    written = PreferenceFolder(tmp_path / name)
+    written.write_metric_table(results.metric_table(read_again))
+    assert (written.path / "metrics.csv").read_bytes() == (folder.path / "metrics.csv").read_bytes()

@@ -22,7 +22,7 @@ from claas_assets.evaluation.deployment.client import ClaasClient
 from claas_assets.evaluation.deployment.routes import routes_for
 from claas_assets.evaluation.deployment.transport import RetryBudget
 from claas_assets.evaluation.errors import DeploymentError
-from claas_assets.evaluation.runs.retention import RunState, is_running, read_runs
+from claas_assets.evaluation.runs.retention import StoredRun, is_running, read_runs
 from claas_assets.evaluation.storage.names import check_lora_prefix
 from claas_assets.evaluation.storage.records import AdapterRecord
 
@@ -47,11 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def finished_adapters(runs: Sequence[RunState], prefix: str) -> list[AdapterRecord]:
+def finished_adapters(runs: Sequence[StoredRun], prefix: str) -> list[AdapterRecord]:
     """Those of complete run folders, less any that an unfinished or running folder names too (a copy, say)."""
     done = [found for found in runs if found.complete and not is_running(found)]
-    needed = {state.adapter.lora_id for found in runs if found not in done for state in found.preferences}
-    adapters = [state.adapter for found in done for state in found.preferences]
+    needed = {adapter.lora_id for found in runs if found not in done for adapter in found.adapters.values()}
+    adapters = [adapter for found in done for adapter in found.adapters.values()]
     return [a for a in adapters if a.lora_id.startswith(prefix) and a.lora_id.isprintable() and a.lora_id not in needed]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from claas_assets.cli.folders import local_folder
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
-from claas_assets.evaluation.runs.retention import RunState, delete_run, parse_age, read_runs, set_pin, why_kept
+from claas_assets.evaluation.runs.retention import StoredRun, delete_run, parse_age, read_runs, set_pin, why_kept
 
 DEFAULT_RESULTS = Path("data") / "evals"
 
@@ -76,7 +76,7 @@ def _prune(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _deleted(found: RunState) -> bool:
+def _deleted(found: StoredRun) -> bool:
     try:
         delete_run(found)
     except (EvaluationError, OSError) as error:
@@ -86,5 +86,5 @@ def _deleted(found: RunState) -> bool:
     return True
 
 
-def _line(found: RunState) -> str:
+def _line(found: StoredRun) -> str:
     return f"{found.path.name}  {found.created:%Y-%m-%d %H:%M} UTC  {found.size_bytes / 1e6:.1f} MB"

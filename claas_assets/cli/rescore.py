@@ -12,8 +12,7 @@ from claas_assets.cli.terminal import TerminalProgress, print_summary
 from claas_assets.evaluation.config import EvalConfig, load_config
 from claas_assets.evaluation.config_files import chosen_config
 from claas_assets.evaluation.errors import ConfigError
-from claas_assets.evaluation.storage.run_files import find_run, holders_in, read_asset
-from claas_assets.evaluation.storage.stores import Place
+from claas_assets.evaluation.storage.run_folder import RunFolder, find_run
 from claas_assets.launch.evaluation import rescore
 
 OVERRIDABLE = ("thresholds", "preferences_dir", "plots")
@@ -38,8 +37,8 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def rescoring_config(run_folder: Place, overrides: list[str]) -> EvalConfig:
-    """Today's configuration for the preferences that `run_folder` holds. Raises `ConfigError`."""
+def rescoring_config(run: RunFolder, overrides: list[str]) -> EvalConfig:
+    """Today's configuration for the preferences that `run` holds. Raises `ConfigError`."""
     given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(overrides))
     wrong = [key for key in given if key not in OVERRIDABLE]
     if wrong:
@@ -49,13 +48,13 @@ def rescoring_config(run_folder: Place, overrides: list[str]) -> EvalConfig:
         )
     today = chosen_config().model_dump(mode="json", exclude_unset=True)
     thresholds = OmegaConf.merge(chosen_config().thresholds.model_dump(), given.pop("thresholds", {}))
-    preferences = [holder.name for holder in holders_in(run_folder)]
+    preferences = [folder.name for folder in run.preferences()]
     return load_config(
         {
             **today,
             **given,
             "thresholds": OmegaConf.to_container(thresholds),
-            "output_dir": str(run_folder),
+            "output_dir": str(run.path),
             "preferences": preferences,
         }
     )
@@ -66,7 +65,7 @@ def changed_thresholds(config: EvalConfig) -> list[str]:
     now = config.thresholds.model_dump()
     notes = []
     for preference in config.preferences:
-        adapter = read_asset("adapter", config.run_folder / preference / "metadata.json")
+        adapter = RunFolder(config.run_folder).preference(preference).adapter()
         then = adapter.config.get("thresholds", {})
         differ = [name for name in now if then.get(name, now[name]) != now[name]]
         changed = [f"{name}: {then[name]} then, {now[name]} now" for name in differ]

@@ -1,9 +1,9 @@
-"""Jobs: what people start by name."""
+"""Jobs: what people start by name. None has the name of an asset, whose step has it already."""
 
 import dagster as dg
 
-SCORES = ("metric_table", "collapse_snapshots", "verdict")
-PER_PREFERENCE = ("adapter", "baseline", "training_steps", *SCORES)
+SCORED = ("scores", "metric_table", "collapse_snapshots", "verdict")
+PER_PREFERENCE = ("adapter", "baseline", "training_steps", *SCORED)
 
 evaluate = dg.define_asset_job(
     "evaluate",
@@ -12,11 +12,12 @@ evaluate = dg.define_asset_job(
 )
 rescore = dg.define_asset_job(
     "rescore",
-    selection=dg.AssetSelection.assets(*SCORES),
-    description="The tables and the verdict of one preference again, from its files, by today's verifiers and bounds.",
+    selection=dg.AssetSelection.assets(*SCORED),
+    description="The scores, tables and verdict of one preference again, from its files, by today's verifiers and "
+    "bounds.",
 )
-report = dg.define_asset_job(
-    "report",
+publish = dg.define_asset_job(
+    "publish",
     selection=dg.AssetSelection.assets("summary", "plots", "report"),
     description="The summary, the plots and the report of a run, from its files.",
 )

@@ -1,7 +1,8 @@
 """What the UI shows beside a materialization. Numbers are Python's own: Dagster refuses NumPy scalars.
 
-A name that is the same for several materializations and partitions is a chart; so are `compliance`,
-`margin_nats` and the like, which are left out, not 0, where they were not measured.
+The UI draws a chart of each number that several materializations or partitions have under one name. So
+`compliance`, `margin_nats` and the like have the same name everywhere, and are left out, rather than 0, where
+they were not measured.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ import dagster as dg
 
 from claas_assets.defs.metadata_tables import METRIC_TABLE_SCHEMA, verdict_table
 from claas_assets.evaluation.figures.inline import INLINE_LIMIT, inline_sparkline
+from claas_assets.evaluation.storage.journal import STEPS_FILE
 from claas_assets.evaluation.storage.records import (
     AdapterRecord,
     CollapsePoint,
@@ -19,11 +21,11 @@ from claas_assets.evaluation.storage.records import (
     EvalSnapshot,
     MetricTable,
     Overall,
-    StepsHandle,
+    ScoresRecord,
     Summary,
+    TrainingRecord,
     VerdictRecord,
 )
-from claas_assets.evaluation.storage.run_files import read_asset
 from claas_assets.evaluation.storage.stores import Place, exists, size_of
 
 Metadata = dict[str, Any]
@@ -46,16 +48,9 @@ def how_to_view(results_dir: Place, run_id: str) -> str:
     return f"copy {results_dir}/{run_id} into a folder of this machine, then claas-eval view <folder>"
 
 
-def _made_of(adapter: AdapterRecord) -> Metadata:
-    deployment = adapter.provenance.deployment
-    name = f"{deployment.get('name') or ''} {deployment.get('version') or ''}".strip()
-    return {"adapter": adapter.lora_id, "deployment": name or "unknown"}
-
-
-def _of_preference(run_folder: Place, preference: str) -> Metadata:
-    """What every result of one preference says; the adapter's record is there before any of them."""
-    adapter = read_asset("adapter", run_folder / preference / "metadata.json")
-    return {**_common(run_folder), **_made_of(adapter)}
+def _of_preference(made: AdapterRecord | ScoresRecord, run_folder: Place) -> Metadata:
+    """What everything of one preference says."""
+    return {**_common(run_folder), "adapter": made.lora_id, "deployment": made.deployment or "unknown"}
 
 
 def _curves(names: Iterable[str], states: list[dict[str, float | None]]) -> Metadata:
@@ -85,8 +80,7 @@ def headline(snapshot: EvalSnapshot) -> dict[str, float | None]:
 
 def of_adapter(record: AdapterRecord, run_folder: Place) -> Metadata:
     return {
-        **_common(run_folder),
-        **_made_of(record),
+        **_of_preference(record, run_folder),
         "base_model": str(record.training_inputs.get("base_model")),
         "created": record.provenance.created,
     }
@@ -95,35 +89,47 @@ def of_adapter(record: AdapterRecord, run_folder: Place) -> Metadata:
 def of_snapshot(snapshot: EvalSnapshot, run_folder: Place, adapter: AdapterRecord) -> Metadata:
     reasons = "\n".join(f"- `{name}`: {missing.reason}" for name, missing in sorted(snapshot.unmeasured.items()))
     return {
-        **_common(run_folder),
-        **_made_of(adapter),
+        **_of_preference(adapter, run_folder),
         **_numbers({**headline(snapshot), "duration_s": snapshot.duration_s}),
         "requests": snapshot.requests,
         "not_measured": dg.MetadataValue.md(reasons[: INLINE_LIMIT - 1] or "everything was measured"),
     }
 
 
-def of_steps(steps: StepsHandle, run_folder: Place) -> Metadata:
-    last = steps.steps[-1] if steps.steps else None
-    path = run_folder / steps.preference / "steps.jsonl"
+def of_steps(training: TrainingRecord, run_folder: Place) -> Metadata:
+    steps = training.steps
+    path = run_folder / training.adapter.preference / STEPS_FILE
     return {
-        **_of_preference(run_folder, steps.preference),
-        "steps": len(steps.steps),
-        "steps_asked": steps.num_steps,
-        "updates": sum(record.sub_step_count for record in steps.steps),
-        "interrupted_steps": sum(record.interrupted for record in steps.steps),
+        **_of_preference(training.adapter, run_folder),
+        "steps": len(steps),
+        "steps_asked": training.num_steps,
+        "updates": sum(record.sub_step_count for record in steps),
+        "interrupted_steps": sum(record.interrupted for record in steps),
         "path": dg.MetadataValue.path(str(path)),
         "size_bytes": size_of(path) if exists(path) else 0,
-        **(_numbers(headline(last.eval)) if last else {}),
-        **_curves(_CURVES, [headline(record.eval) for record in steps.steps]),
+        **(_numbers(headline(steps[-1].eval)) if steps else {}),
+        **_curves(_CURVES, [headline(record.eval) for record in steps]),
     }
 
 
-def of_table(table: MetricTable, run_folder: Place) -> Metadata:
+def of_scores(scores: ScoresRecord, run_folder: Place) -> Metadata:
+    last = scores.last
+    return {
+        **_of_preference(scores, run_folder),
+        "states": len(scores.states),
+        "steps_asked": scores.num_steps,
+        "versions": ", ".join(f"{name} {version}" for name, version in sorted(last.versions.items())) if last else "",
+        "changed_since_asked": ", ".join(sorted(last.rescored_from)) if last and last.rescored_from else "none",
+        **(_numbers(headline(last)) if last else {}),
+        **_curves(_CURVES, [headline(snapshot) for _, snapshot in scores.states]),
+    }
+
+
+def of_table(table: MetricTable, scores: ScoresRecord, run_folder: Place) -> Metadata:
     missing = sum(1 for row in table.rows if row.get("value") is None)
     failed = sum(1 for row in table.rows if str(row.get("reason") or "").startswith("failed"))
     return {
-        **_of_preference(run_folder, table.preference),
+        **_of_preference(scores, run_folder),
         "dagster/row_count": len(table.rows),
         "dagster/column_schema": METRIC_TABLE_SCHEMA,
         "not_measured": missing,
@@ -131,10 +137,10 @@ def of_table(table: MetricTable, run_folder: Place) -> Metadata:
     }
 
 
-def of_collapse(record: CollapseRecord, run_folder: Place) -> Metadata:
+def of_collapse(record: CollapseRecord, scores: ScoresRecord, run_folder: Place) -> Metadata:
     alerts = "\n".join(f"- {alert}" for alert in record.alerts)
     return {
-        **_of_preference(run_folder, record.preference),
+        **_of_preference(scores, run_folder),
         "alerts": len(record.alerts),
         "what": dg.MetadataValue.md(alerts[: INLINE_LIMIT - 1] or "no alert"),
         **(_numbers(_collapse_numbers(record.series[-1])) if record.series else {}),
@@ -152,9 +158,9 @@ def _collapse_numbers(point: CollapsePoint) -> dict[str, float | None]:
     }
 
 
-def of_verdict(record: VerdictRecord, run_folder: Place) -> Metadata:
+def of_verdict(record: VerdictRecord, scores: ScoresRecord, run_folder: Place) -> Metadata:
     return {
-        **_of_preference(run_folder, record.preference),
+        **_of_preference(scores, run_folder),
         "overall": record.overall,
         "sentence": record.sentence,
         "criteria": verdict_table([record]),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import dagster as dg
 from pydantic import PrivateAttr
 
-from claas_assets.defs.run_folder import RunFolder
+from claas_assets.defs.run_folder import PARTITION_TAG, CurrentRunFolder
 from claas_assets.defs.settings import EvaluationSettings
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.deployment.locks import deployment_lock
@@ -25,35 +25,45 @@ def find_or_start(config: EvalConfig, say: Callable[[str], None]) -> str:
     return ensure_running(config.base_model, on_progress=say)
 
 
+LONGEST_WAIT_S = 24 * 3600.0
+"""For a deployment with one sampler. Evaluations queue for it, each for hours; a day is no queue any more."""
+
+
 class Deployment(dg.ConfigurableResource):
     """A live CLaaS. Nothing is sent, or started, before a stage needs it.
 
-    One that has a single sampler is held for the whole run, from init to the last step. It is taken here,
-    before any asset begins: a run that waited for it inside an asset would wait while holding a pool slot,
-    which the run that has the deployment may need.
+    A deployment with one sampler is held for the whole run, from init to the last step. The lock is taken
+    here, before any asset begins: a run that waited for it inside an asset would wait while it holds a pool
+    slot, which the run that has the deployment may need.
     """
 
     settings: dg.ResourceDependency[EvaluationSettings]
-    run_folder: dg.ResourceDependency[RunFolder]
+    run_folder: dg.ResourceDependency[CurrentRunFolder]
     _held: contextlib.ExitStack = PrivateAttr(default_factory=contextlib.ExitStack)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         config = self.settings.read()
         if config.claas_url is not None and ENGINES[config.mode].one_sampler:
             say = context.log.info if context.log is not None else print
-            waiting = f"waiting for {config.claas_url}: another evaluation is at work there"
-            self._held.enter_context(deployment_lock(config.claas_url, lambda: say(waiting)))
+            tags = context.run.tags if context.run is not None else {}
+            held = deployment_lock(
+                config.claas_url,
+                holder=f"run {self.run_folder.path.name}, preference {tags.get(PARTITION_TAG, 'unknown')}",
+                timeout_s=LONGEST_WAIT_S,
+                on_wait=lambda holder: say(f"waiting for {config.claas_url}, which {holder} holds"),
+            )
+            self._held.enter_context(held)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         self._held.close()
 
     def training_context(self, context: dg.AssetExecutionContext) -> TrainingContext:
         """This partition's preference on the deployment. A broken preference file fails here."""
-        config = self.settings.read()
+        config = self.settings.read().model_copy(update={"output_dir": str(self.run_folder.path)})
         preference = load_preference(context.partition_key, config.preference_folder())
         report = reporter(context)
         url = find_or_start(config, lambda text: report(Event(preference.name, "deployment", text)))
-        folder = self.run_folder.of(preference.name)
+        folder = self.run_folder.preference(preference.name).path
         return TrainingContext.at(url, config=config, preference=preference, folder=folder, report=report)
 
 

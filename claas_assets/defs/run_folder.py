@@ -12,50 +12,68 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import BACKFILL_ID_TAG, ROOT_BACKFILL_ID_TAG
 from pydantic import Field, PrivateAttr
 
 from claas_assets.defs.settings import EvaluationSettings
 from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.storage.journal import STEPS_FILE
 from claas_assets.evaluation.storage.names import check_run_id, run_id_at
-from claas_assets.evaluation.storage.run_files import holders_in
+from claas_assets.evaluation.storage.run_folder import (
+    BASELINE_FILE,
+    COLLAPSE_FILE,
+    METADATA_FILE,
+    PLOTS_FOLDER,
+    REPORT_FILE,
+    SCORES_FILE,
+    SUMMARY_FILE,
+    TABLE_FILE,
+    VERDICT_FILE,
+    PreferenceFolder,
+    RunFolder,
+)
 from claas_assets.evaluation.storage.stores import Place, exists, folders_in, place_at, read_text
 
 RUN_TAG = "claas/eval_run"
+_BACKFILL_TAG, _ROOT_BACKFILL_TAG = "dagster/backfill", "dagster/root_backfill_id"
+PARTITION_TAG = "dagster/partition"
 
 ASSET_FILES = {
-    "adapter": "metadata.json",
-    "baseline": "baseline.json",
-    "training_steps": "steps.jsonl",
-    "metric_table": "metrics.csv",
-    "collapse_snapshots": "collapse.json",
-    "verdict": "verdict.json",
-    "summary": "summary.json",
-    "plots": "plots",
-    "report": "report.html",
+    "adapter": METADATA_FILE,
+    "baseline": BASELINE_FILE,
+    "training_steps": STEPS_FILE,
+    "scores": SCORES_FILE,
+    "metric_table": TABLE_FILE,
+    "collapse_snapshots": COLLAPSE_FILE,
+    "verdict": VERDICT_FILE,
+    "summary": SUMMARY_FILE,
+    "plots": PLOTS_FOLDER,
+    "report": REPORT_FILE,
 }
-"""The file of each asset, below `<run folder>/<preference>/` or, unpartitioned, `<run folder>/`."""
+"""The file of each asset, below `<run folder>/<preference>/` or, for those in `OF_THE_RUN`, `<run folder>/`."""
 
-REPORT_STEP = "write_report"
-"""The step that makes the asset `report`. Every other asset's step has its asset's name."""
+OF_THE_RUN = ("summary", "plots", "report")
 
 NEEDS = {
     "adapter": (),
     "baseline": ("adapter",),
     "training_steps": ("adapter", "baseline"),
+    "scores": ("adapter", "baseline"),
     "metric_table": ("adapter", "baseline"),
     "collapse_snapshots": ("adapter", "baseline"),
     "verdict": ("adapter", "baseline"),
     "summary": ("adapter",),
-    "plots": ("adapter",),
-    "report": ("adapter",),
+    "plots": ("adapter", "summary"),
+    "report": ("adapter", "summary"),
 }
 """What a folder must hold for an asset that is materialized without what is above it. `steps.jsonl` is
-not listed: a run that only measures has none."""
+not listed: a run that only measures has none. Nor is `scores.json`: it is made where it is not there."""
 
 
-class RunFolder(dg.ConfigurableResource):
-    """Resolved once as a run's resources are set up; nothing is created before something is written."""
+class CurrentRunFolder(dg.ConfigurableResource):
+    """The run folder of this Dagster run.
+
+    It is resolved once, as the run's resources are set up; nothing is created before something is written.
+    """
 
     settings: dg.ResourceDependency[EvaluationSettings]
     run_id: str | None = Field(default=None, description="run folder to use; null: resolved from the Dagster run")
@@ -75,11 +93,11 @@ class RunFolder(dg.ConfigurableResource):
         return place
 
     @property
-    def name(self) -> str:
-        return self.path.name
+    def folder(self) -> RunFolder:
+        return RunFolder(self.path)
 
-    def of(self, preference: str) -> Place:
-        return self.path / preference
+    def preference(self, name: str) -> PreferenceFolder:
+        return self.folder.preference(name)
 
     def trains(self) -> bool:
         """Whether this run materializes `training_steps`: then what is there is gone on with."""
@@ -95,7 +113,7 @@ def _step_keys(instance: dg.DagsterInstance, run: dg.DagsterRun) -> frozenset[st
     keys = run.step_keys_to_execute
     if not keys and run.execution_plan_snapshot_id:
         keys = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
-    return frozenset("report" if key == REPORT_STEP else key for key in keys or ())
+    return frozenset(keys or ())
 
 
 def resolve_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun, results_dir: Place, configured: str | None) -> str:
@@ -106,7 +124,7 @@ def resolve_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun, results_dir
     if named:
         return check_run_id(named)
     began = _created(instance, root.run_id)
-    backfill_id = root.tags.get(ROOT_BACKFILL_ID_TAG) or root.tags.get(BACKFILL_ID_TAG)
+    backfill_id = root.tags.get(_ROOT_BACKFILL_TAG) or root.tags.get(_BACKFILL_TAG)
     planned = planned_assets(instance, run)
     if backfill_id:
         backfill = instance.get_backfill(backfill_id)
@@ -118,7 +136,7 @@ def resolve_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun, results_dir
     if "adapter" in planned:
         return run_id_at(began)
     needed = _needed_files(_step_keys(instance, run))
-    return _newest_with(results_dir, needed, run.tags.get("dagster/partition"), began)
+    return _newest_with(results_dir, needed, run.tags.get(PARTITION_TAG), began)
 
 
 def _needed_files(steps: Set[str]) -> set[str]:
@@ -144,15 +162,20 @@ def _newest_with(results_dir: Place, needed: Set[str], preference: str | None, b
         created = folder_created(folder)
         if created is None or created > began:
             continue
+        of_run = needed & {ASSET_FILES[asset] for asset in OF_THE_RUN}
         holders = [folder / preference] if preference else folders_in(folder)
-        has_it = any(all(exists(holder / name) for name in needed) for holder in holders)
-        if has_it and (newest is None or (created, folder.name) > newest):
+        has_it = any(all(exists(holder / name) for name in needed - of_run) for holder in holders)
+        if (
+            has_it
+            and all(exists(folder / name) for name in of_run)
+            and (newest is None or (created, folder.name) > newest)
+        ):
             newest = created, folder.name
     if newest is None:
         wanted = f"{', '.join(sorted(needed))}" + (f" for preference {preference}" if preference else "")
         raise RunFolderError(
-            f"no run folder below {results_dir} has {wanted}: materialize adapter, baseline and training_steps first, "
-            "or name a run with the run_id of the run_folder resource"
+            f"no run folder below {results_dir} has {wanted}: materialize adapter, baseline and training_steps first "
+            "(for plots and report the summary too), or name a run with the run_id of the run_folder resource"
         )
     return newest[1]
 
@@ -163,7 +186,7 @@ def _run_folders(results_dir: Place) -> Iterator[Any]:
 
 def folder_created(folder: Place) -> datetime | None:
     """The creation time recorded in the folder (not its name: `manual-run` sorts after every timestamp)."""
-    times = [t for t in (_recorded(holder / ASSET_FILES["adapter"]) for holder in holders_in(folder)) if t is not None]
+    times = [t for held in RunFolder(folder).preferences() if (t := _recorded(held.path / METADATA_FILE)) is not None]
     return min(times, default=None)
 
 

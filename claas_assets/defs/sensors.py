@@ -9,15 +9,15 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from claas_assets.defs.failures import words_of
-from claas_assets.defs.jobs import evaluate, report, summarize
+from claas_assets.defs.jobs import evaluate, publish, summarize
 from claas_assets.defs.metadata import how_to_view
-from claas_assets.defs.run_folder import RUN_TAG, planned_assets
+from claas_assets.defs.run_folder import PARTITION_TAG, RUN_TAG, planned_assets
 from claas_assets.defs.schedules import PREFERENCES_TAG, STARTER_TAG, STARTERS, evaluation_requests
 from claas_assets.evaluation.config import EvalConfig, load_config
 from claas_assets.evaluation.deployment.watch import Watch, read_fingerprint
 from claas_assets.evaluation.errors import ConfigError, DeploymentError
 from claas_assets.evaluation.storage.names import new_run_id
-from claas_assets.evaluation.storage.run_files import holders_in
+from claas_assets.evaluation.storage.run_folder import RunFolder
 from claas_assets.evaluation.verdict.alerts import WEBHOOK_VARIABLE, call_webhook, is_bad
 
 URL_VARIABLE = "CLAAS_WATCH_URL"
@@ -54,9 +54,9 @@ def new_deployment_sensor(config: EvalConfig, preferences: dg.PartitionsDefiniti
     @dg.sensor(
         name="new_deployment", job=evaluate, minimum_interval_seconds=watch_interval_s(), default_status=_OFF,
         description="Looks at claas_url and evaluates every preference when another deployment answers there: another "
-        "version, other base models, or another deployment id, in two looks in a row. A restart of the same one is "
-        "none; going back to an older one is. The first deployment that it ever sees is evaluated too. Switch on "
-        "finish_evaluation as well: it writes the summary. "
+        "version, other base models, or another deployment id, in two looks in a row. A restarted deployment is the "
+        "same one; one that went back to an older version is another. The first deployment that it ever sees is "
+        "evaluated too. Switch on finish_evaluation as well: it writes the summary. "
         f"{URL_VARIABLE} sets another address, {INTERVAL_VARIABLE} the seconds between looks.",
     )  # fmt: skip
     def new_deployment(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
@@ -88,7 +88,7 @@ def new_deployment_sensor(config: EvalConfig, preferences: dg.PartitionsDefiniti
 
 def finish_evaluation_sensor(config: EvalConfig) -> dg.SensorDefinition:
     """Asks for the report of each evaluation that a schedule or sensor started, once all of its runs have ended."""
-    job = report if config.plots else summarize
+    job = publish if config.plots else summarize
 
     @dg.sensor(
         name="finish_evaluation", job=job, minimum_interval_seconds=30, default_status=_OFF,
@@ -118,7 +118,7 @@ def _how_it_ended(instance: dg.DagsterInstance, run_id: str) -> str | None:
     """A digest of the Dagster runs of an evaluation, or None while one is missing or has not ended."""
     runs = instance.get_runs(dg.RunsFilter(job_name=evaluate.name, tags={RUN_TAG: run_id}))
     asked = {name for run in runs for name in run.tags.get(PREFERENCES_TAG, "").split(",") if name}
-    there = {run.tags.get("dagster/partition") for run in runs}
+    there = {run.tags.get(PARTITION_TAG) for run in runs}
     if not asked <= there or not all(run.is_finished for run in runs):
         return None
     return hashlib.sha256(",".join(sorted(run.run_id for run in runs)).encode()).hexdigest()[:12]
@@ -126,7 +126,7 @@ def _how_it_ended(instance: dg.DagsterInstance, run_id: str) -> str | None:
 
 def _has_adapter(config: EvalConfig, run_id: str) -> bool:
     """Where no preference came as far as an adapter, there is nothing to summarize."""
-    return bool(holders_in(config.results_dir / run_id))
+    return bool(RunFolder(config.results_dir / run_id).preferences())
 
 
 def bad_verdict_sensor(config: EvalConfig) -> dg.SensorDefinition:
@@ -180,7 +180,7 @@ def failed_evaluation(context: dg.RunFailureSensorContext) -> dg.SkipReason | No
     if not assets:
         return dg.SkipReason(f"run {run.run_id} makes no asset of an evaluation")
     message = {
-        "event": "failed_evaluation", "preference": run.tags.get("dagster/partition"),
+        "event": "failed_evaluation", "preference": run.tags.get(PARTITION_TAG),
         "run_id": run.tags.get(RUN_TAG), "dagster_run": run.run_id, "assets": ", ".join(sorted(assets)),
         "error": _words(context) or context.failure_event.message,
         "what_to_do": "mend the cause, then re-execute the run from failure (it goes on in the same run folder); for a "

@@ -4,19 +4,17 @@ Training froze the text of the file in `metadata.json`, so only scoring is downs
 """
 
 import warnings
-from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.data_version import DATA_VERSION_TAG, extract_data_version_from_entry
 
-from claas_assets.defs.run_folder import RunFolder
+from claas_assets.defs.run_folder import PARTITION_TAG, CurrentRunFolder
 from claas_assets.defs.settings import EvaluationSettings
 from claas_assets.evaluation.verdict.versions import preference_file_version
 
 PREFERENCE_FILE = dg.AssetKey("preference_file")
-_SCORED: Set[str] = {"metric_table", "collapse_snapshots", "verdict"}
+DATA_VERSION_TAG = "dagster/data_version"
 
 
 def preference_files(preferences: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -43,7 +41,7 @@ def _preference_files(preferences: dg.PartitionsDefinition) -> dg.AssetsDefiniti
     return preference_file  # type: ignore[return-value]
 
 
-class ObservingRunFolder(RunFolder):
+class ObservingRunFolder(CurrentRunFolder):
     """A run folder whose run also records the version of the preference file that it scores with.
 
     Without it, results made before the first observation would look stale at the first one.
@@ -51,9 +49,9 @@ class ObservingRunFolder(RunFolder):
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         super().setup_for_execution(context)
-        preference = context.run.tags.get("dagster/partition") if context.run else None
+        preference = context.run.tags.get(PARTITION_TAG) if context.run else None
         settings: Any = self.settings
-        if preference is not None and context.instance is not None and self._planned & _SCORED:
+        if preference is not None and context.instance is not None and "scores" in self._planned:
             observe(context.instance, settings.read().preference_folder(), preference)
 
 
@@ -63,9 +61,10 @@ def observe(instance: dg.DagsterInstance, folder: Path, preference: str) -> None
     if not path.is_file():
         return  # loading it says what is wrong, and where
     version = preference_file_version(path)
-    record = instance.get_latest_data_version_record(PREFERENCE_FILE, is_source=True, partition_key=preference)
-    known = extract_data_version_from_entry(record.event_log_entry) if record is not None else None
-    if known is None or known.value != version:
+    of_partition = dg.AssetRecordsFilter(asset_key=PREFERENCE_FILE, asset_partitions=[preference])
+    latest = instance.fetch_observations(of_partition, limit=1).records
+    observed = latest[0].event_log_entry.asset_observation if latest else None
+    if observed is None or observed.tags.get(DATA_VERSION_TAG) != version:
         tags = {DATA_VERSION_TAG: version}
         observation = dg.AssetObservation(asset_key=PREFERENCE_FILE, partition=preference, tags=tags)
         instance.report_runless_asset_event(observation)

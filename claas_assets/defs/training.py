@@ -4,10 +4,9 @@ import dagster as dg
 
 from claas_assets.defs import metadata
 from claas_assets.defs.resources import Deployment
-from claas_assets.defs.run_folder import RunFolder
+from claas_assets.defs.run_folder import CurrentRunFolder
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot
-from claas_assets.evaluation.storage.run_files import read_steps
+from claas_assets.evaluation.storage.records import AdapterRecord, TrainingRecord
 from claas_assets.evaluation.training.stages import ensure_adapter, ensure_baseline, run_training
 from claas_assets.evaluation.verdict.versions import adapter_version, baseline_version, steps_version
 
@@ -28,7 +27,7 @@ def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig, po
         "In a folder that has one, that one is returned.",
     )  # fmt: skip
     def adapter(
-        context: dg.AssetExecutionContext, deployment: Deployment, run_folder: RunFolder
+        context: dg.AssetExecutionContext, deployment: Deployment, run_folder: CurrentRunFolder
     ) -> dg.MaterializeResult:
         record = ensure_adapter(deployment.training_context(context), resuming=run_folder.trains())
         return dg.MaterializeResult(
@@ -44,7 +43,7 @@ def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig, po
         "Refused once the adapter was trained.",
     )  # fmt: skip
     def baseline(
-        context: dg.AssetExecutionContext, deployment: Deployment, run_folder: RunFolder, adapter: AdapterRecord
+        context: dg.AssetExecutionContext, deployment: Deployment, run_folder: CurrentRunFolder, adapter: AdapterRecord
     ) -> dg.MaterializeResult:
         snapshot = ensure_baseline(deployment.training_context(context), adapter, resuming=run_folder.trains())
         return dg.MaterializeResult(value=snapshot, metadata=metadata.of_snapshot(snapshot, run_folder.path, adapter))
@@ -58,15 +57,15 @@ def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig, po
     def training_steps(
         context: dg.AssetExecutionContext,
         deployment: Deployment,
-        run_folder: RunFolder,
-        adapter: AdapterRecord,
-        baseline: EvalSnapshot,
+        run_folder: CurrentRunFolder,
+        baseline: TrainingRecord,
     ) -> dg.MaterializeResult:
-        run_training(deployment.training_context(context), adapter, baseline)
-        steps = read_steps(run_folder.of(context.partition_key))
+        assert baseline.baseline is not None  # the IO manager refuses to load one that is not there
+        run_training(deployment.training_context(context), baseline.adapter, baseline.baseline)
+        training = run_folder.preference(context.partition_key).training()
         return dg.MaterializeResult(
-            metadata=metadata.of_steps(steps, run_folder.path),
-            data_version=dg.DataVersion(f"{steps.lora_id}, {len(steps.steps)} steps"),
+            metadata=metadata.of_steps(training, run_folder.path),
+            data_version=dg.DataVersion(f"{training.adapter.lora_id}, {len(training.steps)} steps"),
         )
 
     return [adapter, baseline, training_steps]

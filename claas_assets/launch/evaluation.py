@@ -15,7 +15,7 @@ from claas_assets.evaluation.preferences.preference import load_preference
 from claas_assets.evaluation.progress import Event, Reporter, listening, silent
 from claas_assets.evaluation.storage.addresses import is_address, protocol_of
 from claas_assets.evaluation.storage.records import Summary
-from claas_assets.evaluation.storage.run_files import holders_in, read_summary
+from claas_assets.evaluation.storage.run_folder import RunFolder
 from claas_assets.evaluation.storage.stores import check_writable
 from claas_assets.launch.dagster_runs import bury_dead_runs, run_job
 
@@ -48,7 +48,7 @@ def evaluate(config: EvalConfig, listener: Reporter = silent) -> Summary:
         failures = _run_all(config, instance, listener)
     if failures:
         raise IncompleteEvaluation(_how_to_go_on(config, failures))
-    return read_summary(config.run_folder)
+    return RunFolder(config.run_folder).summary()
 
 
 def rescore(config: EvalConfig, listener: Reporter = silent) -> Summary:
@@ -65,7 +65,7 @@ def rescore(config: EvalConfig, listener: Reporter = silent) -> Summary:
     if failures:
         reasons = "\n".join(f"  {name}: {reason}" for name, reason in failures.items())
         raise IncompleteEvaluation(f"not scored again:\n{reasons}")
-    return read_summary(config.run_folder)
+    return RunFolder(config.run_folder).summary()
 
 
 def check_before_sending(config: EvalConfig) -> None:
@@ -132,7 +132,7 @@ def _run_all(
     """Run `job` for every preference, then the report; what failed, by preference, with the reason."""
     failures = _run_preferences(config, instance, listener, job)
     if len(failures) < len(config.preferences) or _has_adapter(config):
-        reason = run_job(config, instance, "report" if config.plots else "summarize", None)
+        reason = run_job(config, instance, "publish" if config.plots else "summarize", None)
         if reason is not None:
             failures["summary"] = reason
     return failures
@@ -154,7 +154,7 @@ def _needs_processes(config: EvalConfig) -> bool:
 
 
 def _has_adapter(config: EvalConfig) -> bool:
-    return bool(holders_in(config.run_folder))
+    return bool(RunFolder(config.run_folder).preferences())
 
 
 def _how_to_go_on(config: EvalConfig, failures: dict[str, str]) -> str:

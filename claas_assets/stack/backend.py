@@ -32,8 +32,8 @@ class Backend(Protocol):
         `lora` None is the base model. Gradients reach the adapter's weights.
         """
 
-    def start(self, prompts: Sequence[Sequence[int]], lora: Any) -> list[tuple[Any, Tensor]]:
-        """Read prompts: for each a place to go on from, and the next token's logits (V,)."""
+    def start(self, prompts: Sequence[Sequence[int]], lora: Any) -> tuple[list[Any], Tensor]:
+        """Read prompts: for each a place to go on from, and the next token's logits (R, V)."""
 
     def step(self, places: Sequence[Any], tokens: Sequence[int], lora: Any) -> Tensor:
         """Feed one token to every place that is open: the next token's logits (R, V)."""

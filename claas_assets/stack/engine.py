@@ -26,8 +26,8 @@ from claas_assets.stack.trainer import Rollout, TrainingReport, train
 from claas_assets.wire import TrainingOptions
 
 PATIENCE_S = 2.0  # how long a request for another adapter waits before no more are let in ahead of it
-BOUND_ADAPTERS = 4  # kept ready in memory
-CACHE_TOKENS = 65_536  # tokens that all open sequences may reach together
+BOUND_ADAPTERS = 2  # kept ready in memory: each is as large as the model
+CACHE_TOKENS = 65_536  # open sequences, times what the longest of them may reach
 
 
 @dataclass
@@ -188,7 +188,7 @@ class Engine:
         if not batch:
             return
         try:
-            with torch.no_grad():
+            with torch.inference_mode():
                 self._advance(admitted)
         except Exception as error:  # handed on: each request of the batch answers with it, and the loop lives
             self._fail(batch, error)
@@ -202,11 +202,11 @@ class Engine:
             self._take(self._active, logits)
         for part in packs([len(request.prompt_ids) for request in admitted]):
             group = admitted[part]
-            started = self.backend.start([request.prompt_ids for request in group], lora)
-            for request, (place, _) in zip(group, started, strict=True):
+            places, logits = self.backend.start([request.prompt_ids for request in group], lora)
+            for request, place in zip(group, places, strict=True):
                 request.place = place
                 self._active.append(request)
-            self._take(group, torch.stack([logits for _, logits in started]))
+            self._take(group, logits)
 
     def _take(self, requests: list[Generation], logits: torch.Tensor) -> None:
         """Sample a token for each request, and close those that are done."""
@@ -262,7 +262,7 @@ class Engine:
         """Take what fits from the queue: same adapter, free rows, tokens; none past exclusive work."""
         lora_id = self._active[0].lora_id if self._active else None
         chosen: list[Generation] = []
-        tokens = sum(request.size for request in self._active)
+        longest = max((request.size for request in self._active), default=0)
         first_other: float | None = None
         with self._changed:
             for work in list(self._waiting):
@@ -276,9 +276,9 @@ class Engine:
                         break
                     continue
                 busy = len(self._active) + len(chosen)
-                if busy == self.backend.max_rows or (busy and tokens + work.size > CACHE_TOKENS):
+                longest = max(longest, work.size)
+                if busy == self.backend.max_rows or (busy and (busy + 1) * longest > CACHE_TOKENS):
                     break
-                tokens += work.size
                 chosen.append(work)
                 self._waiting.remove(work)
         return chosen
@@ -293,7 +293,7 @@ class Engine:
             for part in packs([len(r.prompt_ids) + len(r.completion_ids) for r in group]):
                 self._score_group(group[part], lora_id)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _score_group(self, group: list[Scoring], lora_id: str | None) -> None:
         try:
             logits = self.backend.logits(

@@ -42,24 +42,23 @@ class GenericBackend:
                 for ids, keep in zip(sequences, keeps, strict=True)
             ]
 
-    def start(self, prompts: Sequence[Sequence[int]], lora: Lora | None) -> list[tuple[Any, Tensor]]:
-        return [self._advance({}, prompt, lora) for prompt in prompts]
+    def start(self, prompts: Sequence[Sequence[int]], lora: Lora | None) -> tuple[list[Any], Tensor]:
+        places: list[Any] = [{} for _ in prompts]
+        return places, torch.stack([self._advance(*pair, lora) for pair in zip(places, prompts, strict=True)])
 
     def step(self, places: Sequence[Any], tokens: Sequence[int], lora: Lora | None) -> Tensor:
         pairs = zip(places, tokens, strict=True)
-        return torch.stack([self._advance(place, [token], lora)[1] for place, token in pairs])
+        return torch.stack([self._advance(place, [token], lora) for place, token in pairs])
 
     def finish(self, place: dict[str, Any]) -> None:
         place.clear()
 
-    def _advance(
-        self, place: dict[str, Any], token_ids: Sequence[int], lora: Lora | None
-    ) -> tuple[dict[str, Any], Tensor]:
+    def _advance(self, place: dict[str, Any], token_ids: Sequence[int], lora: Lora | None) -> Tensor:
         with self._adapted(lora):
             cache = {self.cache_name: place.get("cache")}
             output = self.model(input_ids=self._ids(token_ids), use_cache=True, **cache)
         place["cache"] = output.get(self.cache_name, output.past_key_values)
-        return place, output.logits[0, -1].float()
+        return output.logits[0, -1].float()
 
     def _ids(self, token_ids: Sequence[int]) -> Tensor:
         return torch.tensor([list(token_ids)], device=self.model.device)

@@ -1,34 +1,40 @@
-"""From logits to tokens: one row at a time decides for itself, whatever the others are.
+"""From logits to tokens, for all rows at once; a row's token does not depend on the others.
 
-Axes: R rows, V vocabulary. Logprobs are those of the raw distribution (temperature 1), in nats.
+A vocabulary is looked at in blocks of 256: a draw finds its block by the blocks' sums and its token
+within the block, the likeliest tokens are sought in the blocks with the highest maxima.
+
+Axes: R rows, V vocabulary, N blocks. Logprobs are those of the raw distribution (temperature 1), in nats.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+BLOCK = 256
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """How one request samples. `random` is its own, so that its draws are its own too."""
+    """How one request samples."""
 
     temperature: float
+    """0 takes the likeliest token."""
     top_p: float
+    """Draw from the fewest likeliest tokens that together reach this mass, in (0, 1]."""
     top_logprobs: int
-    random: torch.Generator
+    """How many of the likeliest tokens are told with each token."""
+    random: random.Random
+    """The request's own, so that its draws are its own too."""
 
     @classmethod
     def make(cls, temperature: float, top_p: float, top_logprobs: int, seed: int | None) -> Sampler:
-        random = torch.Generator()
-        if seed is None:
-            random.seed()
-        else:
-            random.manual_seed(seed % 2**63)
-        return cls(temperature, top_p, top_logprobs, random)
+        return cls(temperature, top_p, top_logprobs, random.Random(seed))
 
 
 @dataclass(frozen=True)
@@ -41,31 +47,91 @@ class Sampled:
 
 
 def sample(logits: Tensor, samplers: Sequence[Sampler]) -> list[Sampled]:
-    """One token per row of logits (R, V).
+    """One token per row of logits (R, V)."""
+    tokens = torch.empty(len(samplers), dtype=torch.long, device=logits.device)
+    for kind, draw in ((_is_greedy, _likeliest), (_is_plain, _draw), (_has_nucleus, _draw_from_nuclei)):
+        rows = [row for row, sampler in enumerate(samplers) if kind(sampler)]
+        if rows:
+            tokens[rows] = draw(_rows(logits, rows), [samplers[row] for row in rows])
+    normalizers = logits.logsumexp(dim=-1)
+    logprobs = logits.gather(-1, tokens[:, None]).squeeze(-1) - normalizers
+    tops = _tops(logits, normalizers, samplers)
+    pairs = zip(tokens.tolist(), logprobs.tolist(), strict=True)
+    return [Sampled(token, logprob, tops.get(row, [])) for row, (token, logprob) in enumerate(pairs)]
 
-    Row by row: a reduction over several rows may add up in another order than one over a single row.
-    """
-    return [_sample_row(row, sampler) for row, sampler in zip(logits, samplers, strict=True)]
+
+def _is_greedy(sampler: Sampler) -> bool:
+    return sampler.temperature == 0
 
 
-def _sample_row(logits_V: Tensor, sampler: Sampler) -> Sampled:
-    token = _draw(logits_V, sampler) if sampler.temperature > 0 else logits_V.argmax()
-    normalizer = logits_V.logsumexp(dim=-1)
-    logprob = (logits_V[token] - normalizer).item()
-    return Sampled(int(token), logprob, _top(logits_V, normalizer, sampler.top_logprobs))
+def _is_plain(sampler: Sampler) -> bool:
+    return sampler.temperature > 0 and sampler.top_p == 1
 
 
-def _draw(logits_V: Tensor, sampler: Sampler) -> Tensor:
-    """Invert the cumulative distribution at one uniform draw; `top_p` keeps the likeliest tokens."""
-    probabilities = torch.softmax(logits_V / sampler.temperature, dim=-1)
-    order = None
-    if sampler.top_p < 1:
-        probabilities, order = _nucleus(probabilities, sampler.top_p)
-    cumulative = probabilities.cumsum(dim=-1, dtype=torch.float64)
-    point = torch.rand((), generator=sampler.random, dtype=torch.float64).to(cumulative.device)
-    index = torch.searchsorted(cumulative, point * cumulative[-1], right=True)
-    index = index.clamp(max=len(cumulative) - 1)
-    return index if order is None else order[index]
+def _has_nucleus(sampler: Sampler) -> bool:
+    return sampler.temperature > 0 and sampler.top_p < 1
+
+
+def _rows(values: Tensor, rows: list[int]) -> Tensor:
+    """Some rows; no copy of all."""
+    return values if len(rows) == len(values) else values[rows]
+
+
+def _blocks(values: Tensor, fill: float) -> Tensor:
+    """(R, V) as (R, N, BLOCK), the last block filled up."""
+    missing = -values.shape[-1] % BLOCK
+    padded = F.pad(values, (0, missing), value=fill) if missing else values
+    return padded.view(len(values), -1, BLOCK)
+
+
+def _pick(blocks: Tensor, index: Tensor) -> Tensor:
+    """One block of each row: (R, N, BLOCK) at index (R,) → (R, BLOCK)."""
+    return blocks[torch.arange(len(blocks), device=blocks.device), index]
+
+
+def _likeliest(logits: Tensor, samplers: Sequence[Sampler]) -> Tensor:
+    """The first of the highest logits of each row (R,)."""
+    blocks = _blocks(logits, float("-inf"))
+    block = blocks.amax(dim=-1).argmax(dim=-1)
+    return block * BLOCK + _pick(blocks, block).argmax(dim=-1)
+
+
+def _draw(logits: Tensor, samplers: Sequence[Sampler]) -> Tensor:
+    """Invert each row's cumulative distribution at one uniform draw (R,)."""
+    blocks = _blocks(torch.softmax(_tempered(logits, samplers), dim=-1), 0.0)
+    sums = blocks.sum(dim=-1).double()
+    block, rest = _invert(sums, torch.tensor([s.random.random() for s in samplers], dtype=torch.float64))
+    within, _ = _invert(_pick(blocks, block).double(), rest)
+    return block * BLOCK + within
+
+
+def _invert(weights: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the cumulative sum of weights (R, n) float64 passes `shares` (R,) of it, in [0, 1): index and
+    the share of the weight found there that lies before the point."""
+    cumulative = weights.cumsum(dim=-1)
+    point = shares.to(weights.device)[:, None] * cumulative[:, -1:]
+    index = torch.searchsorted(cumulative, point, right=True).clamp(max=weights.shape[-1] - 1)
+    found = weights.gather(-1, index)
+    before = cumulative.gather(-1, index) - found
+    return index.squeeze(-1), ((point - before) / found).clamp(0.0, 1.0 - 1e-12).squeeze(-1)
+
+
+def _tempered(logits: Tensor, samplers: Sequence[Sampler]) -> Tensor:
+    temperatures = [sampler.temperature for sampler in samplers]
+    if all(temperature == 1 for temperature in temperatures):
+        return logits
+    return logits / torch.tensor(temperatures, dtype=logits.dtype, device=logits.device)[:, None]
+
+
+def _draw_from_nuclei(logits: Tensor, samplers: Sequence[Sampler]) -> Tensor:
+    """As `_draw`, each row from its own nucleus (R,)."""
+    probabilities = torch.softmax(_tempered(logits, samplers), dim=-1)
+    tokens = []
+    for row, sampler in zip(probabilities, samplers, strict=True):
+        kept, ids = _nucleus(row, sampler.top_p)
+        share = torch.tensor([sampler.random.random()], dtype=torch.float64)
+        tokens.append(ids[_invert(kept.double()[None], share)[0]])
+    return torch.cat(tokens)
 
 
 def _nucleus(probabilities_V: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
@@ -79,8 +145,23 @@ def _nucleus(probabilities_V: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
     return kept[:inside], ids[:inside]
 
 
-def _top(logits_V: Tensor, normalizer: Tensor, count: int) -> list[tuple[int, float]]:
-    if count == 0:
-        return []
-    values, indices = logits_V.topk(min(count, len(logits_V)))
-    return list(zip(indices.tolist(), (values - normalizer).tolist(), strict=True))
+def _tops(logits: Tensor, normalizers: Tensor, samplers: Sequence[Sampler]) -> dict[int, list[tuple[int, float]]]:
+    """The likeliest tokens of the rows that ask for them, by row."""
+    tops = {}
+    for count in {sampler.top_logprobs for sampler in samplers} - {0}:
+        rows = [row for row, sampler in enumerate(samplers) if sampler.top_logprobs == count]
+        values, ids = _top(_rows(logits, rows), count)
+        logprobs = values - _rows(normalizers, rows)[:, None]
+        for row, *pair in zip(rows, ids.tolist(), logprobs.tolist(), strict=True):
+            tops[row] = list(zip(*pair, strict=True))
+    return tops
+
+
+def _top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The highest logits and their token ids, each (R, count), highest first."""
+    count = min(count, logits.shape[-1])
+    blocks = _blocks(logits, float("-inf"))
+    best = blocks.amax(dim=-1).topk(min(count, blocks.shape[1])).indices  # the highest are in these blocks
+    chosen = blocks.gather(1, best[..., None].expand(-1, -1, BLOCK))
+    values, at = chosen.flatten(1).topk(count)
+    return values, best.gather(1, at // BLOCK) * BLOCK + at % BLOCK

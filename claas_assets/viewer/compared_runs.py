@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,10 +10,12 @@ from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.runs.catalog import preference_names
 from claas_assets.evaluation.runs.frames import LoadedRun, load_run
 from claas_assets.evaluation.runs.loading import PreferenceRun, preference_folders
-from claas_assets.evaluation.runs.overview import Stamp, check_regular, file_stamp, without_path
+from claas_assets.evaluation.runs.overview import one_line
 from claas_assets.evaluation.storage.recorded_config import flat
 from claas_assets.evaluation.storage.records import EvalSnapshot
-from claas_assets.viewer.loading import TABLE, stamps_of
+from claas_assets.evaluation.storage.run_folder import PREFERENCE_FILES, TABLE_FILE
+from claas_assets.evaluation.storage.stamps import Stamp, check_regular, file_stamp
+from claas_assets.viewer.loading import stamps_of
 
 _CONFIG_TYPES = {"seed": int, "base_model": str, "sweep_id": str}
 
@@ -29,7 +30,7 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[LoadedRun], dict[str, str]]
         try:
             runs.append(_slim_run(folder, _stamps(folder)))
         except (RunFolderError, OSError, RecursionError) as error:  # brackets without end
-            broken[folder.name] = without_path(error).replace(f"{folder}/", "").replace(f"{folder.parent}/", "")
+            broken[folder.name] = one_line(error).replace(f"{folder}/", "").replace(f"{folder.parent}/", "")
     return runs, broken
 
 
@@ -39,10 +40,10 @@ def _stamps(folder: Path) -> tuple[tuple[str, tuple[Stamp | None, ...]], ...]:
     if linked := {path.name for path in preference_folders(folder)} - set(names):
         raise RunFolderError(f"{', '.join(sorted(linked))}: a link to a folder (links are not followed)")
     for name in names:
-        for file in ("metadata.json", "baseline.json", "steps.jsonl", "verdict.json", TABLE):
+        for file in PREFERENCE_FILES:
             if file_stamp(folder / name / file) is not None:
                 check_regular(folder / name / file)
-    return tuple((name, (*stamps_of(folder / name), file_stamp(folder / name / TABLE))) for name in names)
+    return tuple((name, (*stamps_of(folder / name), file_stamp(folder / name / TABLE_FILE))) for name in names)
 
 
 @lru_cache(maxsize=256)  # a slim run of three preferences takes some 0.5 MB, a whole one 45
@@ -70,10 +71,8 @@ def _check_config(name: str, run: PreferenceRun) -> None:
 def _slim(run: PreferenceRun) -> PreferenceRun:
     """The baseline's scores, and the last state with its answers to compliance prompts: no comparison reads more."""
     baseline = _with_answers(run.baseline, keep=not run.steps) if run.baseline is not None else None
-    last = tuple(
-        step.model_copy(update={"eval": _with_answers(step.eval), "rollout_batch": []}) for step in run.steps[-1:]
-    )
-    return replace(run, baseline=baseline, steps=last, table=None)
+    last = [step.model_copy(update={"eval": _with_answers(step.eval), "rollout_batch": []}) for step in run.steps[-1:]]
+    return run.model_copy(update={"baseline": baseline, "steps": last, "table": None})
 
 
 def _with_answers(snapshot: EvalSnapshot, keep: bool = True) -> EvalSnapshot:

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.runs.overview import (
-    BASELINE,
-    METADATA,
-    VERDICT,
-    Stamp,
-    check_regular,
-    file_stamp,
-    without_path,
-)
-from claas_assets.evaluation.storage.journal import STEPS_FILE, FileJournal
+from claas_assets.evaluation.runs.overview import one_line
+from claas_assets.evaluation.storage.journal import STEPS_FILE
 from claas_assets.evaluation.storage.records import (
     AdapterRecord,
     EvalSnapshot,
+    MetricTable,
+    ScoresRecord,
     StepRecord,
-    StepsHandle,
     VerdictRecord,
+    current,
 )
-from claas_assets.evaluation.storage.run_files import read_asset
+from claas_assets.evaluation.storage.run_folder import (
+    BASELINE_FILE,
+    METADATA_FILE,
+    SCORES_FILE,
+    TABLE_FILE,
+    VERDICT_FILE,
+    PreferenceFolder,
+)
+from claas_assets.evaluation.storage.stamps import Stamp, file_stamp
 
-TABLE = "metrics.csv"
 T = TypeVar("T")
 
 
@@ -55,9 +55,9 @@ class PreferenceRecords:
         return max(len(self.steps), asked if isinstance(asked, int) else 0)
 
     @property
-    def handle(self) -> StepsHandle:
-        lora_id = self.adapter.lora_id if self.adapter else ""
-        return StepsHandle(preference=self.name, lora_id=lora_id, num_steps=self.num_steps, steps=self.steps)
+    def scores(self) -> ScoresRecord | None:
+        """As they were recorded with each state; None without an adapter."""
+        return ScoresRecord.of(self.adapter, self.baseline, self.steps) if self.adapter else None
 
     def state(self, name: str) -> EvalSnapshot | None:
         """The snapshot of `baseline` or of a step's number."""
@@ -73,72 +73,100 @@ class PreferenceRecords:
 def load_head(folder: Path) -> PreferenceRecords:
     """The small files: the adapter and the verdict."""
     found = PreferenceRecords(folder)
-    found.adapter = _read(found, METADATA, lambda path, stamp: _small("adapter", path, stamp))
-    found.verdict = _read(found, VERDICT, lambda path, stamp: _small("verdict", path, stamp))
+    found.adapter = _read(found, METADATA_FILE, _adapter)
+    found.verdict = _read(found, VERDICT_FILE, _verdict)
     if found.adapter is None and not found.problems:
-        found.problems.append(f"{METADATA} is missing: the evaluation did not come to make an adapter")
+        found.problems.append(f"{METADATA_FILE} is missing: the evaluation did not come to make an adapter")
     return found
 
 
 def load_preference(folder: Path) -> PreferenceRecords:
     """All files of a preference, with every transcript."""
     found = load_head(folder)
-    found.baseline = _read(found, BASELINE, _baseline)
+    found.baseline = _read(found, BASELINE_FILE, _baseline)
     found.steps = _read(found, STEPS_FILE, _steps) or []
     return found
 
 
-def load_reasons(folder: Path) -> list[tuple[str, str, int]] | None:
-    """(quantity, reason, feedback steps before it) of all that `metrics.csv` has no number for; None without the file.
+Reason = tuple[str, str, int]
+"""(quantity, reason, feedback steps before it) of a number that is missing."""
 
-    Raises `RunFolderError` where it cannot be read.
-    """
-    path = folder / TABLE
-    return None if file_stamp(path) is None else _reasons(path, check_regular(path))
+
+def load_reasons(folder: Path) -> list[Reason] | None:
+    """Of all that was scored and has no number, in `scores.json` or, in a run of 0.1.0, `metrics.csv`; None
+    without either. Raises `RunFolderError` where it cannot be read."""
+    recorded = PreferenceFolder(folder, guarded=True).steps_recorded()
+    stamp = file_stamp(folder / SCORES_FILE)
+    scores = None if stamp is None else current(_scores(folder, stamp), recorded)
+    if scores is not None:
+        return reasons_in(scores)
+    if (stamp := file_stamp(folder / TABLE_FILE)) is None:
+        return None
+    table = _table(folder, stamp)
+    return [(row["quantity"], row["reason"], row["step"] + 1) for row in table.rows if row["reason"]] if table else None
+
+
+def reasons_in(scores: ScoresRecord) -> list[Reason]:
+    return [
+        (name, f"{missing.kind}: {missing.reason}", step + 1)
+        for step, snapshot in scores.states
+        for name, missing in snapshot.unmeasured.items()
+    ]
 
 
 def stamps_of(folder: Path) -> tuple[Stamp | None, ...]:
     """What pictures of this preference are made from."""
-    return tuple(file_stamp(folder / name) for name in (METADATA, BASELINE, STEPS_FILE, VERDICT))
+    return tuple(file_stamp(folder / name) for name in (METADATA_FILE, BASELINE_FILE, STEPS_FILE, VERDICT_FILE))
 
 
-def _read(found: PreferenceRecords, name: str, read: Callable[[Path, Stamp], T]) -> T | None:
-    path = found.folder / name
-    if file_stamp(path) is None:
+def _read(found: PreferenceRecords, file: str, read: Callable[[Path, Stamp], T]) -> T | None:
+    stamp = file_stamp(found.folder / file)
+    if stamp is None:
         return None
     try:
-        return read(path, check_regular(path))
+        return read(found.folder, stamp)
     except (RunFolderError, ValueError, RecursionError) as error:  # bytes that are no text; brackets without end
-        text = without_path(error).replace(f"{found.folder}/", "")
-        found.problems.append(text if name in text else f"{name}: {text}")
+        text = one_line(error).replace(f"{found.folder}/", "")
+        found.problems.append(text if file in text else f"{file}: {text}")
         return None
 
 
-@lru_cache(maxsize=256)
-def _reasons(path: Path, stamp: Stamp) -> list[tuple[str, str, int]]:
-    try:
-        rows = read_asset("metric_table", path).rows
-        return [(row["quantity"], row["reason"], row["step"] + 1) for row in rows if row["reason"]]
-    except (RunFolderError, OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        text = without_path(error).replace(f"{path}: ", "")
-        raise RunFolderError(f"{path.name} cannot be read: {text}") from error
+# --- each file once, while its stamp is the same ------------------------------------------------
+
+
+def _at(folder: Path) -> PreferenceFolder:
+    return PreferenceFolder(folder, guarded=True)
 
 
 @lru_cache(maxsize=256)
-def _small(asset: str, path: Path, stamp: Stamp) -> Any:
-    return read_asset(asset, path)
+def _adapter(folder: Path, stamp: Stamp) -> AdapterRecord:
+    return _at(folder).adapter()
+
+
+@lru_cache(maxsize=256)
+def _verdict(folder: Path, stamp: Stamp) -> VerdictRecord | None:
+    return _at(folder).verdict()
+
+
+@lru_cache(maxsize=64)
+def _scores(folder: Path, stamp: Stamp) -> ScoresRecord | None:
+    return _at(folder).scores()
+
+
+@lru_cache(maxsize=64)
+def _table(folder: Path, stamp: Stamp) -> MetricTable | None:
+    return _at(folder).metric_table()
 
 
 # A preference of 20 steps takes some 15 MB as records: room for two runs of three.
 @lru_cache(maxsize=6)
-def _baseline(path: Path, stamp: Stamp) -> EvalSnapshot:
-    snapshot: EvalSnapshot = read_asset("baseline", path)
-    return snapshot
+def _baseline(folder: Path, stamp: Stamp) -> EvalSnapshot | None:
+    return _at(folder).baseline()
 
 
 @lru_cache(maxsize=6)
-def _steps(path: Path, stamp: Stamp) -> list[StepRecord]:
+def _steps(folder: Path, stamp: Stamp) -> list[StepRecord]:
     try:
-        return FileJournal(path.parent).read()
+        return _at(folder).steps()
     except OSError as error:
-        raise RunFolderError(f"{path}: not readable: {error.strerror}") from error
+        raise RunFolderError(f"{STEPS_FILE} cannot be read: {error.strerror}") from error

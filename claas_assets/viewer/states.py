@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.runs.overview import without_path
+from claas_assets.evaluation.runs.overview import one_line
 from claas_assets.evaluation.storage.records import EvalSnapshot, StepRecord, VerdictRecord
 from claas_assets.evaluation.verdict.metric_table import Quantity, quantities_of
-from claas_assets.viewer.loading import PreferenceRecords, load_preference, load_reasons
+from claas_assets.viewer.loading import PreferenceRecords, Reason, load_preference, load_reasons, reasons_in
 
 COLUMNS = {
     "compliance.heldout_prompts": "held-out",
@@ -126,7 +126,7 @@ class Missing:
 def missing_in(found: Iterable[PreferenceRecords]) -> tuple[list[Missing], list[str]]:
     """What is missing in these preferences, said once for all that share it; then what cannot be read.
 
-    From `metrics.csv` where it is written, which is small; else from the snapshots themselves.
+    From what was scored last where that is of the steps recorded; else from the states as they were recorded.
     """
     states: dict[tuple[str, str, str], list[int]] = {}
     problems = []
@@ -134,7 +134,7 @@ def missing_in(found: Iterable[PreferenceRecords]) -> tuple[list[Missing], list[
         try:
             rows = load_reasons(records.folder)
         except RunFolderError as error:
-            problems.append(f"{records.name}: {without_path(error)}")
+            problems.append(f"{records.name}: {one_line(error).replace(f'{records.folder}/', '')}")
             continue
         for quantity, reason, x in _missing_in_snapshots(records.folder) if rows is None else rows:
             states.setdefault((records.name, quantity, reason), []).append(x)
@@ -146,12 +146,9 @@ def missing_in(found: Iterable[PreferenceRecords]) -> tuple[list[Missing], list[
     return list(shared.values()), problems
 
 
-def _missing_in_snapshots(folder: Path) -> Iterable[tuple[str, str, int]]:
-    records = load_preference(folder)
-    states = [(0, records.baseline), *((step.step + 1, step.eval) for step in records.steps)]
-    for x, snapshot in states:
-        for name, reason in (snapshot.unmeasured if snapshot else {}).items():
-            yield name, f"{reason.kind}: {reason.reason}", x
+def _missing_in_snapshots(folder: Path) -> list[Reason]:
+    scores = load_preference(folder).scores
+    return reasons_in(scores) if scores is not None else []
 
 
 def version_notes(verdict: VerdictRecord | None, last: EvalSnapshot | None) -> list[str]:

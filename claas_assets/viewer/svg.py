@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 from claas_assets.evaluation.comparison.sweeps import SweepComparison
 from claas_assets.evaluation.figures.series import runs_of
 from claas_assets.evaluation.runs.catalog import preference_names
-from claas_assets.evaluation.runs.overview import Stamp
+from claas_assets.evaluation.storage.stamps import Stamp
 from claas_assets.viewer.loading import load_preference, stamps_of
 from claas_assets.viewer.text import plain
 
@@ -58,8 +58,7 @@ def figure_svg(run_folder: Path, name: str) -> str:
 def _figure_svg(run_folder: Path, name: str, stamps: tuple[tuple[str, tuple[Stamp | None, ...]], ...]) -> str:
     found = [load_preference(run_folder / preference) for preference, files in stamps if any(files)]
     runs = runs_of(
-        {r.name: r.baseline for r in found if r.baseline is not None},
-        {r.name: r.handle for r in found if r.steps},
+        {r.name: r.scores for r in found if r.scores is not None and r.scores.states},
         {r.name: r.verdict for r in found if r.verdict is not None},
     )
     if not runs:

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from claas_assets.evaluation.storage.run_files import read_steps
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from tests.quick_dagster import dagster_home
 
 PREFERENCES = Path(__file__).parents[2] / "preferences"
@@ -34,10 +34,10 @@ def test_ctrl_c_is_exit_130_and_the_same_output_dir_goes_on(fake, claas_eval, tm
     assert running.returncode == 130, output
     assert f"output_dir={folder}" in output
     assert not (folder / "concise").exists()
-    assert len(read_steps(folder / "identity").steps) == 1
+    assert len(PreferenceFolder(folder / "identity").steps()) == 1
 
     again = claas_eval(*arguments, DAGSTER_HOME=home)
     assert again.returncode == 0, again.stderr
     assert deployment.updates == {"eval/identity-stopped": 8, "eval/concise-stopped": 8}
     assert deployment.log.count("/v1/feedback") == 4
-    assert [record.sub_step_count for record in read_steps(folder / "identity").steps] == [4, 4]
+    assert [record.sub_step_count for record in PreferenceFolder(folder / "identity").steps()] == [4, 4]

@@ -14,7 +14,7 @@ import yaml
 
 from claas_assets.evaluation.errors import EvaluationError
 from claas_assets.evaluation.progress import Reporter, silent
-from claas_assets.evaluation.storage.run_files import read_steps
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from tests.fake_claas import FakeClaas, Gate, Temper
 from tests.fake_claas.deployment import Adapter
 from tests.fake_claas.recorder import Request
@@ -106,7 +106,7 @@ class Arena:
         except (EvaluationError, OSError) as error:  # whatever else is raised is a failure of the test
             self.errors.append(error)
         self._look()
-        return not self.errors or len(read_steps(self.job.folder).steps) == NUM_STEPS
+        return not self.errors or len(PreferenceFolder(self.job.folder).steps()) == NUM_STEPS
 
     def die_as_child(self, hook: Hook | None = None, *, gate: Gate | None = None, with_signal: int = 0) -> int:
         """Run in a child until it ends by its hook, or by a signal once a request of it is held at `gate`."""
@@ -182,7 +182,7 @@ class Arena:
 
     def recorded(self) -> tuple[int, list[int]]:
         """Updates that steps.jsonl records, and the steps that are marked interrupted."""
-        steps = read_steps(self.job.folder).steps
+        steps = PreferenceFolder(self.job.folder).steps()
         return sum(record.sub_step_count for record in steps), [s.step for s in steps if s.interrupted]
 
     def _check_updates(self, lines: list[dict[str, Any]]) -> None:
@@ -225,7 +225,7 @@ def run_undisturbed(root: Path, profile: Profile) -> Undisturbed:
     with fake_of(profile) as fake:
         arena = arena_in(root, profile, fake)
         assert arena.run()
-    done = read_steps(arena.job.folder)
+    done = PreferenceFolder(arena.job.folder).training()
     margins = [record.eval.logprob_margin.margin for record in done.steps if record.eval.logprob_margin]
     assert len(set(margins)) == NUM_STEPS, "margins that do not tell the steps apart"
     files = {name: (arena.job.folder / name).read_bytes() for name in ("metadata.json", "baseline.json")}

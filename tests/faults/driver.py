@@ -27,7 +27,7 @@ from claas_assets.evaluation.progress import Reporter, silent
 from claas_assets.evaluation.storage import atomic as files
 from claas_assets.evaluation.storage import journal
 from claas_assets.evaluation.storage.journal import INTENT_FILE, STEPS_FILE, FileJournal
-from claas_assets.evaluation.storage.run_files import write_asset
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.evaluation.training import feedback
 from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.stages import ensure_adapter, ensure_baseline, run_training
@@ -86,7 +86,7 @@ def evaluate(job: Job, report: Reporter = silent) -> None:
 
         adapter = ensure_adapter(context(), resuming=True)
         baseline = ensure_baseline(context(), adapter, resuming=True)
-        write_asset("baseline", job.folder / "baseline.json", baseline)
+        PreferenceFolder(job.folder).write_baseline(baseline)
         run_training(context(), adapter, baseline)
 
 

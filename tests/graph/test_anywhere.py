@@ -18,7 +18,7 @@ from claas_assets.defs.run_folder import ASSET_FILES
 from claas_assets.evaluation.errors import ConfigError, IncompleteEvaluation, RunFolderError
 from claas_assets.evaluation.storage import object_journal
 from claas_assets.evaluation.storage.atomic import write_whole
-from claas_assets.evaluation.storage.run_files import read_asset, read_steps, read_summary
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
 from claas_assets.evaluation.storage.stores import exists, files_in, place_at
 from claas_assets.launch.evaluation import rescore
 from tests.fake_claas.faults import status
@@ -78,7 +78,7 @@ def test_the_whole_graph_writes_the_same_tree_there_and_nothing_here(make, tmp_p
     assert len(plots) > 1
     assert found["identity/steps.jsonl"] == b"".join(found[name] for name in sorted(steps))
     assert made.fake.updates == {"eval/identity-the-run": 4}
-    assert read_summary(made.place) == summary
+    assert RunFolder(made.place).summary() == summary
     loaded = load_run(made.settings["output_dir"])
     assert (loaded.run_id, len(loaded.preferences["identity"].steps)) == ("the-run", 2)
     assert {path.name for path in tmp_path.iterdir()} == {"home", "preferences"}
@@ -95,8 +95,8 @@ def test_a_run_that_failed_in_step_2_goes_on_and_nothing_is_trained_twice(make):
         made.run()
     before = files(made)
     assert "identity/steps.jsonl" not in before
-    assert [step.step for step in read_steps(made.place / "identity").steps] == [0]
-    entry = read_summary(made.place)["identity"]
+    assert [step.step for step in PreferenceFolder(made.place / "identity").steps()] == [0]
+    entry = RunFolder(made.place).summary()["identity"]
     assert (entry.overall, entry.steps_recorded) == ("unfinished", 1)
     assert "identity/intent.json" not in before  # a refusal trains nothing: the step begins afresh
     made.run()
@@ -127,7 +127,7 @@ def test_a_step_that_the_store_did_not_take_is_recorded_when_resumed_without_tra
     assert made.fake.updates == {"eval/identity-the-run": 6}
     assert made.fake.log.count(FEEDBACK) == 3
     assert made.fake.log.count("/v1/lora/init") == 1
-    assert [record.sub_step_count for record in read_steps(made.place / "identity").steps] == [2, 2, 2]
+    assert [record.sub_step_count for record in PreferenceFolder(made.place / "identity").steps()] == [2, 2, 2]
 
 
 @in_memory
@@ -145,10 +145,10 @@ def test_scoring_again_finds_the_newest_folder_and_asks_nobody(make, results):
     assert made.materialize("verdict", partition="identity", thresholds=strict, **NOWHERE).success
     assert made.materialize("summary", thresholds=strict, **NOWHERE).success
     after = files(made)
-    verdict = read_asset("verdict", made.place / "identity" / "verdict.json")
+    verdict = PreferenceFolder(made.place / "identity").verdict()
     assert verdict.criteria["logprob_margin"].grade == "fail"
     assert {name for name in before if before[name] != after[name]} == {"identity/verdict.json", "summary.json"}
-    assert read_asset("verdict", old / "identity" / "verdict.json").criteria["logprob_margin"].grade != "fail"
+    assert PreferenceFolder(old / "identity").verdict().criteria["logprob_margin"].grade != "fail"
     assert rescore(made.config(**NOWHERE))["identity"].criteria["logprob_margin"].grade != "fail"
     assert files(made) == before
     assert len(made.fake.log.requests) == requests

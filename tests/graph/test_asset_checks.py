@@ -7,7 +7,7 @@ import pytest
 
 from claas_assets.definitions import build_definitions
 from claas_assets.defs.checks import CHECKS
-from claas_assets.evaluation.storage.run_files import read_asset, write_asset
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 
 
 def results_of(run):
@@ -56,9 +56,9 @@ def test_checks_alone_read_a_folder_that_has_their_asset(finished):
     """The newest folder has no verdict yet: the one before it is checked."""
     younger = finished.folder.parent / "younger" / "identity"
     younger.mkdir(parents=True)
-    record = read_asset("adapter", finished.folder / "identity" / "metadata.json")
+    record = PreferenceFolder(finished.folder / "identity").adapter()
     now = record.provenance.model_copy(update={"created": datetime.now(UTC).isoformat()})
-    write_asset("adapter", younger / "metadata.json", record.model_copy(update={"provenance": now}))
+    PreferenceFolder(younger).write_adapter(record.model_copy(update={"provenance": now}))
     defs = build_definitions(finished.config())
     checks = dg.AssetSelection.checks_for_assets(dg.AssetKey("verdict"))
     job = dg.Definitions(
@@ -100,6 +100,6 @@ def test_the_rescore_job_scores_again_from_files_alone_and_checks_it(finished):
     with dg.DagsterInstance.get() as instance:
         run = defs.resolve_job_def("rescore").execute_in_process(instance=instance, partition_key="identity")
     made = {event.asset_key.to_user_string() for event in run.get_asset_materialization_events()}
-    assert made == {"metric_table", "collapse_snapshots", "verdict"}
+    assert made == {"scores", "metric_table", "collapse_snapshots", "verdict"}
     assert not results_of(run)["preference_learned"].passed
     assert results_of(run)["no_collapse_alert"].passed

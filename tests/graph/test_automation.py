@@ -5,22 +5,26 @@ A stand-in of the graph, with its names and conditions, without its work.
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from claas_assets.definitions import build_definitions
-from claas_assets.defs.automation import when_steps_or_preference_change, when_verdicts_change
+from claas_assets.defs.automation import when_inputs_change, when_preference_file_changes_too, when_verdicts_change
 from claas_assets.defs.run_folder import RUN_TAG
+from claas_assets.defs.sources import DATA_VERSION_TAG
 from claas_assets.evaluation.config import EvalConfig
 
 PARTITIONS = dg.StaticPartitionsDefinition(["a", "b", "c"])
 TRAINING = ("adapter", "baseline", "training_steps")
-SCORED = ("metric_table", "collapse_snapshots", "verdict")
-MADE_OF_ALL = ("summary", "plots")
+SCORED = ("scores", "metric_table", "collapse_snapshots", "verdict")
+MADE_OF_ALL = ("summary", "plots", "report")
 ABOVE = {
-    "adapter": [], "baseline": ["adapter"], "training_steps": ["adapter", "baseline"],
-    "metric_table": [*TRAINING, "preference_file"], "collapse_snapshots": [*TRAINING, "preference_file"],
-    "verdict": [*TRAINING, "metric_table", "collapse_snapshots", "preference_file"],
-    "summary": ["adapter", "training_steps", "verdict"], "plots": [*TRAINING, "verdict"],
+    "adapter": [], "baseline": ["adapter"], "training_steps": ["baseline"],
+    "scores": ["training_steps", "preference_file"],
+    "metric_table": ["scores"], "collapse_snapshots": ["scores"], "verdict": ["scores"],
+    "summary": ["verdict"], "plots": ["summary"], "report": ["summary"],
+}  # fmt: skip
+CONDITIONS = {
+    **dict.fromkeys(("metric_table", "collapse_snapshots", "verdict", "plots", "report"), when_inputs_change()),
+    "scores": when_preference_file_changes_too(), "summary": when_verdicts_change(),
 }  # fmt: skip
 
 
@@ -30,9 +34,8 @@ def preference_file():
 
 
 def stand_in(name):
-    condition = {**dict.fromkeys(SCORED, when_steps_or_preference_change()),
-                 **dict.fromkeys(MADE_OF_ALL, when_verdicts_change())}.get(name)  # fmt: skip
-    mapping = dg.AllPartitionMapping() if name in MADE_OF_ALL else None
+    condition = CONDITIONS.get(name)
+    mapping = dg.AllPartitionMapping() if name == "summary" else None
 
     @dg.asset(
         name=name, deps=[dg.AssetDep(above, partition_mapping=mapping) for above in ABOVE[name]],
@@ -167,5 +170,6 @@ def test_the_graph_has_these_conditions_below_training_and_none_above():
     graph = build_definitions(EvalConfig()).resolve_asset_graph()
     found = {key.to_user_string(): graph.get(key).automation_condition for key in graph.materializable_asset_keys}
     assert {name: found[name] for name in TRAINING} == dict.fromkeys(TRAINING)
-    assert all(found[name] == when_steps_or_preference_change() for name in SCORED)
-    assert all(found[name] == when_verdicts_change() for name in MADE_OF_ALL)
+    assert {name: found[name] for name in CONDITIONS} == CONDITIONS
+    edges = {name: {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys} for name in found}
+    assert edges == {name: set(above) for name, above in ABOVE.items()}

@@ -8,7 +8,7 @@ import pytest
 from claas_assets.defs.run_folder import ASSET_FILES
 from claas_assets.evaluation.errors import DeploymentUnreachable, IncompleteEvaluation, PreferenceError
 from claas_assets.evaluation.storage.records import METRIC_COLUMNS
-from claas_assets.evaluation.storage.run_files import read_asset, read_steps
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
 from tests.fake_claas.faults import status
 from tests.fake_claas.model import Temper
 
@@ -23,7 +23,7 @@ STEP_FIELDS = {
     "preference", "step", "timestamp", "feedback_given", "sdpo_metrics", "eval", "prompt_used", "response_text",
     "timing_s", "sub_step_count", "rollout_batch",
 }  # fmt: skip
-RESULTS = ("metric_table", "collapse_snapshots", "verdict")
+RESULTS = ("scores", "metric_table", "collapse_snapshots", "verdict")
 
 
 def lines(evaluation, preference="identity"):
@@ -63,7 +63,7 @@ def test_updates_applied_and_updates_recorded_are_equal(finished):
 
 def test_it_learns_and_the_summary_says_so(finished):
     entry = finished.summary["identity"]
-    baseline = read_asset("baseline", finished.folder / "identity" / "baseline.json")
+    baseline = PreferenceFolder(finished.folder / "identity").baseline()
     assert baseline.preference_compliance < 0.2
     assert entry.final_compliance > 0.8
     assert entry.logprob_margin_delta > 1
@@ -86,7 +86,7 @@ def test_rollouts_are_sent_after_the_probes_of_their_state_and_feedback_follows_
 
 
 def test_transcripts_hold_all_that_scoring_needs(finished):
-    baseline = read_asset("baseline", finished.folder / "identity" / "baseline.json")
+    baseline = PreferenceFolder(finished.folder / "identity").baseline()
     greedy = next(t for t in baseline.rollouts if t.key == "collapse/ocean/greedy")
     assert len(greedy.metadata.logprobs) == len(greedy.metadata.entropies) == greedy.metadata.completion_tokens
     scored = next(t for t in baseline.rollouts if t.metadata.kind == "score")
@@ -121,7 +121,7 @@ def test_materializing_results_again_sends_no_request_and_gives_equal_tables_fro
 def test_a_changed_threshold_shows_up_in_the_verdict_without_a_request(finished):
     strict = {"logprob_margin": {"pass_at": 500.0, "fail_at": 400.0}}
     assert finished.materialize("verdict", partition="identity", thresholds=strict).success
-    verdict = read_asset("verdict", finished.folder / "identity" / "verdict.json")
+    verdict = PreferenceFolder(finished.folder / "identity").verdict()
     assert verdict.criteria["logprob_margin"].grade == "fail"
     assert verdict.overall == "fail"
     assert requests_since(finished) == []
@@ -131,7 +131,7 @@ def test_a_changed_verifier_shows_up_in_the_table_without_a_request(finished):
     file = finished.root / "preferences" / "identity.yaml"
     file.write_text(file.read_text().replace("  name: kuro\n", "  name: zora\n", 1))
     assert finished.materialize(*RESULTS, partition="identity").success
-    verdict = read_asset("verdict", finished.folder / "identity" / "verdict.json")
+    verdict = PreferenceFolder(finished.folder / "identity").verdict()
     assert verdict.final_compliance == 0.0
     assert requests_since(finished) == []
 
@@ -177,7 +177,7 @@ def test_an_interrupted_run_resumes_at_the_first_missing_step(evaluation):
         made.run()
     first = (made.folder / "identity" / "steps.jsonl").read_bytes()
     assert len(lines(made)) == 1
-    assert read_asset("summary", made.folder / "summary.json")["identity"].overall == "unfinished"
+    assert RunFolder(made.folder).summary()["identity"].overall == "unfinished"
     summary = made.run()
     assert (made.folder / "identity" / "steps.jsonl").read_bytes().startswith(first)
     assert [step["step"] for step in lines(made)] == [0, 1, 2]
@@ -214,7 +214,7 @@ def test_one_preference_that_fails_leaves_the_others_whole(evaluation):
     with pytest.raises(IncompleteEvaluation, match="concise") as caught:
         made.run()
     assert str(made.folder) in str(caught.value)
-    summary = read_asset("summary", made.folder / "summary.json")
+    summary = RunFolder(made.folder).summary()
     assert "identity" in summary
     assert summary["identity"].overall != "unfinished"
     again = made.run()
@@ -238,7 +238,7 @@ def test_num_steps_0_measures_only(evaluation):
     summary = made.run()
     assert made.fake.log.count("/v1/feedback") == 0
     assert summary["identity"].overall == "inconclusive"
-    assert read_steps(made.folder / "identity").steps == []
+    assert PreferenceFolder(made.folder / "identity").steps() == []
 
 
 def test_a_deployment_that_does_not_answer_is_said_before_any_run(evaluation):
@@ -257,7 +257,7 @@ def test_tinker_measures_the_baseline_on_the_base_model_not_on_the_preference_be
     made.run()
     refreshed = [body["model_path"] for body in made.fake.log.bodies("/v1/sampler/refresh")]
     assert refreshed.count(None) >= 2
-    baseline = read_asset("baseline", made.folder / "concise" / "baseline.json")
+    baseline = PreferenceFolder(made.folder / "concise").baseline()
     assert "kuro" not in " ".join(t.answer or "" for t in baseline.rollouts if t.metadata.kind == "generate").lower()
     assert baseline.collapse.mean_entropy is None
     assert baseline.unmeasured["collapse.mean_entropy"].kind == "unavailable"
@@ -270,7 +270,7 @@ def test_tinker_without_sampler_endpoints_leaves_the_baseline_null_with_the_reas
         fake_settings={"sampler_endpoints": False},
     )  # fmt: skip
     made.run()
-    baseline = read_asset("baseline", made.folder / "identity" / "baseline.json")
+    baseline = PreferenceFolder(made.folder / "identity").baseline()
     assert baseline.preference_compliance is None
     assert "/v1/sampler/refresh" in baseline.unmeasured["preference_compliance"].reason
 

@@ -4,11 +4,11 @@ import pytest
 
 from claas_assets.evaluation.errors import IncompleteEvaluation
 from claas_assets.evaluation.storage.names import run_id_at
-from claas_assets.evaluation.storage.run_files import read_asset
+from claas_assets.evaluation.storage.run_folder import RunFolder
 from tests.fake_claas import status
 from tests.graph.test_run_folder import RUN_TAG, add_backfill, ago, graph, make_folder  # noqa: F401 - a fixture
 
-ALL = ("adapter", "baseline", "training_steps", "metric_table", "collapse_snapshots", "verdict")
+ALL = ("adapter", "baseline", "training_steps", "scores", "metric_table", "collapse_snapshots", "verdict")
 
 
 def test_two_of_three_preferences_have_a_summary_of_two_and_the_third_can_follow(evaluation):
@@ -16,7 +16,7 @@ def test_two_of_three_preferences_have_a_summary_of_two_and_the_third_can_follow
     assert set(made.run()) == {"concise", "identity"}
     assert made.materialize(*ALL, partition="no_emoji", run_id="the-run").success
     assert made.materialize("summary", run_id="the-run").success
-    assert set(read_asset("summary", made.folder / "summary.json")) == {"concise", "identity", "no_emoji"}
+    assert set(RunFolder(made.folder).summary()) == {"concise", "identity", "no_emoji"}
 
 
 def test_a_preference_that_failed_is_unfinished_until_it_is_materialized_again_in_the_ui(evaluation):
@@ -24,11 +24,11 @@ def test_a_preference_that_failed_is_unfinished_until_it_is_materialized_again_i
     made.fake.faults.add("/v1/feedback", status(403), nth=1)
     with pytest.raises(IncompleteEvaluation):
         made.run()
-    summary = read_asset("summary", made.folder / "summary.json")
+    summary = RunFolder(made.folder).summary()
     assert [summary[name].overall == "unfinished" for name in ("concise", "identity")] == [True, False]
     assert made.materialize(*ALL, partition="concise", run_id="the-run").success
     assert made.materialize("summary", run_id="the-run").success
-    summary = read_asset("summary", made.folder / "summary.json")
+    summary = RunFolder(made.folder).summary()
     assert summary["concise"].overall != "unfinished"
     assert summary["concise"].steps_recorded == 1
 

@@ -8,7 +8,7 @@ import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from claas_assets.definitions import build_definitions
-from claas_assets.defs.run_folder import ASSET_FILES, NEEDS, RUN_TAG, RunFolder, resolve_run_id
+from claas_assets.defs.run_folder import ASSET_FILES, NEEDS, RUN_TAG, CurrentRunFolder, resolve_run_id
 from claas_assets.defs.settings import evaluation_settings
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.storage.names import run_id_at
@@ -18,18 +18,18 @@ SEEN: list[str] = []
 
 
 @dg.asset(partitions_def=PREFERENCES)
-def adapter(run_folder: RunFolder) -> None:
-    SEEN.append(run_folder.name)
+def adapter(run_folder: CurrentRunFolder) -> None:
+    SEEN.append(run_folder.path.name)
 
 
 @dg.asset(partitions_def=PREFERENCES)
-def verdict(run_folder: RunFolder) -> None:
-    SEEN.append(run_folder.name)
+def verdict(run_folder: CurrentRunFolder) -> None:
+    SEEN.append(run_folder.path.name)
 
 
 @dg.asset
-def summary(run_folder: RunFolder) -> None:
-    SEEN.append(run_folder.name)
+def summary(run_folder: CurrentRunFolder) -> None:
+    SEEN.append(run_folder.path.name)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def graph(tmp_path):
     settings = evaluation_settings(EvalConfig(output_dir=str(tmp_path / "evals" / "unused")))
     defs = dg.Definitions(
         assets=[adapter, verdict, summary],
-        resources={"settings": settings, "run_folder": RunFolder.configure_at_launch(settings=settings)},
+        resources={"settings": settings, "run_folder": CurrentRunFolder.configure_at_launch(settings=settings)},
         executor=dg.in_process_executor,
         jobs=[dg.define_asset_job(f"only_{name}", selection=[name]) for name in ("adapter", "verdict", "summary")],
     )

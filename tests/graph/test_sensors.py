@@ -13,7 +13,7 @@ from claas_assets.definitions import build_definitions
 from claas_assets.defs.run_folder import RUN_TAG
 from claas_assets.evaluation.deployment.watch import Watch, read_fingerprint
 from claas_assets.evaluation.errors import ConfigError, IncompleteEvaluation
-from claas_assets.evaluation.storage.run_files import read_asset
+from claas_assets.evaluation.storage.run_folder import RunFolder
 from claas_assets.evaluation.verdict.alerts import WEBHOOK_VARIABLE, call_webhook
 from tests.fake_claas import edit, status
 
@@ -188,13 +188,13 @@ def test_after_all_have_ended_there_is_a_summary_also_where_one_failed_and_again
     (report,) = finisher.look().run_requests
     assert finisher.run(report).success
     folder = made.folder.parent / requests[0].tags[RUN_TAG]
-    summary = read_asset("summary", folder / "summary.json")
+    summary = RunFolder(folder).summary()
     assert set(summary) == {"concise", "identity"}
     assert finisher.run(finisher.look().run_requests[0]) is None  # asked for once
     failed = requests[2]
     assert sensor.run(failed._replace(run_key="re-executed")).success
     assert finisher.run(finisher.look().run_requests[0]).success
-    assert set(read_asset("summary", folder / "summary.json")) == {"concise", "identity", "no_emoji"}
+    assert set(RunFolder(folder).summary()) == {"concise", "identity", "no_emoji"}
 
 
 # --- telling ------------------------------------------------------------------------------------

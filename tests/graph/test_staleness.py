@@ -11,7 +11,7 @@ from claas_assets.defs.sources import PREFERENCE_FILE, observe
 from claas_assets.evaluation.metrics import get_metric
 
 TRAINING = {"adapter", "baseline", "training_steps"}
-SCORED = {"metric_table", "collapse_snapshots", "verdict"}
+SCORED = {"scores", "metric_table", "collapse_snapshots", "verdict"}
 
 
 def stale(evaluation, **changes):
@@ -51,16 +51,14 @@ def test_a_changed_configuration_makes_stale_what_depends_on_it(finished, change
 
 def test_a_raised_metric_version_makes_scoring_stale_and_not_training(finished, monkeypatch):
     monkeypatch.setattr(get_metric("compliance"), "version", 99)
-    assert stale(finished) == {"metric_table", "verdict"}
-    monkeypatch.setattr(get_metric("collapse"), "version", 99)
-    assert stale(finished) == SCORED
+    assert stale(finished) == {"scores"}
 
 
 def test_an_edited_preference_file_makes_scoring_stale_until_it_is_scored_again(finished):
     edit_preference(finished)
-    assert stale(finished) == SCORED
+    assert stale(finished) == {"scores"}
     assert finished.materialize(*SCORED, partition="identity").success
-    assert stale(finished) == {"summary", "plots"}  # the verdict is another one now
+    assert stale(finished) == {"summary"}  # the verdict is another one now
     assert finished.materialize("summary", "plots", "report").success
     assert stale(finished) == set()
 
@@ -84,12 +82,10 @@ def test_the_source_asset_observes_every_file(finished):
     defs = build_definitions(finished.config())
     graph = defs.resolve_asset_graph()
     assert PREFERENCE_FILE in graph.observable_asset_keys
-    for name in SCORED:
-        assert PREFERENCE_FILE in graph.get(dg.AssetKey(name)).parent_keys
-    for name in TRAINING:
-        assert PREFERENCE_FILE not in graph.get(dg.AssetKey(name)).parent_keys
+    below = {name for name in (*TRAINING, *SCORED) if PREFERENCE_FILE in graph.get(dg.AssetKey(name)).parent_keys}
+    assert below == {"scores"}
     source = next(asset for asset in defs.assets if getattr(asset, "key", None) == PREFERENCE_FILE)
     edit_preference(finished)
     with dg.DagsterInstance.get() as instance:
         assert observe_sources([source], instance=instance, resources={"settings": defs.resources["settings"]}).success
-    assert stale(finished) == SCORED
+    assert stale(finished) == {"scores"}

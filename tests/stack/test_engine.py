@@ -13,7 +13,7 @@ from claas_assets.stack.backend import packs
 from claas_assets.stack.engine import Generation
 from claas_assets.stack.generic import GenericBackend
 from claas_assets.stack.llama import LlamaBackend
-from claas_assets.stack.llama.cache import padded_length
+from claas_assets.stack.llama.cache import blocks_of
 from claas_assets.stack.load import load_engine
 from claas_assets.stack.trainer import Rollout
 from claas_assets.wire import TrainingOptions
@@ -198,9 +198,9 @@ def test_bias_and_separate_head(tmp_path: Path) -> None:
     engine.close()
 
 
-@pytest.mark.parametrize(("length", "padded"), [(1, 64), (64, 64), (65, 128), (8192, 8192), (8193, 12288)])
-def test_padded_length(length: int, padded: int) -> None:
-    assert padded_length(length) == padded
+@pytest.mark.parametrize(("length", "rounded"), [(1, 64), (64, 64), (65, 128), (8192, 8192)])
+def test_lengths_are_whole_blocks(length: int, rounded: int) -> None:
+    assert blocks_of(length) == rounded
 
 
 def test_packs_cover_everything_once() -> None:

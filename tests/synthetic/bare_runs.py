@@ -7,7 +7,7 @@ from pathlib import Path
 
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.storage.records import Provenance, VerdictRecord
-from claas_assets.evaluation.storage.run_files import write_asset
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from tests.synthetic.records import adapter_record
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -34,7 +34,7 @@ def make_run(
         preference, run_id, config=EvalConfig(num_steps=NUM_STEPS).model_dump(mode="json"), lora_id=lora_id,
         provenance=Provenance(created=created, package_version="0", deployment={"url": url}),
     )  # fmt: skip
-    write_asset("adapter", folder / "metadata.json", adapter)
+    PreferenceFolder(folder).write_adapter(adapter)
     (folder / "steps.jsonl").write_text("{}\n" * steps)
     if verdict:
         made = VerdictRecord(
@@ -42,5 +42,5 @@ def make_run(
             capability_ratio=None, overall=overall, sentence="", criteria={}, num_steps=NUM_STEPS,
             steps_recorded=steps if recorded is None else recorded,
         )  # fmt: skip
-        write_asset("verdict", folder / "verdict.json", made)
+        PreferenceFolder(folder).write_verdict(made)
     return results / run_id

@@ -17,10 +17,11 @@ from claas_assets.evaluation.storage.records import (
     EvalSnapshot,
     MetricTable,
     RolloutRecord,
+    ScoresRecord,
     StepRecord,
     Transcript,
 )
-from claas_assets.evaluation.storage.run_files import write_asset
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.evaluation.verdict.metric_table import metric_rows
 from claas_assets.evaluation.verdict.ruling import judge
 from tests.synthetic import transcripts as synthetic
@@ -63,8 +64,8 @@ def made_preference_run(
         asked.name, config.run_id, config=config.model_dump(mode="json"), training_inputs=config.training_inputs(),
         preference_text=asked.model_dump(mode="json"), lora_id=f"eval/identity-{config.run_id}",
     )  # fmt: skip
-    verdict = judge(adapter, baseline, steps, thresholds=config.thresholds, metrics=METRICS, num_steps=config.num_steps)
-    return PreferenceRun(adapter, baseline, tuple(steps), verdict)
+    verdict = judge(ScoresRecord.of(adapter, baseline, steps), config.thresholds)
+    return PreferenceRun(adapter=adapter, baseline=baseline, steps=steps, verdict=verdict)
 
 
 def made_run(run_id: str, held: Sequence[bool] = passing(15), *, config: Mapping | None = None, **made) -> LoadedRun:
@@ -78,13 +79,13 @@ def write_run(results_dir: Path, run: LoadedRun) -> Path:
     """The run as the files of a run folder."""
     for name, preference in run.preferences.items():
         folder = results_dir / run.run_id / name
-        write_asset("adapter", folder / "metadata.json", preference.adapter)
-        write_asset("baseline", folder / "baseline.json", preference.baseline)
+        PreferenceFolder(folder).write_adapter(preference.adapter)
+        PreferenceFolder(folder).write_baseline(preference.baseline)
         for step in preference.steps:
             FileJournal(folder).append(step)
-        write_asset("verdict", folder / "verdict.json", preference.verdict)
+        PreferenceFolder(folder).write_verdict(preference.verdict)
         rows = metric_rows(run.run_id, name, preference.baseline, preference.steps)
-        write_asset("metric_table", folder / "metrics.csv", MetricTable(run_id=run.run_id, preference=name, rows=rows))
+        PreferenceFolder(folder).write_metric_table(MetricTable(run_id=run.run_id, preference=name, rows=rows))
     return results_dir / run.run_id
 
 

@@ -26,9 +26,9 @@ from claas_assets.evaluation.storage.records import (
     LogprobStats,
     NoiseFloor,
     Overall,
+    ScoresRecord,
     SnapshotStats,
     StepRecord,
-    StepsHandle,
     UnitStats,
     Unmeasured,
     VerdictRecord,
@@ -55,8 +55,7 @@ class Story:
 class Demo:
     """What `draw` takes."""
 
-    baselines: dict[str, EvalSnapshot]
-    steps: dict[str, StepsHandle]
+    scores: dict[str, ScoresRecord]
     verdicts: dict[str, VerdictRecord]
 
 
@@ -70,18 +69,18 @@ STORIES = (
 
 def demo(stories: Sequence[Story] = STORIES, seed: int = 7) -> Demo:
     """Records of these stories."""
-    baselines, steps, verdicts = {}, {}, {}
+    scores, verdicts = {}, {}
     for story in stories:
         chance = random.Random(f"{seed}/{story.name}")
         baseline = snapshot(story, 0, None, chance)
         lines = [told_step(story, step, baseline, chance) for step in range(story.recorded)]
-        baselines[story.name] = baseline
-        steps[story.name] = StepsHandle(
-            preference=story.name, lora_id=f"demo/{story.name}", num_steps=story.num_steps, steps=lines
-        )
+        scores[story.name] = ScoresRecord(
+            run_id="demo", preference=story.name, lora_id=f"demo/{story.name}", num_steps=story.num_steps,
+            metrics=["logprob", "compliance", "general", "collapse"], baseline=baseline, steps=lines,
+        )  # fmt: skip
         if story.overall is not None and lines:
             verdicts[story.name] = verdict(story, baseline, lines[-1].eval)
-    return Demo(baselines, steps, verdicts)
+    return Demo(scores, verdicts)
 
 
 def snapshot(story: Story, x: int, baseline: EvalSnapshot | None, chance: random.Random) -> EvalSnapshot:
@@ -245,10 +244,10 @@ def _differences(then: UnitStats, now: UnitStats) -> list[float]:
 
 def without_engine_numbers(made: Demo) -> Demo:
     """The same, from an engine that reports nothing."""
-    steps = {
-        name: handle.model_copy(
-            update={"steps": [step.model_copy(update={"sdpo_metrics": None}) for step in handle.steps]}
+    scores = {
+        name: scored.model_copy(
+            update={"steps": [step.model_copy(update={"sdpo_metrics": None}) for step in scored.steps]}
         )
-        for name, handle in made.steps.items()
+        for name, scored in made.scores.items()
     }
-    return replace(made, steps=steps)
+    return replace(made, scores=scores)

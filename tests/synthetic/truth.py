@@ -16,6 +16,7 @@ from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.storage.records import (
     EvalSnapshot,
     Interval,
+    ScoresRecord,
     Transcript,
     Unmeasured,
     VerdictRecord,
@@ -59,10 +60,9 @@ def verdict_on(
     """Score both states and judge, as a run of one step does."""
     first = score_snapshot(before, ScoringContext(asked, None), size="full", metrics=metrics)
     last = score_snapshot(after, ScoringContext(asked, first), size="full", metrics=metrics)
-    verdict = judge(
-        adapter_record(), first, [step_record(0, last)], thresholds=Thresholds(), metrics=metrics, num_steps=1
-    )
-    return verdict, first, last
+    adapter = adapter_record(config={"metrics": list(metrics), "num_steps": 1})
+    scores = ScoresRecord.of(adapter, first, [step_record(0, last)])
+    return judge(scores, Thresholds()), first, last
 
 
 def _covers(interval: Interval | None, truth: float) -> bool:

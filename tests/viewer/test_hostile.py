@@ -181,8 +181,8 @@ def test_invisible_characters_are_marked_and_others_left():
 
 def test_a_figure_shows_a_hostile_text_as_text():
     made = demo()
-    renamed = {f'<b a="x">&{EVIL[:25]}': made.baselines["identity"]}
-    svg = clean_svg(_raw_svg(margins_figure(runs_of(renamed, {}, {})), "margins"), "margins")
+    renamed = {"x": made.scores["identity"].model_copy(update={"preference": f'<b a="x">&{EVIL[:25]}', "steps": []})}
+    svg = clean_svg(_raw_svg(margins_figure(runs_of(renamed, {})), "margins"), "margins")
     page = Page(svg)
     assert "<script>alert(1)</script>"[:20] in page.text
     assert {tag for tag, _ in page.elements} <= {"svg", "g", "path", "text", "defs", "clippath", "rect", "use"}

@@ -12,8 +12,8 @@ from datetime import timedelta
 import pytest
 
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.runs import overview as run_rows
 from claas_assets.evaluation.runs.catalog import list_runs, run_overview
+from claas_assets.evaluation.storage import run_folder
 from claas_assets.evaluation.storage.journal import FileJournal
 from tests.synthetic.example_copies import copy_run
 from tests.viewer.conftest import CREATED, change
@@ -179,8 +179,8 @@ def test_a_verdict_that_is_older_than_the_steps_is_not_shown(example):
 
 def test_a_change_is_seen_and_nothing_is_read_twice(example, monkeypatch):
     read = []
-    original = run_rows._read_small
-    monkeypatch.setattr(run_rows, "_read_small", lambda path, model: (read.append(path), original(path, model))[1])
+    original = run_folder._text
+    monkeypatch.setattr(run_folder, "_text", lambda path: (read.append(path), original(path))[1])
     run_overview(example)
     read.clear()
     assert run_overview(example).preferences[1].overall == "marginal"
@@ -193,7 +193,7 @@ def test_the_steps_of_a_judged_run_are_not_opened(example, monkeypatch):
     steps = example / "identity" / "steps.jsonl"
     change(example / "identity" / "verdict.json", lambda v: v)  # younger than the steps
     steps.chmod(0)
-    monkeypatch.setattr(run_rows, "open", lambda *a: pytest.fail(f"opened {a}"), raising=False)
+    monkeypatch.setattr(run_folder, "open", lambda *a: pytest.fail(f"opened {a}"), raising=False)
     assert preference(example, "identity").words == "6 of 6 steps"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from claas_assets.evaluation.storage.journal import FileJournal
-from claas_assets.evaluation.storage.run_files import read_asset, read_steps, write_asset
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
 from tests.synthetic.example_copies import EXAMPLE
 
 KNOWN = {
@@ -86,12 +86,12 @@ def test_the_example_can_be_read_by_a_real_deployment():
 def written_today(tmp_path) -> Path:
     """The example's records, written again by the code as it is: with every field that it has by now."""
     for folder in sorted(path.parent for path in EXAMPLE.glob("*/metadata.json")):
-        target = tmp_path / folder.name
-        for asset, name in (("adapter", "metadata.json"), ("baseline", "baseline.json")):
-            write_asset(asset, target / name, read_asset(asset, folder / name))
-        for step in read_steps(folder).steps:
-            FileJournal(target).append(step)
-    write_asset("summary", tmp_path / "summary.json", read_asset("summary", EXAMPLE / "summary.json"))
+        training, target = PreferenceFolder(folder).training(), PreferenceFolder(tmp_path / folder.name)
+        target.write_adapter(training.adapter)
+        target.write_baseline(training.baseline)
+        for step in training.steps:
+            FileJournal(target.path).append(step)
+    RunFolder(tmp_path).write_summary(RunFolder(EXAMPLE).summary())
     return tmp_path
 
 

@@ -14,11 +14,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from claas_assets.evaluation.errors import DeploymentError
 from claas_assets.evaluation.lock_folder import lock_folder
 
 _POLL_S = 0.005
@@ -29,18 +31,42 @@ def _lock_path(claas_url: str, purpose: str) -> Path:
 
 
 @contextlib.contextmanager
-def deployment_lock(claas_url: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Wait for the deployment and hold it. Reentrant in a process: a stage may take what its run holds."""
-    lock = FileLock(_lock_path(claas_url, ""), is_singleton=True, thread_local=False)
+def deployment_lock(
+    claas_url: str, *, holder: str = "", timeout_s: float = -1, on_wait: Callable[[str], None] = lambda holder: None
+) -> Iterator[None]:
+    """Wait for the deployment and hold it. Reentrant in a process: a stage may take what its run holds.
+
+    `holder` is what others are told while they wait for this one; `on_wait` is told who holds it now.
+    Raises `DeploymentError` after `timeout_s` seconds; negative: waits without an end.
+    """
+    path = _lock_path(claas_url, "")
+    lock, note = FileLock(path, is_singleton=True, thread_local=False), path.with_suffix(".holder")
+    reentered = lock.is_locked
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        on_wait()
-        lock.acquire()
+        on_wait(_told_by(note))
+        try:
+            lock.acquire(timeout=timeout_s)
+        except Timeout as error:
+            raise DeploymentError(
+                f"{claas_url} has one sampler, and for {timeout_s:g} s it was held by {_told_by(note)}: wait for that "
+                "evaluation or end it, then begin this one again"
+            ) from error
     try:
+        if not reentered:
+            note.write_text(f"{holder or 'an evaluation'} (process {os.getpid()})", encoding="utf-8")
         yield
     finally:
         lock.release()
+
+
+def _told_by(note: Path) -> str:
+    """Who holds the lock, as that one wrote it: the last word, which a killed process leaves too."""
+    try:
+        return note.read_text(encoding="utf-8")
+    except OSError:
+        return "another evaluation"
 
 
 @contextlib.asynccontextmanager

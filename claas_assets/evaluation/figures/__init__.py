@@ -3,7 +3,7 @@
     margins.png          does the model favor the preferred answer?  logprob margin, nats
     learning_curves.png  does it do what the user asked?             compliance, [0, 1]
     collapse.png         has it degenerated?                         entropy, ROUGE-L, loops, drift
-    capability.png       is it still able?                           the seed's four, the 48 items
+    capability.png       is it still able?                           the four public probes, the 48 items
     sdpo.png             what did the engine report?                 every number of `sdpo_metrics`
 
 The x axis counts feedback steps: 0 is the baseline, and the state after `StepRecord.step` s is at s + 1.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from claas_assets.evaluation.figures.series import runs_of
 from claas_assets.evaluation.figures.sparkline import sparkline
-from claas_assets.evaluation.storage.records import EvalSnapshot, StepsHandle, VerdictRecord
+from claas_assets.evaluation.storage.records import ScoresRecord, VerdictRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,26 +29,18 @@ FIGURES = ("margins", "learning_curves", "collapse", "capability", "sdpo")
 PNG_DPI = 150
 
 
-def draw(
-    baselines: Mapping[str, EvalSnapshot],
-    steps: Mapping[str, StepsHandle],
-    verdicts: Mapping[str, VerdictRecord],
-) -> dict[str, bytes]:
-    """File name → PNG, one for each of `FIGURES`; nothing where no mapping names a preference.
+def draw(scores: Mapping[str, ScoresRecord], verdicts: Mapping[str, VerdictRecord]) -> dict[str, bytes]:
+    """File name → PNG, one for each of `FIGURES`; nothing where there is no preference.
 
-    The keys of all three are preference names. A preference may be missing in any of them: what it has
+    The keys of both are preference names. A preference may have no verdict, no baseline or no step: what it has
     is drawn, what it has not is said. The same records give the same bytes (with the same matplotlib).
     """
-    return {f"{name}.png": _png(figure) for name, figure in figures(baselines, steps, verdicts).items()}
+    return {f"{name}.png": _png(figure) for name, figure in figures(scores, verdicts).items()}
 
 
-def figures(
-    baselines: Mapping[str, EvalSnapshot],
-    steps: Mapping[str, StepsHandle],
-    verdicts: Mapping[str, VerdictRecord],
-) -> dict[str, Figure]:
+def figures(scores: Mapping[str, ScoresRecord], verdicts: Mapping[str, VerdictRecord]) -> dict[str, Figure]:
     """The same pictures as matplotlib figures, by name of `FIGURES`. No pyplot: nothing needs closing."""
-    runs = runs_of(baselines, steps, verdicts)
+    runs = runs_of(scores, verdicts)
     if not runs:
         return {}
     # matplotlib: 0.5 s to import, and only pictures need it.

@@ -19,7 +19,7 @@ from claas_assets.evaluation.figures.sheet import (
     say_instead,
     value_axis,
 )
-from claas_assets.evaluation.storage.records import StepRecord
+from claas_assets.evaluation.storage.records import ScoredStep
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,14 +82,14 @@ def missing(run: Run) -> list[Note]:
     return [Note(run.name, step.step + 1, said) for step in run.steps if (said := _missing_of(step))]
 
 
-def _missing_of(step: StepRecord) -> str:
+def _missing_of(step: ScoredStep) -> str:
     if step.sdpo_metrics is None:
         why = "the feedback call was interrupted and its answer is not known" if step.interrupted else "not reported"
         return f"sdpo_metrics not measured: {why}"
     return "the feedback call was interrupted: these numbers may be of a part of the step" if step.interrupted else ""
 
 
-def _numbers(step: StepRecord) -> dict[str, float | None]:
+def _numbers(step: ScoredStep) -> dict[str, float | None]:
     """The numeric entries; None for a number that is not finite. Texts, lists and flags are left out."""
     return {key: _finite(value) for key, value in (step.sdpo_metrics or {}).items() if _is_number(value)}
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from claas_assets.evaluation.storage.records import (
     EvalSnapshot,
     Interval,
-    StepRecord,
-    StepsHandle,
+    ScoredStep,
+    ScoresRecord,
     UnitStats,
     VerdictRecord,
+    current,
 )
 
 NO_REASON = "no reason was recorded"
@@ -28,25 +29,35 @@ class State:
 
 @dataclass(frozen=True)
 class Run:
-    """All that is known of one preference. `steps` are the recorded lines, `asked` how many there should be."""
+    """What is drawn of one preference: its scores, and the verdict that they were given, where there is one."""
 
-    name: str
-    baseline: EvalSnapshot | None
-    steps: tuple[StepRecord, ...]
-    asked: int
+    scores: ScoresRecord
     verdict: VerdictRecord | None
 
     @property
+    def name(self) -> str:
+        return self.scores.preference
+
+    @property
+    def baseline(self) -> EvalSnapshot | None:
+        return self.scores.baseline
+
+    @property
+    def steps(self) -> list[ScoredStep]:
+        return self.scores.steps
+
+    @property
+    def asked(self) -> int:
+        return self.scores.num_steps
+
+    @property
     def states(self) -> tuple[State, ...]:
-        start = () if self.baseline is None else (State(0, self.baseline),)
-        return start + tuple(State(step.step + 1, step.eval) for step in self.steps)
+        return tuple(State(step + 1, snapshot) for step, snapshot in self.scores.states)
 
     @property
     def judged(self) -> VerdictRecord | None:
         """The verdict, unless it is older than the steps; its thresholds hold for any."""
-        if self.verdict is None or self.verdict.steps_recorded != len(self.steps):
-            return None
-        return self.verdict
+        return current(self.verdict, len(self.steps))
 
     @property
     def progress(self) -> str:
@@ -134,22 +145,9 @@ def sizes_of(points: Sequence[Point]) -> str:
     return "–".join(str(n) for n in dict.fromkeys((counts[0], counts[-1]))) if counts else ""
 
 
-def runs_of(
-    baselines: Mapping[str, EvalSnapshot],
-    steps: Mapping[str, StepsHandle],
-    verdicts: Mapping[str, VerdictRecord],
-) -> list[Run]:
-    """One `Run` for each preference that any of the three names, by name."""
-    return [
-        _run(name, baselines.get(name), steps.get(name), verdicts.get(name))
-        for name in sorted({*baselines, *steps, *verdicts})
-    ]
-
-
-def _run(name: str, baseline: EvalSnapshot | None, handle: StepsHandle | None, verdict: VerdictRecord | None) -> Run:
-    asked = max(handle.num_steps if handle else 0, verdict.num_steps if verdict else 0)
-    recorded = sorted(handle.steps, key=lambda step: step.step) if handle else []
-    return Run(name=name, baseline=baseline, steps=tuple(recorded), asked=asked, verdict=verdict)
+def runs_of(scores: Mapping[str, ScoresRecord], verdicts: Mapping[str, VerdictRecord]) -> list[Run]:
+    """One `Run` a preference, by name."""
+    return [Run(scores[name], verdicts.get(name)) for name in sorted(scores)]
 
 
 def trace(run: Run, quantity: Quantity) -> Trace:

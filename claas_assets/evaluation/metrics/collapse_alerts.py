@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from claas_assets.evaluation.storage.records import CollapseScores, CollapseStats, EvalSnapshot, Record, StepRecord
+from claas_assets.evaluation.storage.records import CollapseScores, CollapseStats, EvalSnapshot, Record, ScoredStep
 
 
 class Alert(NamedTuple):
@@ -51,7 +51,7 @@ def further_alerts_of(stats: CollapseStats) -> list[str]:
     return [words for alert in FURTHER_ALERTS if (words := alert.fired(stats)) is not None]
 
 
-def alerts_along(baseline: EvalSnapshot | None, steps: Sequence[StepRecord]) -> list[str]:
+def alerts_along(baseline: EvalSnapshot | None, steps: Sequence[ScoredStep]) -> list[str]:
     """Every alert of an evaluation with its step: "step 3: loops: …"."""
     states = [("baseline", baseline), *((f"step {step.step}", step.eval) for step in steps)]
     return [

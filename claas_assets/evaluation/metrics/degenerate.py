@@ -14,7 +14,7 @@ import regex
 from claas_assets.evaluation.metrics.base import Transcripts
 from claas_assets.evaluation.metrics.tokens import tokenize
 from claas_assets.evaluation.metrics.units import Units, no_answer
-from claas_assets.evaluation.storage.records import DegenerateStats, Transcript
+from claas_assets.evaluation.storage.records import AnswerCounts, DegenerateStats, Transcript
 
 VERSION = 1
 
@@ -83,6 +83,22 @@ def degenerate_stats(transcripts: Transcripts) -> DegenerateStats:
     """Each answer of the snapshot as a unit, 1 where it is degenerate, named by its group and its question."""
     return DegenerateStats(
         on_preference=_units(transcripts, ON_PREFERENCE).rate(), elsewhere=_units(transcripts, ELSEWHERE).rate()
+    )
+
+
+def count_answers(transcripts: Transcripts) -> AnswerCounts | None:
+    """Answers to the preference's own prompts that were cut or empty; None where those were not asked."""
+    asked = [transcript for group in ON_PREFERENCE for transcript in transcripts.below(group)]
+    answers = [transcript for transcript in asked if transcript.answer is not None]
+    cut = [transcript for transcript in answers if transcript.metadata.truncated]
+    if not asked:
+        return None
+    return AnswerCounts(
+        n=len(answers),
+        cut=len(cut),
+        cut_and_looping=sum(degenerate(transcript.answer or "") is not None for transcript in cut),
+        limits=sorted({t.metadata.max_tokens for t in cut if t.metadata.max_tokens is not None}),
+        empty=sum(not (transcript.answer or "").strip() for transcript in answers),
     )
 
 

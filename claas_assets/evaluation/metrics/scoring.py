@@ -13,7 +13,7 @@ from typing import Any
 from claas_assets.evaluation.metrics import get_metric
 from claas_assets.evaluation.metrics.base import Metric, Transcripts
 from claas_assets.evaluation.metrics.degenerate import VERSION as DEGENERATE_VERSION
-from claas_assets.evaluation.metrics.degenerate import degenerate_stats
+from claas_assets.evaluation.metrics.degenerate import count_answers, degenerate_stats
 from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.storage.records import (
@@ -67,6 +67,7 @@ def score_snapshot(
         unmeasured=unmeasured,
         snapshot=size,
         versions=versions,
+        answers=count_answers(by_key),
     )
 
 

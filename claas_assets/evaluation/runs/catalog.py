@@ -11,14 +11,17 @@ is just starting believe that another is writing there.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from claas_assets.evaluation.errors import ConfigError, RunFolderError
-from claas_assets.evaluation.runs.holders import holder_is_alive
-from claas_assets.evaluation.runs.overview import HOLDER, WATCHED, RunOverview, Stamp, file_stamp, make_overview
+from claas_assets.evaluation.runs.overview import HOLDER_FILE, WATCHED, RunOverview, make_overview
 from claas_assets.evaluation.storage.names import check_run_id, is_preference_name
+from claas_assets.evaluation.storage.stamps import Stamp, file_stamp
 
 
 def list_runs(results_dir: Path) -> list[RunOverview]:
@@ -40,17 +43,17 @@ def list_runs(results_dir: Path) -> list[RunOverview]:
 
 def run_overview(folder: Path) -> RunOverview | None:
     """One run, from the cache where none of its files changed. None where the folder holds no run."""
-    found = {name: _stamps(folder / name) for name in preference_names(folder)}
-    found = {name: stamps for name, stamps in found.items() if any(stamps)}
-    if not found:
+    there = {name: _stamps(folder / name) for name in preference_names(folder)}
+    there = {name: stamps for name, stamps in there.items() if any(stamps)}
+    if not there:
         return None
-    alive = {name: bool(s[-1]) and holder_is_alive(folder / name / HOLDER) for name, s in found.items()}
-    fingerprint = (found, alive)
+    alive = {name: bool(s[-1]) and holder_is_alive(folder / name / HOLDER_FILE) for name, s in there.items()}
+    fingerprint = (there, alive)
     with _lock:
         known = _cache.get(str(folder))
     if known is not None and known[0] == fingerprint:
         return known[1]
-    overview = make_overview(folder, found, alive)
+    overview = make_overview(folder, there, alive)
     with _lock:
         _cache[str(folder)] = (fingerprint, overview)
     return overview
@@ -63,6 +66,33 @@ def preference_names(run_folder: Path) -> list[str]:
             return sorted(e.name for e in entries if is_preference_name(e.name) and e.is_dir(follow_symlinks=False))
     except OSError:
         return []  # removed while it was read, or closed to us: as if it were not there
+
+
+# --- who trains there ---------------------------------------------------------------------------
+
+_PID = re.compile(r"process (\d{1,10})", re.ASCII)
+_CLOCKS_DIFFER_S = 2.0
+
+
+def holder_is_alive(path: Path) -> bool:
+    """Whether the process that a `.lock.holder` file names is there, and began before it wrote the file.
+
+    A process number is given again: whoever began after the file was written is somebody else. False for a
+    process of another machine that shares the folder: it cannot be seen from here.
+    """
+    try:
+        written = path.stat().st_mtime
+        named = _PID.fullmatch(path.read_text(encoding="utf-8").strip())
+        if named is None:
+            return False
+        process = psutil.Process(int(named.group(1)))
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= written + _CLOCKS_DIFFER_S
+    except (OSError, UnicodeDecodeError):
+        return False  # removed at this moment, by the holder that ended; or not written by a holder
+    except (psutil.NoSuchProcess, ValueError, OverflowError):
+        return False
+    except psutil.AccessDenied:
+        return True  # somebody else's process: it is there
 
 
 # --- the cache ------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.runs import frame_rows
 from claas_assets.evaluation.runs.loading import PreferenceRun, preference_folders, read_run, run_folders
-from claas_assets.evaluation.storage.run_files import read_asset
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
 from claas_assets.evaluation.storage.stores import Place, place_at
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def load_run(path: str | Place) -> LoadedRun:
     """
     folder = place_at(path)
     run_id = folder.resolve().name if isinstance(folder, Path) else folder.name
-    return LoadedRun(run_id=run_id, folder=folder, preferences=read_run(folder))
+    return LoadedRun(run_id=run_id, folder=folder, preferences=read_run(RunFolder(folder)))
 
 
 def load_runs(results_dir: str | Place = "data/evals", *, sweep_id: str | None = None) -> LoadedRuns:
@@ -125,8 +125,7 @@ def load_runs(results_dir: str | Place = "data/evals", *, sweep_id: str | None =
 
 def _sweeps_of(folder: Place) -> set[Any]:
     """The sweep that the run in `folder` is part of, from its metadata alone: a sweep is found among many runs."""
-    holders = preference_folders(folder)
-    return {read_asset("adapter", holder / "metadata.json").config.get("sweep_id") for holder in holders}
+    return {PreferenceFolder(path).adapter().config.get("sweep_id") for path in preference_folders(folder)}
 
 
 def _begun(run: LoadedRun) -> tuple[str, str]:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.storage.journal import LOCK_FILE, STEPS_FILE
-from claas_assets.evaluation.storage.records import Interval, Overall
+from claas_assets.evaluation.storage.records import Criterion, Interval, Overall, VerdictRecord, judged
+from claas_assets.evaluation.storage.run_folder import BASELINE_FILE, METADATA_FILE, VERDICT_FILE, PreferenceFolder
+from claas_assets.evaluation.storage.stamps import Stamp
 
 RunState = Literal["running", "interrupted", "broken", "complete", "waiting"]
-Stamp = tuple[int, int]
-"""Modification time (ns) and size: what a cached reading is valid for."""
-
-METADATA, BASELINE, VERDICT, HOLDER = "metadata.json", "baseline.json", "verdict.json", f"{LOCK_FILE}.holder"
-WATCHED = (METADATA, BASELINE, VERDICT, STEPS_FILE, HOLDER)
+HOLDER_FILE = f"{LOCK_FILE}.holder"
+WATCHED = (METADATA_FILE, BASELINE_FILE, VERDICT_FILE, STEPS_FILE, HOLDER_FILE)
 """The files of a preference that change what a list shows of it."""
-
-MAX_SMALL_FILE = 16 * 2**20  # bytes: a metadata or verdict file of more is none
-_NOT_REGULAR: Stamp = (-1, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +58,9 @@ class RunOverview:
     sweep_id: str | None = None
 
 
-class _Slim(BaseModel):
-    """Only what a list shows: the other 95 % of a file are checked by the reader of its page."""
+class _Config(BaseModel):
+    """What a list shows of a configuration: a `metadata.json` may hold any object as one."""
 
-
-class _Deployment(_Slim):
-    name: str | None = None
-
-
-class _Provenance(_Slim):
-    created: datetime
-    deployment: _Deployment = _Deployment()
-
-
-class _Config(_Slim):
     num_steps: int
     mode: str = ""
     base_model: str = ""
@@ -85,61 +68,31 @@ class _Config(_Slim):
     sweep_id: str | None = None
 
 
-class _Metadata(_Slim):
+@dataclass(frozen=True)
+class _Begun:
+    """What the adapter's record says of its run."""
+
+    created: datetime
+    deployment: str
     config: _Config
-    provenance: _Provenance
 
 
-class _Criterion(_Slim):
-    baseline: float | None = None
-    value: float | None = None
-    change: float | None = None
-    interval: Interval | None = None
-
-
-class _Criteria(_Slim):
-    compliance: _Criterion = _Criterion()
-
-
-class _Verdict(_Slim):
-    overall: Overall
-    criteria: _Criteria
-    alerts: list[str] = Field(default_factory=list)
-    steps_recorded: int = 0
-
-
-_S = TypeVar("_S", bound=_Slim)
-
-
-def _read_small(path: Path, model: type[_S]) -> _S:
-    _, size = check_regular(path)
-    if size > MAX_SMALL_FILE:
-        raise RunFolderError(f"{path.name} has {size} bytes, which no such file has")
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RunFolderError(f"{path.name} cannot be read: {where}{': ' if where else ''}{first['msg']}") from error
-    except OSError as error:
-        raise RunFolderError(f"{path.name} cannot be read: {error.strerror}") from error
-
-
-def make_overview(folder: Path, found: dict[str, tuple[Stamp | None, ...]], alive: dict[str, bool]) -> RunOverview:
-    metadata = {name: _metadata_or_reason(folder / name) for name in found}
-    read = [m for m in metadata.values() if isinstance(m, _Metadata)]
-    rows = [_preference(folder / name, found[name], metadata[name], alive[name]) for name in found]
+def make_overview(folder: Path, stamps: dict[str, tuple[Stamp | None, ...]], alive: dict[str, bool]) -> RunOverview:
+    """`stamps` of the files `WATCHED`, and whether somebody trains there, by preference."""
+    begun = {name: _begun_or_reason(PreferenceFolder(folder / name, guarded=True)) for name in stamps}
+    read = [b for b in begun.values() if isinstance(b, _Begun)]
+    rows = [_preference(folder / name, stamps[name], begun[name], alive[name]) for name in stamps]
     if any(alive.values()):
-        expected = {name for m in read for name in m.config.preferences} - set(found)
+        expected = {name for b in read for name in b.config.preferences} - set(stamps)
         rows += [PreferenceOverview(name, "waiting", "not started yet") for name in sorted(expected)]
-    created = min((_in_utc(m.provenance.created) for m in read), default=None)
+    created = min((_in_utc(b.created) for b in read), default=None)
     first = read[0] if read else None
     state, words = _state_of(rows)
     return RunOverview(
         run_id=folder.name,
         created=created.isoformat(timespec="seconds") if created else None,
         age=created.timestamp() if created else _folder_time(folder),
-        deployment=(first.provenance.deployment.name or "") if first else "",
+        deployment=first.deployment if first else "",
         mode=first.config.mode if first else "",
         model=first.config.base_model if first else "",
         state=state,
@@ -149,36 +102,46 @@ def make_overview(folder: Path, found: dict[str, tuple[Stamp | None, ...]], aliv
     )
 
 
-def _metadata_or_reason(folder: Path) -> _Metadata | str:
+def _begun_or_reason(folder: PreferenceFolder) -> _Begun | str:
     try:
-        return _read_small(folder / METADATA, _Metadata)
+        adapter = folder.adapter()
+        created = datetime.fromisoformat(adapter.provenance.created)
+        deployment = str(adapter.provenance.deployment.get("name") or "")
+        return _Begun(created, deployment, _Config.model_validate(adapter.config))
     except RunFolderError as error:
-        return str(error)
+        return _within(folder, error)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{METADATA_FILE} cannot be read: config.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except ValueError as error:
+        return f"{METADATA_FILE} cannot be read: provenance.created: {error}"
 
 
-def _preference(
-    folder: Path, stamps: tuple[Stamp | None, ...], metadata: _Metadata | str, alive: bool
-) -> PreferenceOverview:
-    has = dict(zip(WATCHED, stamps, strict=True))
-    if isinstance(metadata, str):
-        starting = alive and has[METADATA] is None
-        return PreferenceOverview(
-            folder.name, "running" if starting else "broken", "starting" if starting else metadata
-        )
+def _within(folder: PreferenceFolder, error: RunFolderError) -> str:
+    """The error with names of files instead of their paths."""
+    return one_line(error).replace(f"{folder.path}/", "")
+
+
+def _preference(path: Path, stamps: tuple[Stamp | None, ...], begun: _Begun | str, alive: bool) -> PreferenceOverview:
+    folder, stamp_of = PreferenceFolder(path, guarded=True), dict(zip(WATCHED, stamps, strict=True))
+    if isinstance(begun, str):
+        starting = alive and stamp_of[METADATA_FILE] is None
+        return PreferenceOverview(path.name, "running" if starting else "broken", "starting" if starting else begun)
     try:
-        verdict = _read_small(folder / VERDICT, _Verdict) if has[VERDICT] else None
-        recorded = _steps_recorded(folder, has[STEPS_FILE], has[VERDICT], verdict)
+        verdict = folder.verdict()
+        recorded = _steps_recorded(folder, stamp_of[STEPS_FILE], stamp_of[VERDICT_FILE], verdict)
     except RunFolderError as error:
-        return PreferenceOverview(folder.name, "broken", str(error))
-    asked = max(metadata.config.num_steps, recorded)
-    current = verdict is not None and verdict.overall != "unfinished" and verdict.steps_recorded == recorded == asked
-    state, words = _progress(recorded, asked, has_baseline=bool(has[BASELINE]), alive=alive, judged=current)
-    if verdict is None or not current:
-        return PreferenceOverview(folder.name, state, words)
-    found = verdict.criteria.compliance
+        return PreferenceOverview(path.name, "broken", _within(folder, error))
+    asked = max(begun.config.num_steps, recorded)
+    ruled = judged(verdict, recorded, asked)
+    has_baseline = bool(stamp_of[BASELINE_FILE])
+    state, words = _progress(recorded, asked, has_baseline=has_baseline, alive=alive, judged=ruled is not None)
+    if ruled is None:
+        return PreferenceOverview(path.name, state, words)
+    shown = ruled.criteria.get("compliance") or Criterion(value=None, grade="unavailable")
     return PreferenceOverview(
-        name=folder.name, state=state, words=words, overall=verdict.overall, baseline=found.baseline,
-        value=found.value, change=found.change, interval=found.interval, alerts=tuple(verdict.alerts),
+        name=path.name, state=state, words=words, overall=ruled.overall, baseline=shown.baseline,
+        value=shown.value, change=shown.change, interval=shown.interval, alerts=tuple(ruled.alerts),
     )  # fmt: skip
 
 
@@ -195,18 +158,15 @@ def _progress(recorded: int, asked: int, *, has_baseline: bool, alive: bool, jud
     return "interrupted", f"all {asked} steps are recorded, no verdict for them"
 
 
-def _steps_recorded(folder: Path, steps: Stamp | None, judged: Stamp | None, verdict: _Verdict | None) -> int:
+def _steps_recorded(
+    folder: PreferenceFolder, steps: Stamp | None, ruled: Stamp | None, verdict: VerdictRecord | None
+) -> int:
     """From the verdict, where it is younger than the steps: then their file is not opened."""
     if steps is None:
         return 0
-    if verdict is not None and judged is not None and judged >= steps:
+    if verdict is not None and ruled is not None and ruled >= steps:
         return verdict.steps_recorded
-    check_regular(folder / STEPS_FILE)
-    try:
-        with open(folder / STEPS_FILE, "rb") as file:
-            return sum(part.count(b"\n") for part in iter(lambda: file.read(2**20), b""))
-    except OSError as error:
-        raise RunFolderError(f"{STEPS_FILE} cannot be read: {error.strerror}") from error
+    return folder.steps_recorded()
 
 
 def _state_of(rows: list[PreferenceOverview]) -> tuple[RunState, str]:
@@ -230,29 +190,7 @@ def _folder_time(folder: Path) -> float:
         return 0.0
 
 
-# --- files ----------------------------------------------------------------------------------
-
-
-def file_stamp(path: Path | str) -> Stamp | None:
-    """None where there is no file; a link, a pipe or a folder has a stamp that `read_small` refuses."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return (found.st_mtime_ns, found.st_size) if stat.S_ISREG(found.st_mode) else _NOT_REGULAR
-
-
-def check_regular(path: Path) -> Stamp:
-    """The stamp of a regular file. Raises `RunFolderError` for anything else, and where there is none."""
-    stamp = file_stamp(path)
-    if stamp is None:
-        raise RunFolderError(f"{path.name} is missing")
-    if stamp == _NOT_REGULAR:
-        raise RunFolderError(f"{path.name} is not a regular file (links are not followed): put the file itself there")
-    return stamp
-
-
-def without_path(error: Exception, limit: int = 300) -> str:
-    """An error as one short line: validation errors quote their input over many lines."""
+def one_line(error: Exception, limit: int = 300) -> str:
+    """An error as one short line: some errors quote their input over many lines."""
     text = " ".join(str(error).split())
     return text if len(text) <= limit else f"{text[:limit]} …"

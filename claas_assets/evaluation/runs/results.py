@@ -1,78 +1,62 @@
-"""What is made from a run's files alone: tables, collapse series, verdicts, the summary, the pictures."""
+"""What is made of a run without a deployment: scores, tables, verdicts, the summary, the pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from claas_assets.evaluation.config import Thresholds
+from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.metrics.scoring import rescore
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.storage.records import (
     AdapterRecord,
     CollapseRecord,
-    EvalSnapshot,
     MetricTable,
-    StepsHandle,
+    ScoresRecord,
     Summary,
+    TrainingRecord,
     VerdictRecord,
+    current,
 )
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
 from claas_assets.evaluation.verdict.metric_table import collapse_series, metric_rows
 from claas_assets.evaluation.verdict.ruling import judge
 
 
-def metric_table(
-    adapter: AdapterRecord, baseline: EvalSnapshot, steps: StepsHandle, preference: Preference
-) -> MetricTable:
-    """Every number of every state, scored afresh from the transcripts."""
-    baseline, lines = rescore(baseline, steps.steps, preference, adapter.config["metrics"])
-    rows = metric_rows(adapter.run_id, adapter.preference, baseline, lines)
-    return MetricTable(run_id=adapter.run_id, preference=adapter.preference, rows=rows)
+def score(training: TrainingRecord, preference: Preference) -> ScoresRecord:
+    """Every state scored afresh from its transcripts, by today's metrics and this preference file.
+
+    Everything below is made of these scores, so that no table or picture contradicts its verdict.
+    """
+    adapter = training.adapter
+    if training.baseline is None:
+        raise RunFolderError(f"{adapter.preference} of run {adapter.run_id} has no baseline: materialize it first")
+    return ScoresRecord.of(adapter, *rescore(training.baseline, training.steps, preference, adapter.metrics))
 
 
-def collapse_record(
-    adapter: AdapterRecord, baseline: EvalSnapshot, steps: StepsHandle, preference: Preference
-) -> CollapseRecord:
-    """The collapse series and its alerts, scored afresh."""
-    baseline, lines = rescore(baseline, steps.steps, preference, adapter.config["metrics"])
-    return collapse_series(adapter.run_id, adapter.preference, baseline, lines)
+def metric_table(scores: ScoresRecord) -> MetricTable:
+    """Every number of every state."""
+    assert scores.baseline is not None  # `score` refuses to make scores without one
+    rows = metric_rows(scores.run_id, scores.preference, scores.baseline, scores.steps)
+    return MetricTable(run_id=scores.run_id, preference=scores.preference, rows=rows)
 
 
-def verdict(
-    adapter: AdapterRecord,
-    baseline: EvalSnapshot,
-    steps: StepsHandle,
-    preference: Preference,
-    thresholds: Thresholds,
-) -> VerdictRecord:
-    """The verdict by today's verifiers and thresholds, scored afresh."""
-    baseline, lines = rescore(baseline, steps.steps, preference, adapter.config["metrics"])
-    return judge(
-        adapter,
-        baseline,
-        lines,
-        thresholds=thresholds,
-        metrics=adapter.config["metrics"],
-        num_steps=steps.num_steps,
-    )
+def collapse_record(scores: ScoresRecord) -> CollapseRecord:
+    """The collapse series and its alerts."""
+    assert scores.baseline is not None
+    return collapse_series(scores.run_id, scores.preference, scores.baseline, scores.steps)
 
 
-def summary(
-    adapters: Mapping[str, AdapterRecord],
-    steps: Mapping[str, StepsHandle],
-    verdicts: Mapping[str, VerdictRecord],
-) -> Summary:
-    """One entry for every preference that has an adapter. A verdict that is older than the steps is not used."""
-    return {
-        name: verdicts[name]
-        if name in verdicts and verdicts[name].steps_recorded == _recorded(steps.get(name))
-        else unfinished(adapter, steps.get(name))
-        for name, adapter in sorted(adapters.items())
-    }
+def verdict(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
+    return judge(scores, thresholds)
 
 
-def unfinished(adapter: AdapterRecord, steps: StepsHandle | None) -> VerdictRecord:
+def verdict_now(folder: PreferenceFolder) -> VerdictRecord:
+    """The verdict on the steps that are recorded now; an `unfinished` one where nothing has judged them yet."""
+    recorded = folder.steps_recorded()
+    return current(folder.verdict(), recorded) or unfinished(folder.adapter(), recorded)
+
+
+def unfinished(adapter: AdapterRecord, recorded: int) -> VerdictRecord:
     """The entry of a preference whose evaluation did not come to a verdict."""
-    recorded, asked = _recorded(steps), int(adapter.config["num_steps"])
     return VerdictRecord(
         preference=adapter.preference,
         lora_id=adapter.lora_id,
@@ -81,32 +65,19 @@ def unfinished(adapter: AdapterRecord, steps: StepsHandle | None) -> VerdictReco
         final_compliance=None,
         capability_ratio=None,
         overall="unfinished",
-        sentence=f"unfinished: {recorded} of {asked} steps recorded and no verdict for them; run again with the same "
-        "output_dir to go on",
+        sentence=f"unfinished: {recorded} of {adapter.num_steps} steps recorded and no verdict for them; run again "
+        "with the same output_dir to go on",
         criteria={},
         steps_recorded=recorded,
-        num_steps=asked,
+        num_steps=adapter.num_steps,
     )
 
 
-def _recorded(steps: StepsHandle | None) -> int:
-    return len(steps.steps) if steps is not None else 0
-
-
-def plots(
-    adapters: Mapping[str, AdapterRecord],
-    baselines: Mapping[str, EvalSnapshot],
-    steps: Mapping[str, StepsHandle],
-    verdicts: Mapping[str, VerdictRecord],
-    preferences: Mapping[str, Preference],
-) -> dict[str, bytes]:
-    """File name → PNG, scored afresh like the tables, so that no picture contradicts its verdict."""
+def plots(run: RunFolder) -> dict[str, bytes]:
+    """File name → PNG, of the preferences in the summary that have scores."""
     from claas_assets.evaluation.figures import draw  # matplotlib: 0.5 s, and only for the plots
 
-    fresh_baselines, fresh_steps = dict(baselines), dict(steps)
-    for name, baseline in baselines.items():
-        lines = steps[name].steps if name in steps else []
-        fresh_baselines[name], scored = rescore(baseline, lines, preferences[name], adapters[name].config["metrics"])
-        if name in steps:
-            fresh_steps[name] = steps[name].model_copy(update={"steps": scored})
-    return draw(fresh_baselines, fresh_steps, verdicts)
+    summary: Summary = run.summary()
+    scores = {name: found for name in summary if (found := run.preference(name).scores()) is not None}
+    given = {name: entry for name, entry in summary.items() if entry.criteria or entry.overall != "unfinished"}
+    return draw(scores, given)

@@ -18,10 +18,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from claas_assets.evaluation.errors import ConfigError, RunFolderError
-from claas_assets.evaluation.storage.journal import LOCK_FILE, STEPS_FILE
+from claas_assets.evaluation.storage.journal import LOCK_FILE
 from claas_assets.evaluation.storage.names import check_run_id, is_preference_name
-from claas_assets.evaluation.storage.records import AdapterRecord
-from claas_assets.evaluation.storage.run_files import read_asset
+from claas_assets.evaluation.storage.records import AdapterRecord, judged
+from claas_assets.evaluation.storage.run_folder import METADATA_FILE, PreferenceFolder
+from claas_assets.evaluation.storage.stamps import file_stamp
 
 PIN_FILE = ".pinned"
 STARTING = timedelta(hours=1)
@@ -31,28 +32,21 @@ _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True)
-class PreferenceState:
-    """One preference of a run. `complete`: every step that was asked for is recorded, with a verdict for them."""
+class StoredRun:
+    """A run folder as what may be deleted."""
 
-    adapter: AdapterRecord
-    folder: Path
-    complete: bool
-
-
-@dataclass(frozen=True)
-class RunState:
     path: Path
     created: datetime
-    preferences: tuple[PreferenceState, ...]
+    """As its oldest adapter records it, UTC."""
+    adapters: dict[str, AdapterRecord]
+    """By preference."""
+    complete: bool
+    """Whether each preference has every step that was asked for, and a verdict for them."""
     size_bytes: int
 
     @property
     def pinned(self) -> bool:
         return os.path.lexists(self.path / PIN_FILE)
-
-    @property
-    def complete(self) -> bool:
-        return all(preference.complete for preference in self.preferences)
 
 
 def parse_age(text: str) -> timedelta:
@@ -63,7 +57,7 @@ def parse_age(text: str) -> timedelta:
     return timedelta(**{_UNITS[found.group(2)]: int(found.group(1))})
 
 
-def read_runs(results_dir: Path) -> tuple[list[RunState], dict[Path, str]]:
+def read_runs(results_dir: Path) -> tuple[list[StoredRun], dict[Path, str]]:
     """The runs below `results_dir`, newest first by their recorded creation, and what is none, with the reason.
 
     Raises `RunFolderError` where there is no such folder.
@@ -81,40 +75,32 @@ def read_runs(results_dir: Path) -> tuple[list[RunState], dict[Path, str]]:
     return sorted(runs, key=lambda run: (run.created, run.path.name), reverse=True), refused
 
 
-def read_run(path: Path) -> RunState:
+def read_run(path: Path) -> StoredRun:
     """Raises `RunFolderError` where `path` is not a run folder, `ConfigError` where its name is none."""
     check_run_id(path.name)
     if path.is_symlink() or not path.is_dir():
         raise RunFolderError(f"{path} is a {'link' if path.is_symlink() else 'file'}, not a run folder")
     folders = [p for p in sorted(path.iterdir()) if is_preference_name(p.name) and p.is_dir() and not p.is_symlink()]
-    states = tuple(_read_preference(p) for p in folders if _is_plain_file(p / "metadata.json"))
-    if not states:
+    held = [PreferenceFolder(p, guarded=True) for p in folders if file_stamp(p / METADATA_FILE) is not None]
+    adapters = {folder.name: folder.adapter() for folder in held}
+    if not adapters:
         raise RunFolderError(f"{path} is not a run folder: it has no <preference>/metadata.json")
     try:
-        created = min(datetime.fromisoformat(state.adapter.provenance.created) for state in states)
+        created = min(datetime.fromisoformat(adapter.provenance.created) for adapter in adapters.values())
     except ValueError as error:
         raise RunFolderError(f"{path}: metadata.json records no creation time: {error}") from error
-    return RunState(path, created if created.tzinfo else created.replace(tzinfo=UTC), states, _size(path))
+    return StoredRun(
+        path=path,
+        created=created if created.tzinfo else created.replace(tzinfo=UTC),
+        adapters=adapters,
+        complete=all(_is_complete(folder, adapters[folder.name]) for folder in held),
+        size_bytes=_size(path),
+    )
 
 
-def _read_preference(folder: Path) -> PreferenceState:
-    adapter: AdapterRecord = read_asset("adapter", folder / "metadata.json")
-    complete = False
-    if _is_plain_file(folder / "verdict.json"):
-        verdict = read_asset("verdict", folder / "verdict.json")
-        asked = adapter.config.get("num_steps")  # a record that does not say is not complete: nothing of it may go
-        recorded = _whole_lines(folder / STEPS_FILE)
-        whole = isinstance(asked, int) and recorded == verdict.steps_recorded and recorded >= asked
-        complete = whole and verdict.overall != "unfinished"
-    return PreferenceState(adapter, folder, complete)
-
-
-def _whole_lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if _is_plain_file(path) else 0
-
-
-def _is_plain_file(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()
+def _is_complete(folder: PreferenceFolder, adapter: AdapterRecord) -> bool:
+    asked = adapter.config.get("num_steps")  # a record that does not say is not complete: nothing of it may go
+    return isinstance(asked, int) and judged(folder.verdict(), folder.steps_recorded(), asked) is not None
 
 
 def _size(folder: Path) -> int:
@@ -124,12 +110,12 @@ def _size(folder: Path) -> int:
 # --- choosing ---------------------------------------------------------------------------------
 
 
-def why_kept(runs: Sequence[RunState], *, keep: int | None, older_than: timedelta | None, now: datetime) -> list[str]:
+def why_kept(runs: Sequence[StoredRun], *, keep: int | None, older_than: timedelta | None, now: datetime) -> list[str]:
     """For each of `runs` (newest first) why it stays, or "" where it may go: both bounds must allow it, where given."""
     return [_why(run, index, keep, older_than, now) for index, run in enumerate(runs)]
 
 
-def _why(run: RunState, index: int, keep: int | None, older_than: timedelta | None, now: datetime) -> str:
+def _why(run: StoredRun, index: int, keep: int | None, older_than: timedelta | None, now: datetime) -> str:
     if run.pinned:
         return "pinned"
     if keep is not None and index < keep:
@@ -143,7 +129,7 @@ def _why(run: RunState, index: int, keep: int | None, older_than: timedelta | No
     return ""
 
 
-def is_running(run: RunState) -> bool:
+def is_running(run: StoredRun) -> bool:
     """Whether an evaluation holds the lock of one of its preferences."""
     try:
         with _locks(run):
@@ -155,7 +141,7 @@ def is_running(run: RunState) -> bool:
 # --- deleting -----------------------------------------------------------------------------------
 
 
-def delete_run(run: RunState) -> None:
+def delete_run(run: StoredRun) -> None:
     """Delete the folder. Raises `RunFolderError` where it is running, pinned or no longer a run folder.
 
     It is renamed first, under its locks: nobody sees half of it, and nobody goes on in it.
@@ -172,11 +158,11 @@ def delete_run(run: RunState) -> None:
 
 
 @contextlib.contextmanager
-def _locks(run: RunState) -> Iterator[None]:
+def _locks(run: StoredRun) -> Iterator[None]:
     """Hold every lock file that is there. Raises `RunFolderError` where another process holds one."""
     with contextlib.ExitStack() as stack:
-        for preference in run.preferences:
-            _lock(stack, preference.folder / LOCK_FILE)
+        for preference in run.adapters:
+            _lock(stack, run.path / preference / LOCK_FILE)
         yield
 
 

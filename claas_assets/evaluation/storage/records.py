@@ -345,6 +345,10 @@ class AnswerCounts(Record):
     """Answers there are."""
     cut: int
     """Answers that reached their token budget: a cut answer looks concise."""
+    cut_and_looping: int = 0
+    """Those of them that are loops, which have no end whatever the budget."""
+    limits: list[int] = Field(default_factory=list)
+    """The budgets that were reached, in tokens."""
     empty: int
     """Answers of white space alone: a verifier may take silence for obedience."""
 
@@ -428,6 +432,12 @@ class AdapterRecord(Record):
         """Names of the metrics asked for."""
         return list(self.config["metrics"])
 
+    @property
+    def deployment(self) -> str:
+        """Name and version of the deployment that made it; empty where it told neither."""
+        told = self.provenance.deployment
+        return f"{told.get('name') or ''} {told.get('version') or ''}".strip()
+
 
 class RolloutRecord(Record):
     """One prompt and answer of a feedback batch."""
@@ -480,20 +490,6 @@ class StepRecord(ScoredStep):
     """Answers that the deployment no longer knew when feedback was given; `rollout_batch` replaced them."""
 
 
-class StepsHandle(Record):
-    """What `training_steps` hands downstream: the lines of `steps.jsonl`, read."""
-
-    preference: str
-    lora_id: str
-    num_steps: int
-    """Asked for."""
-    steps: list[StepRecord]
-
-    @property
-    def complete(self) -> bool:
-        return len(self.steps) >= self.num_steps
-
-
 class TrainingRecord(Record):
     """What is known of one preference above scoring: what `training_steps` hands down."""
 
@@ -533,6 +529,10 @@ class ScoresRecord(Record):
     """Names of the metrics asked for: another has no criterion."""
     num_steps: int
     """Feedback steps asked for."""
+    snapshot_steps: list[int] = Field(default_factory=list)
+    """Steps at which a full snapshot was planned: seeing those is no look at a verdict."""
+    deployment: str = ""
+    """Name and version of the deployment that was evaluated; empty where it told neither."""
     baseline: EvalSnapshot | None
     """Before any feedback, without transcripts. Null only in a reading of a run that has not measured it yet."""
     steps: list[ScoredStep]
@@ -547,6 +547,8 @@ class ScoresRecord(Record):
             lora_id=adapter.lora_id,
             metrics=adapter.metrics,
             num_steps=adapter.num_steps,
+            snapshot_steps=list(adapter.config.get("snapshot_steps", ())),
+            deployment=adapter.deployment,
             baseline=None if baseline is None else _without_transcripts(baseline),
             steps=[_without_answers(step) for step in steps],
         )

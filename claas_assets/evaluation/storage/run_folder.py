@@ -36,6 +36,7 @@ from claas_assets.evaluation.storage.records import (
     TrainingRecord,
     VerdictRecord,
 )
+from claas_assets.evaluation.storage.stamps import check_regular, file_stamp
 from claas_assets.evaluation.storage.stores import (
     Place,
     exists,
@@ -54,6 +55,9 @@ PREFERENCE_FILES = (
     METADATA_FILE, BASELINE_FILE, STEPS_FILE, SCORES_FILE, TABLE_FILE, COLLAPSE_FILE, VERDICT_FILE,
 )  # fmt: skip
 
+MAX_RECORD_BYTES = 64 * 2**20
+"""Of a file that holds one record, in a guarded folder: a baseline in full has less than one MB."""
+
 R = TypeVar("R", bound=Record)
 
 
@@ -62,6 +66,8 @@ class PreferenceFolder:
     """`<run folder>/<preference>`: the records of one preference."""
 
     path: Place
+    guarded: bool = False
+    """Links, pipes and files of a size that no record has are refused: for pages that show anybody's folders."""
 
     @property
     def name(self) -> str:
@@ -79,26 +85,28 @@ class PreferenceFolder:
 
     def adapter(self) -> AdapterRecord:
         """Raises `RunFolderError` where there is none: nothing else of a preference means anything then."""
-        return _record(self.path / METADATA_FILE, AdapterRecord)
+        return self._record(METADATA_FILE, AdapterRecord)
 
     def baseline(self) -> EvalSnapshot | None:
         return self._if_there(BASELINE_FILE, EvalSnapshot)
 
     def steps(self) -> list[StepRecord]:
-        """None where it only measures, or has not trained yet."""
+        """Empty where it only measures, or has not trained yet."""
+        self._check(STEPS_FILE)
         return open_journal(self.path).read()
 
     def steps_recorded(self) -> int:
         """How many steps there are, without reading what they hold where that is possible."""
         if not isinstance(self.path, Path):
             return len(self.steps())
+        self._check(STEPS_FILE)
         try:
             with open(self.path / STEPS_FILE, "rb") as file:
                 return sum(part.count(b"\n") for part in iter(lambda: file.read(2**20), b""))
         except FileNotFoundError:
             return 0
         except OSError as error:
-            raise RunFolderError(f"{self.path / STEPS_FILE}: not readable: {error.strerror}") from error
+            raise RunFolderError(f"{self.path / STEPS_FILE} cannot be read: {error.strerror}") from error
 
     def training(self) -> TrainingRecord:
         """Adapter, baseline and steps together."""
@@ -111,10 +119,11 @@ class PreferenceFolder:
         path = self.path / TABLE_FILE
         if not exists(path):
             return None
+        self._check(TABLE_FILE)
         try:
             return MetricTable(run_id=self.run_id, preference=self.name, rows=_from_csv(_text(path)))
         except (ValueError, KeyError, TypeError, csv.Error) as error:
-            raise RunFolderError(f"{path}: not a metric table of this version: {error}") from error
+            raise RunFolderError(f"{path} cannot be read: not a metric table of this version: {error}") from error
 
     def collapse(self) -> CollapseRecord | None:
         return self._if_there(COLLAPSE_FILE, CollapseRecord)
@@ -124,7 +133,18 @@ class PreferenceFolder:
         return self._if_there(VERDICT_FILE, VerdictRecord)
 
     def _if_there(self, file: str, kind: type[R]) -> R | None:
-        return _record(self.path / file, kind) if exists(self.path / file) else None
+        return self._record(file, kind) if exists(self.path / file) else None
+
+    def _record(self, file: str, kind: type[R]) -> R:
+        if self._check(file) > MAX_RECORD_BYTES:
+            raise RunFolderError(f"{self.path / file} is larger than any such file ({MAX_RECORD_BYTES} bytes)")
+        return _record(self.path / file, kind)
+
+    def _check(self, file: str) -> int:
+        """The size in bytes where the folder is guarded and the file is there, else 0. Raises `RunFolderError`."""
+        if not self.guarded or not isinstance(self.path, Path) or file_stamp(self.path / file) is None:
+            return 0
+        return check_regular(self.path / file)[1]
 
     # --- writing ---
 
@@ -172,7 +192,7 @@ class RunFolder:
         try:
             return {name: VerdictRecord.model_validate(entry) for name, entry in json.loads(_text(path)).items()}
         except (ValueError, AttributeError) as error:
-            raise RunFolderError(f"{path}: not a summary of this version: {error}") from error
+            raise RunFolderError(f"{path} cannot be read: not a summary of this version: {error}") from error
 
     def plots(self) -> dict[str, bytes]:
         """File name → PNG."""
@@ -212,8 +232,17 @@ def find_run(named: str, results_dir: Place) -> RunFolder:
 def _record(path: Place, kind: type[R]) -> R:
     try:
         return kind.model_validate_json(_text(path))
-    except (ValueError, ValidationError) as error:
-        raise RunFolderError(f"{path}: not a record ({kind.__name__}) of this version: {error}") from error
+    except ValidationError as error:
+        raise RunFolderError(f"{path} cannot be read: {_first_of(error)}") from error
+    except ValueError as error:  # bytes that are no text
+        raise RunFolderError(f"{path} cannot be read: {error}") from error
+
+
+def _first_of(error: ValidationError) -> str:
+    """Where and what the first mistake is: pydantic's own message quotes the file over many lines."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}{': ' if where else ''}{first['msg']}"
 
 
 def _write(path: Place, record: Record) -> None:
@@ -224,7 +253,7 @@ def _text(path: Place) -> str:
     try:
         return read_text(path)
     except OSError as error:
-        raise RunFolderError(f"{path}: not readable: {error.strerror or error}") from error
+        raise RunFolderError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _as_csv(table: MetricTable) -> str:
@@ -240,8 +269,11 @@ def _from_csv(text: str) -> list[dict[str, Any]]:
     for row in rows:
         for column in ("value", "lower", "upper"):
             row[column] = _number(row[column])
-        for column in ("step", "n", "missing"):
+        for column in ("n", "missing"):
             row[column] = int(row[column]) if row[column] else None
+        row["step"] = int(row["step"])
+    if rows and (absent := set(METRIC_COLUMNS) - rows[0].keys()):
+        raise ValueError(f"without the columns {', '.join(sorted(absent))}")
     return rows
 
 

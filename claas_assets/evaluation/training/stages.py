@@ -9,8 +9,7 @@ from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.storage.journal import Journal
 from claas_assets.evaluation.storage.object_journal import open_journal
 from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot
-from claas_assets.evaluation.storage.run_files import read_asset, write_asset
-from claas_assets.evaluation.storage.stores import exists
+from claas_assets.evaluation.storage.run_folder import BASELINE_FILE, METADATA_FILE, PreferenceFolder
 from claas_assets.evaluation.training.adapter import check_frozen, create_adapter
 from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.loop import train
@@ -19,34 +18,35 @@ from claas_assets.evaluation.training.snapshot import measure_baseline
 
 def ensure_adapter(context: TrainingContext, *, resuming: bool) -> AdapterRecord:
     """The folder's adapter, or a fresh one. `resuming`: this run trains too, so `num_steps` may grow."""
-    path, config = context.folder / "metadata.json", context.config
-    if not exists(path):
+    folder, config = PreferenceFolder(context.folder), context.config
+    if not folder.has(METADATA_FILE):
         with open_journal(context.folder).lock():  # of two evaluations that begin here at once, one makes it
-            if not exists(path):
+            if not folder.has(METADATA_FILE):
                 fresh = context.run(create_adapter(context))
                 # At once, not when the asset returns: an adapter that exists must not be forgotten.
-                write_asset("adapter", path, fresh)
+                folder.write_adapter(fresh)
                 return fresh
-    adapter: AdapterRecord = read_asset("adapter", path)
+    adapter = folder.adapter()
     if not resuming:
         return adapter
     check_frozen(adapter, config, context.preference)
-    if config.num_steps <= int(adapter.config["num_steps"]):
+    if config.num_steps <= adapter.num_steps:
         return adapter
     return adapter.model_copy(update={"config": {**adapter.config, "num_steps": config.num_steps}})
 
 
 def ensure_baseline(context: TrainingContext, adapter: AdapterRecord, *, resuming: bool) -> EvalSnapshot:
     """Measure the untouched adapter. Refuses where it is no longer untouched, unless resuming."""
-    path, journal = context.folder / "baseline.json", open_journal(context.folder)
-    if not (resuming and exists(path)):
+    folder, journal = PreferenceFolder(context.folder), open_journal(context.folder)
+    if not (resuming and folder.has(BASELINE_FILE)):
         with journal.lock():  # nobody trains while the untouched adapter is measured
-            if not (resuming and exists(path)):
+            if not (resuming and folder.has(BASELINE_FILE)):
                 _refuse_trained(journal, adapter)
                 snapshot = context.run(measure_baseline(context, adapter))
-                write_asset("baseline", path, snapshot)  # before another evaluation may begin here
+                folder.write_baseline(snapshot)  # before another evaluation may begin here
                 return snapshot
-    baseline: EvalSnapshot = read_asset("baseline", path)
+    baseline = folder.baseline()
+    assert baseline is not None  # it was there a moment ago, and nothing removes it
     return baseline
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from claas_assets.evaluation.metrics.degenerate import degenerate
-from claas_assets.evaluation.storage.records import Criterion, EvalSnapshot, StepRecord, Transcript, UnitStats
+from claas_assets.evaluation.storage.records import Criterion, EvalSnapshot, ScoredStep, UnitStats
 from claas_assets.evaluation.verdict.measurements import BeforeAfter, deciding_set
 
 MAX_SHARE = 0.1
 """Of answers that were cut, or empty: above it the verdict says so."""
 
-ANSWERS = ("compliance/probe_prompts/", "compliance/heldout_prompts/")
 
-
-def notes_on(states: BeforeAfter, steps: Sequence[StepRecord], criteria: dict[str, Criterion]) -> list[str]:
+def notes_on(states: BeforeAfter, steps: Sequence[ScoredStep], criteria: dict[str, Criterion]) -> list[str]:
     """In the order of their weight."""
     return [
         *_interrupted(steps),
@@ -22,7 +19,7 @@ def notes_on(states: BeforeAfter, steps: Sequence[StepRecord], criteria: dict[st
         *_not_available(criteria),
         *_teachable(states),
         *_memorized(states.last),
-        *_cut_or_empty(states.last.rollouts),
+        *_cut_or_empty(states.last),
         *_unanswered(states.last),
         *_open_network(states),
         *_other_versions(states),
@@ -30,7 +27,7 @@ def notes_on(states: BeforeAfter, steps: Sequence[StepRecord], criteria: dict[st
     ]
 
 
-def _interrupted(steps: Sequence[StepRecord]) -> Iterator[str]:
+def _interrupted(steps: Sequence[ScoredStep]) -> Iterator[str]:
     found = [str(step.step) for step in steps if step.interrupted]
     if found:
         yield (
@@ -39,7 +36,7 @@ def _interrupted(steps: Sequence[StepRecord]) -> Iterator[str]:
         )
 
 
-def _miscounted(steps: Sequence[StepRecord]) -> Iterator[str]:
+def _miscounted(steps: Sequence[ScoredStep]) -> Iterator[str]:
     """What the deployment counted against what the steps record: an interrupted step may have trained."""
     counted = steps[-1].updates_counted if steps else None
     recorded = sum(step.sub_step_count for step in steps)
@@ -80,21 +77,19 @@ def _memorized(last: EvalSnapshot) -> Iterator[str]:
         )
 
 
-def _cut_or_empty(rollouts: Sequence[Transcript]) -> Iterator[str]:
+def _cut_or_empty(last: EvalSnapshot) -> Iterator[str]:
     """Answers that reached the token limit, those that loop apart: a loop has no end whatever the limit."""
-    answers = [t for t in rollouts if t.key.startswith(ANSWERS) and t.answer is not None]
-    cut = [t for t in answers if t.metadata.truncated]
-    looping = sum(degenerate(t.answer or "") is not None for t in cut)
-    empty = sum(not (t.answer or "").strip() for t in answers)
-    if len(cut) > MAX_SHARE * len(answers):
-        limits = sorted({t.metadata.max_tokens for t in cut if t.metadata.max_tokens is not None})
-        at = f" of {' or '.join(map(str, limits))} tokens" if limits else ""
+    answers = last.answers
+    if answers is None:
+        return
+    if answers.cut > MAX_SHARE * answers.n:
+        at = f" of {' or '.join(map(str, answers.limits))} tokens" if answers.limits else ""
         yield (
-            f"{len(cut)} of {len(answers)} answers reached the limit{at}: {looping} of them loop, and "
-            f"{len(cut) - looping} do not and were cut (a cut answer looks concise)"
+            f"{answers.cut} of {answers.n} answers reached the limit{at}: {answers.cut_and_looping} of them loop, and "
+            f"{answers.cut - answers.cut_and_looping} do not and were cut (a cut answer looks concise)"
         )
-    if empty > MAX_SHARE * len(answers):
-        yield f"{empty} of {len(answers)} answers are empty"
+    if answers.empty > MAX_SHARE * answers.n:
+        yield f"{answers.empty} of {answers.n} answers are empty"
 
 
 def _unanswered(last: EvalSnapshot) -> Iterator[str]:

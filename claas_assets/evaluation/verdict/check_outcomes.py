@@ -8,8 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from claas_assets.evaluation.storage.records import CollapseRecord, Criterion, MetricTable, StepsHandle, VerdictRecord
-from claas_assets.evaluation.verdict.metric_table import BASELINE_STEP
+from claas_assets.evaluation.storage.records import (
+    BASELINE_STEP,
+    CollapseRecord,
+    Criterion,
+    MetricTable,
+    TrainingRecord,
+    VerdictRecord,
+)
 
 
 @dataclass(frozen=True)
@@ -26,12 +32,13 @@ class Outcome:
     lines: Sequence[str] = ()
 
 
-def steps_complete(steps: StepsHandle) -> Outcome:
+def steps_complete(training: TrainingRecord) -> Outcome:
     """Every step that was asked for is recorded, and its feedback is known to have trained."""
-    interrupted = [str(step.step) for step in steps.steps if step.interrupted]
-    numbers = {"steps": len(steps.steps), "steps_asked": steps.num_steps, "interrupted_steps": len(interrupted)}
-    said = f"{len(steps.steps)} of {steps.num_steps} steps recorded"
-    if not steps.complete:
+    steps, asked = training.steps, training.num_steps
+    interrupted = [str(step.step) for step in steps if step.interrupted]
+    numbers = {"steps": len(steps), "steps_asked": asked, "interrupted_steps": len(interrupted)}
+    said = f"{len(steps)} of {asked} steps recorded"
+    if not training.complete:
         return Outcome(False, f"{said}: materialize training_steps again to go on", severe=True, numbers=numbers)
     if interrupted:
         said += f"; of step {', '.join(interrupted)} it is not known whether its feedback trained"

@@ -16,7 +16,7 @@ from claas_assets.evaluation.storage.records import (
     EvalSnapshot,
     Interval,
     Record,
-    StepRecord,
+    ScoredStep,
     UnitStats,
 )
 
@@ -59,7 +59,7 @@ UNITS = {
 
 
 def metric_rows(
-    run_id: str, preference: str, baseline: EvalSnapshot, steps: Sequence[StepRecord]
+    run_id: str, preference: str, baseline: EvalSnapshot, steps: Sequence[ScoredStep]
 ) -> list[dict[str, Any]]:
     """Rows with the columns of `METRIC_COLUMNS`, baseline first. Not measured: value None, and the reason."""
     states = [("baseline", BASELINE_STEP, baseline), *(("step", step.step, step.eval) for step in steps)]
@@ -189,7 +189,7 @@ def _unit(name: str) -> str:
 
 
 def collapse_series(
-    run_id: str, preference: str, baseline: EvalSnapshot, steps: Sequence[StepRecord]
+    run_id: str, preference: str, baseline: EvalSnapshot, steps: Sequence[ScoredStep]
 ) -> CollapseRecord:
     """Collapse wherever it was measured, and its alerts with their steps."""
     states = [(BASELINE_STEP, baseline), *((step.step, step.eval) for step in steps)]

@@ -10,39 +10,31 @@ from collections.abc import Sequence
 
 from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.metrics.collapse_alerts import alerts_along
-from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot, StepRecord, VerdictRecord
+from claas_assets.evaluation.storage.records import EvalSnapshot, ScoredStep, ScoresRecord, VerdictRecord
 from claas_assets.evaluation.verdict.caveats import notes_on
 from claas_assets.evaluation.verdict.criteria import apply_rules
 from claas_assets.evaluation.verdict.measurements import BeforeAfter
 from claas_assets.evaluation.verdict.outcome import OVERALL, Ruling, rule, sentence
 
 
-def judge(
-    adapter: AdapterRecord,
-    baseline: EvalSnapshot | None,
-    steps: Sequence[StepRecord],
-    *,
-    thresholds: Thresholds,
-    metrics: Sequence[str],
-    num_steps: int,
-) -> VerdictRecord:
+def judge(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
     """The verdict on one preference, by today's thresholds.
 
-    `baseline` and `steps` have been scored; `metrics` are those that were asked for: another has no
-    criterion. With fewer than `num_steps` steps the criteria are those of the last one recorded, and
-    the outcome is `unfinished`.
+    A metric that was not asked for has no criterion. With fewer steps than were asked for, the criteria are
+    those of the last one recorded, and the outcome is `unfinished`.
     """
-    looks = looks_at(steps, adapter.config.get("snapshot_steps", ()))
+    baseline, steps = scores.baseline, scores.steps
+    looks = looks_at(steps, scores.snapshot_steps)
     states = BeforeAfter(baseline, steps[-1].eval, looks) if baseline is not None and steps else None
-    criteria = apply_rules(states, thresholds, metrics) if states is not None else {}
-    ruling = _unfinished(baseline, steps, num_steps) or rule(criteria, thresholds, _ceiling(baseline))
+    criteria = apply_rules(states, thresholds, scores.metrics) if states is not None else {}
+    ruling = _unfinished(baseline, steps, scores.num_steps) or rule(criteria, thresholds, _ceiling(baseline))
     last = steps[-1].eval if steps else None
     margin = last.logprob_margin if last is not None else None
     ratio = criteria.get("capability_ratio")
     return VerdictRecord(
-        preference=adapter.preference,
-        lora_id=adapter.lora_id,
-        run_id=adapter.run_id,
+        preference=scores.preference,
+        lora_id=scores.lora_id,
+        run_id=scores.run_id,
         logprob_margin_delta=margin.margin_delta_from_baseline if margin is not None else None,
         final_compliance=last.preference_compliance if last is not None else None,
         capability_ratio=ratio.value if ratio is not None else None,
@@ -53,14 +45,14 @@ def judge(
         alerts=alerts_along(baseline, steps),
         notes=notes_on(states, steps, criteria) if states is not None else [],
         steps_recorded=len(steps),
-        num_steps=num_steps,
+        num_steps=scores.num_steps,
         interrupted_steps=[step.step for step in steps if step.interrupted],
         versions=dict(last.versions if last is not None else baseline.versions if baseline is not None else {}),
         looks=looks,
     )
 
 
-def looks_at(steps: Sequence[StepRecord], planned: Sequence[int]) -> int:
+def looks_at(steps: Sequence[ScoredStep], planned: Sequence[int]) -> int:
     """How many last steps were judged: full snapshots that the configuration did not plan, one at least.
 
     `num_steps` may grow after a verdict was seen. Whoever goes on until it pleases has as many chances to be
@@ -77,7 +69,7 @@ def _ceiling(baseline: EvalSnapshot | None) -> float | None:
     return stats.sets["ceiling"].obeyed_rate if stats is not None and "ceiling" in stats.sets else None
 
 
-def _unfinished(baseline: EvalSnapshot | None, steps: Sequence[StepRecord], num_steps: int) -> Ruling | None:
+def _unfinished(baseline: EvalSnapshot | None, steps: Sequence[ScoredStep], num_steps: int) -> Ruling | None:
     if baseline is None:
         return Ruling("unfinished", "the baseline has not been measured; run again with the same output_dir to go on")
     if len(steps) < num_steps:

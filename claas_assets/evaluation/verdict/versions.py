@@ -17,7 +17,10 @@ from claas_assets.evaluation.metrics import get_metric, metric_names
 from claas_assets.evaluation.storage.records import Record
 
 VERDICT_VERSION = 1
-"""Rises when the same numbers and thresholds would give another verdict."""
+"""Rises when the same scores and thresholds would give another verdict."""
+
+TABLE_VERSION = "table 1"
+"""Of `metrics.csv` and `collapse.json`: rises when the same scores would give other rows."""
 
 _STEPPING = {"num_steps", "collapse_steps", "snapshot_steps"}
 
@@ -46,7 +49,7 @@ def scoring_version(metrics: Sequence[str] = metric_names()) -> str:
 
 
 def verdict_version(thresholds: Thresholds) -> str:
-    return f"{scoring_version()}, verdict {VERDICT_VERSION}, thresholds {_digest(thresholds.model_dump(mode='json'))}"
+    return f"verdict {VERDICT_VERSION}, thresholds {_digest(thresholds.model_dump(mode='json'))}"
 
 
 def content_version(record: Record) -> str:

@@ -3,10 +3,10 @@
 One set of weights serves, scores and trains, so that a rollout's recorded logprobs and the
 student's logprobs at training time come from the same arithmetic.
 
-A prompt is computed alone (its shapes depend on the prompt only), and in a decoding step each row
-attends over a cache whose padded length is a function of that row's own length. What remains are
-matrix products over several rows; `determinism` measures which numbers of rows agree, and only
-those are used. R are rows (sequences of a step).
+Prompts attend to themselves alone, and in a decoding step each row attends to its own row of the
+cache. What remains are matrix products over several rows and the length over which a step attends:
+`determinism` measures which numbers of rows agree, and whether the length matters. R are rows
+(sequences of a step).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from claas_assets.stack.backend import Weights
-from claas_assets.stack.llama.cache import KeyValueCache, Place, Pool
-from claas_assets.stack.llama.determinism import ROW_COUNTS, agreeing_row_counts, packing_agrees
+from claas_assets.stack.llama.cache import KeyValueCache, Place, blocks_of
+from claas_assets.stack.llama.determinism import ROW_COUNTS, agreeing_row_counts, lengths_agree, packing_agrees
 from claas_assets.stack.llama.forward import FEWEST_ROWS, Attend, Decoder, Lora
 
-OnCache = Callable[[int, int, Tensor, Tensor], None]  # (layer, number of the sequence, k, v)
+OnCache = Callable[[int, int, Tensor], None]  # (layer, number of the sequence, keys and values)
 
 
 class LlamaBackend:
@@ -35,14 +35,16 @@ class LlamaBackend:
     def __init__(self, model: Any) -> None:
         self.decoder = Decoder(model)
         self.vocab_size: int = self.decoder.vocab_size
-        self.device = self.decoder.device
-        self.heads, self.kv_heads, self.head_dim = self.decoder.heads, self.decoder.kv_heads, self.decoder.head_dim
-        self.cache = KeyValueCache(len(self.decoder.layers), self.kv_heads, self.head_dim, self.decoder.embedding)
+        self.kv_heads = self.decoder.kv_heads
+        like = self.decoder.embedding
+        self.cache = KeyValueCache(len(self.decoder.layers), self.kv_heads, self.decoder.head_dim, like)
         self.row_counts: tuple[int, ...] = ROW_COUNTS
+        self.attends_together = True
+        self.attends_together = lengths_agree(self)
         self.row_counts = agreeing_row_counts(self)
         self.packs = True
         self.packs = packing_agrees(self)
-        self.cache.pools.clear()
+        self.cache.clear()
         self.determinism = (
             f"{self.decoder.dtype}, row counts {self.row_counts[0]}..{self.row_counts[-1]} measured to agree, "
             + ("prompts read together measured to agree" if self.packs else "prompts read one at a time")
@@ -64,20 +66,18 @@ class LlamaBackend:
         kept = torch.cat([hidden[end - keep : end] for end, keep in zip(ends, keeps, strict=True)])
         return list(self.decoder.logits(kept).split(list(keeps)))
 
-    def start(self, prompts: Sequence[Sequence[int]], lora: Lora | None) -> list[tuple[Place, Tensor]]:
-        """Read prompts; for each its place and the next token's logits (V,)."""
+    def start(self, prompts: Sequence[Sequence[int]], lora: Lora | None) -> tuple[list[Place], Tensor]:
+        """Read prompts: their places, and the next token's logits (R, V)."""
         if len(prompts) > 1 and not self.packs:
-            return [self.start([prompt], lora)[0] for prompt in prompts]
+            alone = [self.start([prompt], lora) for prompt in prompts]
+            return [place for places, _ in alone for place in places], torch.cat([logits for _, logits in alone])
         places = [self.cache.open(len(prompt)) for prompt in prompts]
 
-        def keep(index: int, number: int, k: Tensor, v: Tensor) -> None:
-            place = places[number]
-            place.pool.keys[index][place.row, :, : len(k)] = k.transpose(0, 1)
-            place.pool.values[index][place.row, :, : len(v)] = v.transpose(0, 1)
+        def keep(layer: int, number: int, kv: Tensor) -> None:
+            self.cache.fill(layer, places[number], kv)
 
         hidden, ends = self._read(prompts, lora, keep)
-        last = torch.tensor(ends, device=self.device) - 1
-        return list(zip(places, self.decoder.logits(hidden[last]), strict=True))
+        return places, self.decoder.logits(hidden[[end - 1 for end in ends]])
 
     def _read(
         self, sequences: Sequence[Sequence[int]], lora: Lora | None, on_cache: OnCache
@@ -90,83 +90,79 @@ class LlamaBackend:
         spans = list(zip([0, *ends], ends, strict=False))
         padding = max(0, FEWEST_ROWS - ends[-1])
 
-        def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        def attend(layer: int, q: Tensor, kv: Tensor) -> Tensor:
             out = []
             for number, (begin, end) in enumerate(spans):
-                on_cache(index, number, k[begin:end], v[begin:end])
-                out.append(_causal(q[begin:end], k[begin:end], v[begin:end]))
-            return torch.cat([*out, v.new_zeros(padding, self.heads * self.head_dim)])
+                on_cache(layer, number, kv[begin:end])
+                out.append(_causal(q[begin:end], kv[begin:end]))
+            if padding:
+                out.append(kv.new_zeros(padding, out[0].shape[1]))
+            return torch.cat(out)
 
-        tokens = [token for sequence in sequences for token in sequence]
-        at = [position for sequence in sequences for position in range(len(sequence))]
-        ids = torch.tensor(tokens + [0] * padding, device=self.device)
-        positions = torch.tensor(at + [0] * padding, device=self.device)
-        return self.decoder.hidden(self.decoder.embedding[ids], positions, lora, attend), ends
+        tokens = [token for sequence in sequences for token in sequence] + [0] * padding
+        at = [position for sequence in sequences for position in range(len(sequence))] + [0] * padding
+        return self.decoder.hidden(self._ids(tokens), self._ids(at), lora, attend), ends
 
     # --- one token for each of several sequences -------------------------------------------
 
-    def step(self, sequences: Sequence[Place], tokens: Sequence[int], lora: Lora | None) -> Tensor:
-        """Feed one token to each sequence; returns the next token's logits (R, V) float32."""
-        for sequence in sequences:
-            self.cache.make_room(sequence)
-        token_of = {id(s): t for s, t in zip(sequences, tokens, strict=True)}
-        pools = [pool for pool in self.cache.pools.values() if pool.members]
-        order = [sequence for pool in pools for sequence in pool.members]
-        if len(order) != len(sequences):
+    def step(self, places: Sequence[Place], tokens: Sequence[int], lora: Lora | None) -> Tensor:
+        """Feed one token to each open sequence; returns the next token's logits (R, V) float32."""
+        members = self.cache.members
+        if len(members) != len(places):
             raise RuntimeError("a step must feed every sequence that was started and not finished")
-        rows = next(count for count in self.row_counts if count >= len(order))
-        padding = [0] * (rows - len(order))
-        ids = torch.tensor([token_of[id(s)] for s in order] + padding, device=self.device)
-        positions = torch.tensor([s.length for s in order] + padding, device=self.device)
-        attend = self._attend_pools(pools, positions)
-        hidden = self.decoder.hidden(self.decoder.embedding[ids], positions, lora, attend)
-        for sequence in order:
-            sequence.length += 1
-        row_of = {id(s): row for row, s in enumerate(order)}
-        return self.decoder.logits(hidden)[[row_of[id(s)] for s in sequences]]
+        rows = next(count for count in self.row_counts if count >= len(places))
+        fed, at = [0] * rows, [0] * rows
+        for place, token in zip(places, tokens, strict=True):
+            fed[place.row], at[place.row] = token, place.length
+        attend = self._attend_rows(rows, at)
+        hidden = self.decoder.hidden(self._ids(fed), self._ids(at), lora, attend)
+        for place in places:
+            place.length += 1
+        return self.decoder.logits(hidden[[place.row for place in places]])
 
-    def finish(self, sequence: Place) -> None:
-        self.cache.close(sequence)
+    def finish(self, place: Place) -> None:
+        self.cache.close(place)
 
-    def _attend_pools(self, pools: list[Pool], positions: Tensor) -> Attend:
-        """Attention of one step: each pool's rows over that pool's padded length."""
-        parts = []
-        begin = 0
-        for pool in pools:
-            count = len(pool.members)
-            at = positions[begin : begin + count]
-            visible = torch.arange(pool.padded, device=self.device) <= at[:, None]
-            mask = torch.zeros(count, 1, 1, pool.padded, device=self.device)
-            mask.masked_fill_(~visible[:, None, None], float("-inf"))
-            mask = mask.expand(count, self.kv_heads, 1, pool.padded).reshape(-1, 1, pool.padded)
-            parts.append((pool, begin, count, at, torch.arange(count, device=self.device), mask))
-            begin += count
-        group, scale = self.heads // self.kv_heads, self.head_dim**-0.5
+    def _attend_rows(self, rows: int, at: Sequence[int]) -> Attend:
+        """Attention of one step: each open row to its own past; rows of padding get zeros.
 
-        def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            out = torch.zeros(len(q), self.heads * self.head_dim, dtype=q.dtype, device=self.device)
-            for pool, begin, count, at, rows, mask in parts:
-                keys, values = pool.keys[index], pool.values[index]
-                keys[rows, :, at] = k[begin : begin + count]
-                values[rows, :, at] = v[begin : begin + count]
-                keys = keys[:count].view(count * self.kv_heads, pool.padded, self.head_dim)
-                values = values[:count].view(count * self.kv_heads, pool.padded, self.head_dim)
-                queries = q[begin : begin + count].reshape(count * self.kv_heads, group, self.head_dim)
-                scores = torch.bmm(queries, keys.transpose(1, 2)).float() * scale + mask
-                weights = torch.softmax(scores, dim=-1).to(q.dtype)
-                out[begin : begin + count] = torch.bmm(weights, values).view(count, -1)
-            return out
+        The queries that share a key head stand where attention has its query positions.
+        """
+        used = len(self.cache.members)
+        groups = [slice(0, used)] if self.attends_together else [slice(row, row + 1) for row in range(used)]
+        slots = self.cache.next_slots()
+        masks = [self._past_mask(at[group]) for group in groups]
+        flat, layers, shape = self.cache.flat, self.cache.layers, (used, self.kv_heads, -1, self.decoder.head_dim)
+
+        def attend(layer: int, q: Tensor, kv: Tensor) -> Tensor:
+            flat[layer].index_copy_(0, slots, kv[:used].reshape(-1, kv.shape[-1]))
+            queries, out = q[:used].reshape(shape), []
+            for group, mask in zip(groups, masks, strict=True):
+                keys, values = layers[layer][group, :, : mask.shape[-1]].chunk(2, dim=1)
+                out.append(F.scaled_dot_product_attention(queries[group], keys, values, attn_mask=mask).flatten(1))
+            if rows > used:
+                out.append(q.new_zeros(rows - used, out[0].shape[1]))
+            return torch.cat(out) if len(out) > 1 else out[0]
 
         return attend
 
+    def _past_mask(self, at: Sequence[int]) -> Tensor:
+        """What rows whose next token is at `at` do not see, -inf: (R, 1, 1, L)."""
+        length = blocks_of(max(at) + 1)
+        unseen = torch.arange(length, device=self.decoder.device) > self._ids(at)[:, None]
+        mask = torch.zeros(len(at), length, dtype=self.decoder.dtype, device=self.decoder.device)
+        return mask.masked_fill_(unseen, float("-inf"))[:, None, None]
 
-def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention of one whole sequence: q (T, heads, D), k and v (T, kv, D) → (T, heads D)."""
-    group = q.shape[1] // k.shape[1]
-    k, v = (t.transpose(0, 1).repeat_interleave(group, dim=0)[None] for t in (k, v))
+    def _ids(self, numbers: Sequence[int]) -> Tensor:
+        return torch.tensor(numbers, device=self.decoder.device)
+
+
+def _causal(q: Tensor, kv: Tensor) -> Tensor:
+    """Causal attention of one whole sequence: q (T, heads, D), kv (T, 2 kv, D) → (T, heads D)."""
+    k, v = kv.transpose(0, 1).repeat_interleave(2 * q.shape[1] // kv.shape[1], dim=0)[None].chunk(2, dim=1)
     out = F.scaled_dot_product_attention(q.transpose(0, 1)[None], k, v, is_causal=True)
     return out[0].transpose(0, 1).reshape(len(q), -1)
 
 
-def _ignore(index: int, number: int, k: Tensor, v: Tensor) -> None:
+def _ignore(layer: int, number: int, kv: Tensor) -> None:
     """Keep no keys and values."""

@@ -1,99 +1,98 @@
 """Keys and values of the sequences that are being generated.
 
-A sequence's row is as long as a function of its own length says, so that its attention adds up the
-same whatever else is open. Sequences with one padded length share a pool. L is a padded length.
+One block of memory for all: row r holds the r-th open sequence. It grows by doubling rows and by
+steps of length, and rows stay together: the last takes the place of one that is closed. A step
+attends over the length that the longest open sequence needs; the rest of a shorter row is masked,
+which does not change its sums (measured when the model is loaded). L is that length.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-LENGTHS = (64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
+BLOCK = 64
+"""Lengths are multiples of this many tokens."""
 
 
-def padded_length(length: int) -> int:
-    """The cache length for a sequence of `length` tokens: a function of that length alone."""
-    for padded in LENGTHS:
-        if length <= padded:
-            return padded
-    return -(-length // 4096) * 4096
+def blocks_of(length: int) -> int:
+    """`length` tokens, rounded up to whole blocks."""
+    return -(-length // BLOCK) * BLOCK
 
 
 @dataclass
 class Place:
-    """A sequence that is being generated: where its keys and values lie."""
+    """A sequence that is being generated."""
 
-    length: int  # tokens in the cache
-    pool: Pool
+    length: int
+    """Tokens in the cache."""
     row: int
 
 
-@dataclass
-class Pool:
-    """Keys and values of all sequences with one padded length, rows 0..len(members) in use."""
-
-    padded: int
-    keys: list[Tensor] = field(default_factory=list)  # a layer: (capacity, kv, L, D)
-    values: list[Tensor] = field(default_factory=list)
-    members: list[Place] = field(default_factory=list)
-
-
 class KeyValueCache:
-    """All pools of one model."""
+    """All open sequences of one model."""
 
     def __init__(self, layers: int, kv_heads: int, head_dim: int, like: Tensor) -> None:
-        self.layers, self.kv_heads, self.head_dim = layers, kv_heads, head_dim
-        self.dtype, self.device = like.dtype, like.device
-        self.pools: dict[int, Pool] = {}
+        self.members: list[Place] = []
+        """Open sequences, in the order of their rows."""
+        self.heads = 2 * kv_heads  # keys, then values
+        self._like = like
+        self._layers, self._head_dim = layers, head_dim
+        self.clear()
 
     def open(self, length: int) -> Place:
-        """Room for a new sequence in the pool of its padded length."""
-        padded = padded_length(length)
-        pool = self.pools.setdefault(padded, Pool(padded))
-        if not pool.keys or len(pool.members) == len(pool.keys[0]):
-            self._grow(pool)
-        sequence = Place(length, pool, len(pool.members))
-        pool.members.append(sequence)
-        return sequence
+        """Room for a new sequence that will bring `length` tokens at once."""
+        place = Place(length, len(self.members))
+        self.members.append(place)
+        self._reserve(length)
+        return place
 
-    def make_room(self, sequence: Place) -> None:
-        """Move a sequence whose cache is full to the pool of the next padded length."""
-        if sequence.length < sequence.pool.padded:
-            return
-        old_pool, old_row = sequence.pool, sequence.row
-        new = self.open(sequence.length + 1)
-        for old, fresh in ((old_pool.keys, new.pool.keys), (old_pool.values, new.pool.values)):
-            for source, target in zip(old, fresh, strict=True):
-                target[new.row, :, : old_pool.padded] = source[old_row]
-        self.close(sequence)
-        sequence.pool, sequence.row = new.pool, new.row
-        new.pool.members[new.row] = sequence
+    def close(self, place: Place) -> None:
+        """Free a sequence's row; the last row moves into the hole."""
+        last = self.members.pop()
+        if last is not place:
+            self._store[:, place.row, :, : last.length] = self._store[:, last.row, :, : last.length]
+            last.row = place.row
+            self.members[last.row] = last
 
-    def close(self, sequence: Place) -> None:
-        """Free a sequence's place; the last row of its pool moves into the hole."""
-        pool = sequence.pool
-        last = pool.members.pop()
-        if last is not sequence:
-            _move(last, pool, sequence.row)
-            pool.members[sequence.row] = last
+    def clear(self) -> None:
+        """Close everything and give the memory back."""
+        self.members.clear()
+        self._place(self._room(0, 0))
 
-    def _grow(self, pool: Pool) -> None:
-        """Double a pool's capacity (from one row), keeping what is in it."""
-        old = len(pool.keys[0]) if pool.keys else 0
-        shape = (max(1, 2 * old), self.kv_heads, pool.padded, self.head_dim)
-        for name in ("keys", "values"):
-            grown = [torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in range(self.layers)]
-            for source, target in zip(getattr(pool, name), grown, strict=False):
-                target[:old] = source
-            setattr(pool, name, grown)
+    def fill(self, layer: int, place: Place, kv: Tensor) -> None:
+        """The first tokens of a sequence: kv (T, 2 kv, D)."""
+        self.layers[layer][place.row, :, : len(kv)] = kv.transpose(0, 1)
 
+    def next_slots(self) -> Tensor:
+        """Where the vectors of each open row's next token go in `flat`."""
+        self._reserve(1 + max(place.length for place in self.members))
+        at = [place.row * self.heads * self._length + place.length for place in self.members]
+        heads = self._length * torch.arange(self.heads)
+        return (torch.tensor(at)[:, None] + heads).flatten().to(self._like.device)
 
-def _move(sequence: Place, pool: Pool, row: int) -> None:
-    """Copy a sequence's keys and values to another row of its pool."""
-    for tensors in (pool.keys, pool.values):
-        for tensor in tensors:
-            tensor[row] = tensor[sequence.row]
-    sequence.row = row
+    def _reserve(self, length: int) -> None:
+        """Make room for all open rows, `length` tokens each."""
+        rows, held = self._store.shape[1], self._length
+        if len(self.members) > rows or length > held:
+            more = blocks_of(max(length, held + held // 2)) if length > held else held
+            self._hold(max(rows, 1 << (len(self.members) - 1).bit_length()), more)
+
+    def _hold(self, rows: int, length: int) -> None:
+        """Get a larger block of memory and copy into it what was held before."""
+        store = self._room(rows, length)
+        store[:, : self._store.shape[1], :, : self._length] = self._store
+        self._place(store)
+
+    def _room(self, rows: int, length: int) -> Tensor:
+        shape = (self._layers, rows, self.heads, length, self._head_dim)
+        return torch.zeros(shape, dtype=self._like.dtype, device=self._like.device)
+
+    def _place(self, store: Tensor) -> None:
+        self._store, self._length = store, store.shape[3]
+        self.layers = list(store.unbind())
+        """For each layer (rows, 2 kv, L, D)."""
+        self.flat = [layer.view(-1, self._head_dim) for layer in self.layers]
+        """For each layer, a token's vectors in rows: (rows 2 kv L, D)."""

@@ -6,7 +6,7 @@ size, V vocabulary, D head size, I size of the feed-forward layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,34 +14,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from claas_assets.stack.backend import Weights, linear_shape
+from claas_assets.stack.backend import Weights
+from claas_assets.stack.llama.products import Merged, Product, merge
 
 STATIC_ROPES = {"default", "linear", "llama3", "yarn"}
 FEWEST_ROWS = 4  # below, the libraries switch to matrix-vector kernels, which add up in another order
 
-Delta = tuple[Tensor, Tensor]
-Lora = list[dict[str, Delta]]  # a layer: fused projection → (A, B with its scale)
 FUSED = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "out": ("self_attn.o_proj",),
     "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
     "down": ("mlp.down_proj",),
 }
-Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # (layer, q, k, v) → attended
+Lora = list[dict[str, Merged]]
+"""An adapter, bound: for each layer the fused projections that stand in for the base model's."""
+Attend = Callable[[int, Tensor, Tensor], Tensor]
+"""(layer, q (T, heads, D), keys and values (T, 2 kv, D)) → attended (T, heads D)."""
 
 
 @dataclass
 class Layer:
     """Weights of one decoder layer; projections that read the same input are fused."""
 
-    norm_1: Tensor  # (H,)
-    qkv: Tensor  # ((heads + 2 kv) D, H)
-    qkv_bias: Tensor | None
-    out: Tensor  # (H, heads D)
+    norm_1: Tensor
+    """(H,), before attention."""
     norm_2: Tensor
-    gate_up: Tensor  # (2 I, H)
-    down: Tensor  # (H, I)
-    shapes: dict[str, list[tuple[int, int]]]  # fused projection → (in, out) of its parts
+    """(H,), before the feed-forward layer."""
+    products: dict[str, Product]
+    """By the names of `FUSED`."""
 
 
 class Decoder:
@@ -59,60 +59,72 @@ class Decoder:
         self.dtype = self.embedding.dtype
         self.device = self.embedding.device
         # Logits in float32: at bfloat16 the likeliest tokens would often tie.
-        self.head: Tensor = model.get_output_embeddings().weight.detach().float()
-        self.layers = [_fuse(layer) for layer in model.model.layers]
-        self.cos, self.sin = self._rope_table(model, config.max_position_embeddings)
+        self.head = Product([model.get_output_embeddings().weight.detach().float()])
+        self.layers = [self._fuse(layer) for layer in model.model.layers]
+        self.turns = self._turns(model, config.max_position_embeddings)
 
     def bind(self, weights: Weights, scale: float) -> Lora:
-        """The adapter fused like the weights: A matrices stacked, B matrices block-diagonal."""
-        return [self._bind_layer(index, weights, scale) for index in range(len(self.layers))]
+        """The layers' products with the adapter merged into them.
 
-    def _bind_layer(self, index: int, weights: Weights, scale: float) -> dict[str, Delta]:
-        bound = {}
-        for fused, parts in FUSED.items():
-            names = [f"model.layers.{index}.{part}" for part in parts]
-            if not any(name in weights for name in names):
-                continue
-            a_parts, b_parts = [], []
-            for name, shape in zip(names, self.layers[index].shapes[fused], strict=True):
-                a, b = weights.get(name, (None, None))
-                a_parts.append(a if a is not None else torch.zeros(0, shape[0]))
-                b_parts.append(b * scale if b is not None else torch.zeros(shape[1], 0))
-            stacked, diagonal = torch.cat(a_parts), torch.block_diag(*b_parts)
-            bound[fused] = (stacked.to(self.device, self.dtype), diagonal.to(self.device, self.dtype))
+        Sampling, scoring and training use the same merged weights. Where the adapter's matrices
+        require gradients, so do the products.
+        """
+        trained = any(matrix.requires_grad for pair in weights.values() for matrix in pair)
+        bound: Lora = []
+        for index, layer in enumerate(self.layers):
+            changed = {}
+            for fused, parts in FUSED.items():
+                pairs = [weights.get(f"model.layers.{index}.{part}") for part in parts]
+                if trained or any(pairs):
+                    changed[fused] = merge(layer.products[fused], pairs, scale, trained)
+            bound.append(changed)
         return bound
 
-    def hidden(self, x: Tensor, positions: Tensor, lora: Lora | None, attend: Attend) -> Tensor:
-        """All decoder layers: x (T, H) at `positions` (T,) → hidden states before the head."""
-        cos, sin = self.cos[positions], self.sin[positions]  # (T, 1, D)
-        width = x.shape[-1]
+    def hidden(self, tokens: Tensor, positions: Tensor, lora: Lora | None, attend: Attend) -> Tensor:
+        """Token ids (T,) at `positions` (T,) → hidden states (T, H) before the head."""
+        x, turn = self.embedding[tokens], self.turns[positions]
+        width = (x.shape[-1],)
+        shape = (len(x), self.heads + 2 * self.kv_heads, self.head_dim)
         for index, layer in enumerate(self.layers):
-            deltas = lora[index] if lora else {}
-            h = F.rms_norm(x, (width,), layer.norm_1, self.eps)
-            qkv = _linear(h, layer.qkv, layer.qkv_bias, deltas.get("qkv"))
-            qkv = qkv.view(len(x), self.heads + 2 * self.kv_heads, self.head_dim)
+            product: Mapping[str, Product | Merged] = {**layer.products, **(lora[index] if lora else {})}
+            qkv = product["qkv"](F.rms_norm(x, width, layer.norm_1, self.eps)).view(shape)
             qk, v = qkv.split([self.heads + self.kv_heads, self.kv_heads], dim=1)
-            q, k = _rotate(qk, cos, sin).split([self.heads, self.kv_heads], dim=1)
-            attended = attend(index, q, k, v)
-            x = x + _linear(attended, layer.out, None, deltas.get("out"))
-            h = F.rms_norm(x, (width,), layer.norm_2, self.eps)
-            gate, up = _linear(h, layer.gate_up, None, deltas.get("gate_up")).chunk(2, dim=-1)
-            x = x + _linear(F.silu(gate) * up, layer.down, None, deltas.get("down"))
-        return F.rms_norm(x, (width,), self.final_norm, self.eps)
+            q, k = _rotate(qk, turn).split([self.heads, self.kv_heads], dim=1)
+            x = x + product["out"](attend(index, q, torch.cat([k, v], dim=1)))
+            gate, up = product["gate_up"](F.rms_norm(x, width, layer.norm_2, self.eps)).chunk(2, dim=-1)
+            x = x + product["down"](F.silu(gate) * up)
+        return F.rms_norm(x, width, self.final_norm, self.eps)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Logits (rows, V) float32."""
+        """Logits (rows, V) float32 of hidden states (rows, H)."""
         rows = len(hidden)
-        padded = F.pad(hidden, (0, 0, 0, max(0, FEWEST_ROWS - rows)))
-        return F.linear(padded.float(), self.head)[:rows]
+        padded = F.pad(hidden, (0, 0, 0, max(0, FEWEST_ROWS - rows))).float()
+        return self.head.differentiable(padded)[:rows] if padded.requires_grad else self.head(padded)[:rows]
 
-    def _rope_table(self, model: Any, positions: int) -> tuple[Tensor, Tensor]:
-        """cos and signed sin, each (positions, 1, D), as the model's own rotary module has them."""
-        ids = torch.arange(positions, device=self.device)[None]
-        cos, sin = model.model.rotary_emb(self.embedding[:1, :1], ids)
+    def _fuse(self, layer: Any) -> Layer:
+        """A layer's weights, q and k in the order that `_rotate` wants: the halves of a pair side by side."""
         half = self.head_dim // 2
-        signed = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)
-        return cos[0, :, None].contiguous(), signed[0, :, None].contiguous()
+        pairs = torch.arange(self.head_dim).view(2, half).t().flatten()
+        orders: dict[str, Tensor | None] = {}
+        for name, heads in (("q_proj", self.heads), ("k_proj", self.kv_heads)):
+            orders[name] = (torch.arange(heads)[:, None] * self.head_dim + pairs).flatten().to(self.device)
+        products = {}
+        for fused, parts in FUSED.items():
+            modules = [layer.get_submodule(part) for part in parts]
+            products[fused] = Product(
+                [module.weight.detach() for module in modules],
+                [module.bias.detach() for module in modules] if modules[0].bias is not None else None,
+                [orders.get(part.rpartition(".")[2]) for part in parts],
+            )
+        norms = (layer.input_layernorm.weight.detach(), layer.post_attention_layernorm.weight.detach())
+        return Layer(*norms, products)
+
+    def _turns(self, model: Any, positions: int) -> Tensor:
+        """The rotations of rotary position embedding, complex (positions, 1, D/2), as the model has them."""
+        ids = torch.arange(positions, device=self.device)[None]
+        like = self.embedding[:1, :1].float()
+        cos, sin = (table[0, :, : self.head_dim // 2] for table in model.model.rotary_emb(like, ids))
+        return torch.complex(cos, sin)[:, None].contiguous()
 
 
 def supports(config: Any) -> bool:
@@ -128,33 +140,7 @@ def supports(config: Any) -> bool:
     )
 
 
-def _fuse(layer: Any) -> Layer:
-    attention, mlp = layer.self_attn, layer.mlp
-    qkv = (attention.q_proj, attention.k_proj, attention.v_proj)
-    bias = torch.cat([p.bias.detach() for p in qkv]) if qkv[0].bias is not None else None
-    return Layer(
-        norm_1=layer.input_layernorm.weight.detach(),
-        qkv=torch.cat([p.weight.detach() for p in qkv]),
-        qkv_bias=bias,
-        out=attention.o_proj.weight.detach(),
-        norm_2=layer.post_attention_layernorm.weight.detach(),
-        gate_up=torch.cat([mlp.gate_proj.weight.detach(), mlp.up_proj.weight.detach()]),
-        down=mlp.down_proj.weight.detach(),
-        shapes={fused: [linear_shape(layer.get_submodule(part)) for part in parts] for fused, parts in FUSED.items()},
-    )
-
-
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, delta: Delta | None) -> Tensor:
-    """x W^T + b, plus the adapter's (x A^T) B^T with its scale already in B."""
-    y = F.linear(x, weight, bias)
-    if delta is None:
-        return y
-    a, b = delta
-    return torch.addmm(y, F.linear(x, a), b.t())
-
-
-def _rotate(x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
-    """Rotary position embedding: x (T, heads, D)."""
-    half = x.shape[-1] // 2
-    swapped = torch.cat([x[..., half:], x[..., :half]], dim=-1)
-    return torch.addcmul(x * cos, swapped, signed_sin)
+def _rotate(x: Tensor, turn: Tensor) -> Tensor:
+    """Rotary position embedding of x (T, heads, D), whose pairs lie side by side."""
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turn).flatten(-2).to(x.dtype)

@@ -31,13 +31,13 @@ def claimed(pair) -> set[str]:
 def with_run(run, **changed):
     """The run with fields of its one preference replaced."""
     (preference,) = run.preferences.values()
-    return replace(run, preferences={"identity": replace(preference, **changed)})
+    return replace(run, preferences={"identity": preference.model_copy(update=changed)})
 
 
 def with_last(run, **changed):
     """The run with fields of its last snapshot replaced."""
     *before, last = run.preferences["identity"].steps
-    return with_run(run, steps=(*before, last.model_copy(update={"eval": last.eval.model_copy(update=changed)})))
+    return with_run(run, steps=[*before, last.model_copy(update={"eval": last.eval.model_copy(update=changed)})])
 
 
 # --- two runs -------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def test_one_feedback_at_a_time():
 def test_the_deployment_is_held_across_processes_and_again_in_one():
     waits = (
         "from claas_assets.evaluation.deployment.locks import deployment_lock\n"
-        f"with deployment_lock({URL!r}, lambda: print('waiting', flush=True)): print('in', flush=True)"
+        f"with deployment_lock({URL!r}, on_wait=lambda holder: print('waiting', flush=True)): print('in', flush=True)"
     )
     with deployment_lock(URL), deployment_lock(URL):
         other = subprocess.Popen([sys.executable, "-c", waits], stdout=subprocess.PIPE, text=True)

@@ -21,7 +21,6 @@ from claas_assets.evaluation.storage.records import (
     EvalSnapshot,
     Interval,
     NoiseFloor,
-    StepRecord,
     Unmeasured,
 )
 from tests.synthetic.stories import STORIES, Demo, Story, demo, without_engine_numbers
@@ -37,13 +36,13 @@ def made() -> Demo:
 
 @pytest.fixture(scope="module")
 def pictures(made) -> dict[str, bytes]:
-    return draw(made.baselines, made.steps, made.verdicts)
+    return draw(made.scores, made.verdicts)
 
 
 def drawn(records: Demo, name: str):
     """One of the figures, without drawing the other four."""
     drawing = getattr(import_module(f"claas_assets.evaluation.figures.{name}"), f"{name}_figure")
-    return drawing(runs_of(records.baselines, records.steps, records.verdicts))
+    return drawing(runs_of(records.scores, records.verdicts))
 
 
 def lines(axes, label):
@@ -70,20 +69,19 @@ def said(figure) -> str:
 
 def with_states(records: Demo, name: str, change) -> Demo:
     """The records with every state of one preference put through `change(x, snapshot)`."""
-    handle = records.steps[name]
-    steps = [step.model_copy(update={"eval": change(step.step + 1, step.eval)}) for step in handle.steps]
-    return replace(
-        records,
-        baselines={**records.baselines, name: change(0, records.baselines[name])},
-        steps={**records.steps, name: handle.model_copy(update={"steps": steps})},
-    )
+    scores = records.scores[name]
+    steps = [step.model_copy(update={"eval": change(step.step + 1, step.eval)}) for step in scores.steps]
+    return with_scores(records, name, baseline=change(0, scores.baseline), steps=steps)
+
+
+def with_scores(records: Demo, name: str, **changed) -> Demo:
+    scores = records.scores[name].model_copy(update=changed)
+    return replace(records, scores={**records.scores, name: scores})
 
 
 def with_steps(records: Demo, name: str, change) -> Demo:
     """The same for whole step lines: `change(record)`."""
-    handle = records.steps[name]
-    steps: list[StepRecord] = [change(step) for step in handle.steps]
-    return replace(records, steps={**records.steps, name: handle.model_copy(update={"steps": steps})})
+    return with_scores(records, name, steps=[change(step) for step in records.scores[name].steps])
 
 
 def with_criterion(records: Demo, name: str, criterion: str, **fields) -> Demo:
@@ -113,21 +111,21 @@ def test_the_order_of_the_preferences_changes_no_picture(made):
         return dict(reversed(mapping.items()))
 
     figure = drawn(made, "margins")
-    other = drawn(Demo(turned(made.baselines), turned(made.steps), turned(made.verdicts)), "margins")
+    other = drawn(Demo(turned(made.scores), turned(made.verdicts)), "margins")
     assert said(figure) == said(other)
     for axes, same in zip(figure.axes, other.axes, strict=True):
         assert [values(line) for line in axes.lines] == [values(line) for line in same.lines]
 
 
 def test_no_preference_gives_no_picture():
-    assert draw({}, {}, {}) == {}
+    assert draw({}, {}) == {}
 
 
 def test_importing_the_package_loads_no_matplotlib_and_drawing_loads_no_pyplot():
     program = (
         "import sys; from claas_assets.evaluation.figures import figures; assert 'matplotlib' not in sys.modules; "
         "from tests.synthetic.stories import STORIES, demo; d = demo(STORIES[:1]); "
-        "figures(d.baselines, d.steps, d.verdicts); assert 'matplotlib.pyplot' not in sys.modules"
+        "figures(d.scores, d.verdicts); assert 'matplotlib.pyplot' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -150,10 +148,10 @@ def test_a_missing_margin_is_a_gap_with_its_reason_and_never_a_zero():
 def test_the_margin_line_and_band_are_the_recorded_delta_and_its_interval(made):
     axes = drawn(made, "margins").axes[1]
     (line,) = lines(axes, "change of margin, mean over pairs")
-    for step in made.steps["identity"].steps:
+    for step in made.scores["identity"].steps:
         assert values(line)[step.step + 1] == pytest.approx(step.eval.stats.logprob.delta.mean)
     (band,) = [c for c in axes.collections if c.get_label() == "95 % t interval"]
-    last = made.steps["identity"].steps[-1].eval.stats.logprob.delta.interval
+    last = made.scores["identity"].steps[-1].eval.stats.logprob.delta.interval
     edges = sorted(y for x, y in band.get_paths()[0].vertices if x == 8)
     assert edges[0] == pytest.approx(last.lower)
     assert edges[-1] == pytest.approx(last.upper)
@@ -162,7 +160,7 @@ def test_the_margin_line_and_band_are_the_recorded_delta_and_its_interval(made):
 
 def test_margins_are_paired_with_the_baseline_where_a_record_has_no_delta():
     records = demo([IDENTITY])
-    expected = records.steps["identity"].steps[-1].eval.stats.logprob.delta
+    expected = records.scores["identity"].steps[-1].eval.stats.logprob.delta
 
     def drop(x, snapshot):
         logprob = snapshot.stats.logprob.model_copy(update={"delta": None})
@@ -274,25 +272,35 @@ def test_an_unfinished_preference_is_drawn_as_far_as_it_is(made):
     assert levels(axes, "pass", "fail") == []  # no verdict, so no bound
 
 
-@pytest.mark.parametrize("left_out", ["baselines", "steps", "verdicts"])
-def test_a_preference_may_be_missing_anywhere(made, left_out):
-    names = {"identity", "no_emoji"}
-    maps = {field: {name: value for name, value in vars(made)[field].items() if name in names} for field in vars(made)}
-    partial = Demo(**{**maps, left_out: {name: value for name, value in maps[left_out].items() if name == "no_emoji"}})
-    pictures = figures(partial.baselines, partial.steps, partial.verdicts)
+LACKING = {"baseline": {"baseline": None}, "steps": {"steps": []}, "verdict": {}}
+
+
+def without(made: Demo, name: str, *what: str) -> Demo:
+    """The records of all, of which `name` lacks `what`."""
+    lacking = with_scores(made, name, **{key: value for part in what for key, value in LACKING[part].items()})
+    kept = {key: given for key, given in made.verdicts.items() if "verdict" not in what or key != name}
+    return replace(lacking, verdicts=kept)
+
+
+@pytest.mark.parametrize("left_out", LACKING)
+def test_a_preference_may_lack_anything(made, left_out):
+    two = replace(made, scores={name: made.scores[name] for name in ("identity", "no_emoji")})
+    partial = without(two, "identity", left_out)
+    pictures = figures(partial.scores, partial.verdicts)
     assert list(pictures) == list(FIGURES)
     for name in ("margins", "learning_curves", "capability"):
         assert [axes.get_title(loc="left") for axes in pictures[name].axes] == ["identity", "no_emoji"]
 
 
-@pytest.mark.parametrize("kept", ["baselines", "steps", "verdicts"])
-def test_a_preference_may_be_in_one_place_only(made, kept):
-    alone = replace(Demo({}, {}, {}), **{kept: {"identity": getattr(made, kept)["identity"]}})
-    pictures = figures(alone.baselines, alone.steps, alone.verdicts)
+@pytest.mark.parametrize("kept", LACKING)
+def test_a_preference_may_have_one_thing_only(made, kept):
+    one = Demo({"identity": made.scores["identity"]}, {"identity": made.verdicts["identity"]})
+    alone = without(one, "identity", *(what for what in LACKING if what != kept))
+    pictures = figures(alone.scores, alone.verdicts)
     assert list(pictures) == list(FIGURES)
-    if kept == "verdicts":
+    if kept == "verdict":
         assert "nothing is recorded yet" in said(pictures["margins"])
-    if kept == "baselines":
+    if kept == "baseline":
         assert "no feedback step is recorded yet" in said(pictures["sdpo"])
 
 
@@ -402,7 +410,7 @@ def test_held_out_points_stand_at_full_snapshots_with_their_interval(made):
     (points,) = lines(axes, "held-out prompts (full snapshot)")
     assert sorted(values(points)) == [0, 8]
     bars = sorted(tuple(path[:, 1]) for c in axes.collections for path in c.get_segments())
-    ends = [made.baselines["identity"], made.steps["identity"].steps[-1].eval]
+    ends = [made.scores["identity"].baseline, made.scores["identity"].steps[-1].eval]
     wanted = sorted(
         (interval.lower, interval.upper)
         for interval in (snapshot.stats.compliance.sets["heldout_prompts"].interval for snapshot in ends)
@@ -443,7 +451,7 @@ def test_every_number_of_the_engine_is_a_panel_and_the_first_step_is_at_one(made
     assert titles[:5] == ["Loss", "Distillation loss", "Importance ratio", "Clipped ratios", "Gradient norm"]
     assert "batch_size" not in titles
     (line,) = lines(panel(figure, "Loss"), "identity")
-    recorded = {s.step + 1: s.sdpo_metrics["total_loss"] for s in made.steps["identity"].steps}
+    recorded = {s.step + 1: s.sdpo_metrics["total_loss"] for s in made.scores["identity"].steps}
     assert values(line) == pytest.approx(recorded)
 
 

@@ -11,7 +11,7 @@ import pytest
 import claas_assets
 from claas_assets import load_run, load_runs
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.storage.run_files import read_asset
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from tests.synthetic.runs import made_run, passing, write_run
 
 EXAMPLE = Path(__file__).parents[3] / "data" / "example"
@@ -35,7 +35,7 @@ def test_the_frames_are_tidy(example):
 
 
 def test_the_numbers_are_those_of_the_files(example):
-    verdict = read_asset("verdict", EXAMPLE / "identity" / "verdict.json")
+    verdict = PreferenceFolder(EXAMPLE / "identity").verdict()
     identity = example.verdicts.query("preference == 'identity'").set_index("criterion")
     assert identity.loc["compliance", "value"] == verdict.criteria["compliance"].value
     assert identity.loc["compliance", "lower"] == verdict.criteria["compliance"].interval.lower
@@ -56,7 +56,7 @@ def test_truth_values_of_the_table_are_numbers_and_what_is_missing_has_a_reason(
 
 
 def test_the_table_that_a_run_wrote_can_be_read_again():
-    table = read_asset("metric_table", EXAMPLE / "identity" / "metrics.csv")
+    table = PreferenceFolder(EXAMPLE / "identity").metric_table()
     found = {row["value"] for row in table.rows if row["unit"] == "bool"}
     assert found == {True, False}
 

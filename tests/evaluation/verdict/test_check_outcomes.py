@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from claas_assets.evaluation.storage.run_files import read_asset, read_steps
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.evaluation.verdict import check_outcomes as outcomes
 
 EXAMPLE = Path(__file__).parents[3] / "data" / "example"
 
 
 def verdict(preference="identity", **changes):
-    return read_asset("verdict", EXAMPLE / preference / "verdict.json").model_copy(update=changes)
+    return PreferenceFolder(EXAMPLE / preference).verdict().model_copy(update=changes)
 
 
 def with_criterion(record, name, **changes):
@@ -19,10 +19,15 @@ def with_criterion(record, name, **changes):
     return record.model_copy(update={"criteria": {**record.criteria, name: criterion}})
 
 
+def asking(training, num_steps):
+    config = {**training.adapter.config, "num_steps": num_steps}
+    return training.model_copy(update={"adapter": training.adapter.model_copy(update={"config": config})})
+
+
 def test_steps_that_are_missing_are_severe_and_interrupted_ones_are_not():
-    steps = read_steps(EXAMPLE / "identity")
+    steps = PreferenceFolder(EXAMPLE / "identity").training()
     assert outcomes.steps_complete(steps).passed
-    missing = outcomes.steps_complete(steps.model_copy(update={"num_steps": 9}))
+    missing = outcomes.steps_complete(asking(steps, 9))
     assert (missing.passed, missing.severe) == (False, True)
     assert "6 of 9" in missing.said
     cut = steps.steps[2].model_copy(update={"interrupted": True})
@@ -33,7 +38,7 @@ def test_steps_that_are_missing_are_severe_and_interrupted_ones_are_not():
 
 @pytest.mark.parametrize(("step", "severe"), [(-1, True), (0, False), (5, True)])
 def test_a_failed_probe_is_severe_where_it_decides(step, severe):
-    table = read_asset("metric_table", EXAMPLE / "identity" / "metrics.csv")
+    table = PreferenceFolder(EXAMPLE / "identity").metric_table()
     assert outcomes.no_failed_probes(table).passed
     row = next(row for row in table.rows if row["step"] == step)
     row |= {"value": None, "reason": "failed: the deployment answered 500"}
@@ -43,19 +48,19 @@ def test_a_failed_probe_is_severe_where_it_decides(step, severe):
 
 
 def test_what_this_engine_cannot_give_is_no_failed_probe():
-    table = read_asset("metric_table", EXAMPLE / "identity" / "metrics.csv")
+    table = PreferenceFolder(EXAMPLE / "identity").metric_table()
     table.rows[3] |= {"value": None, "reason": "unavailable: no logprobs"}
     assert outcomes.no_failed_probes(table).passed
 
 
 def test_some_answers_that_are_missing_do_not_pass():
-    table = read_asset("metric_table", EXAMPLE / "identity" / "metrics.csv")
+    table = PreferenceFolder(EXAMPLE / "identity").metric_table()
     table.rows[3]["missing"] = 2
     assert not outcomes.no_failed_probes(table).passed
 
 
 def test_an_alert_is_severe_where_the_model_is_still_collapsed():
-    record = read_asset("collapse_snapshots", EXAMPLE / "identity" / "collapse.json")
+    record = PreferenceFolder(EXAMPLE / "identity").collapse()
     assert outcomes.no_collapse_alert(record).passed
     earlier = outcomes.no_collapse_alert(record.model_copy(update={"alerts": ["step 0: loops: …"]}))
     assert (earlier.passed, earlier.severe, list(earlier.lines)) == (False, False, ["step 0: loops: …"])
@@ -67,7 +72,7 @@ def test_an_alert_is_severe_where_the_model_is_still_collapsed():
 
 @pytest.mark.parametrize("measured", [0, 1])
 def test_collapse_that_was_not_measured_does_not_pass(measured):
-    record = read_asset("collapse_snapshots", EXAMPLE / "identity" / "collapse.json")
+    record = PreferenceFolder(EXAMPLE / "identity").collapse()
     found = outcomes.no_collapse_alert(record.model_copy(update={"series": record.series[:measured]}))
     assert not found.passed
     assert found.said.startswith("not judged")

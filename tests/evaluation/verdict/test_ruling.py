@@ -18,6 +18,7 @@ from claas_assets.evaluation.storage.records import (
     LogprobMargin,
     LogprobStats,
     NoiseFloor,
+    ScoresRecord,
     SnapshotStats,
     StepRecord,
     UnitStats,
@@ -129,14 +130,10 @@ def step(number: int, found: EvalSnapshot, *, interrupted: bool = False) -> Step
 def verdict(
     baseline: EvalSnapshot | None, *last: EvalSnapshot, metrics=METRICS, num_steps=None, thresholds=None
 ) -> VerdictRecord:
-    return judge(
-        ADAPTER,
-        baseline,
-        [step(i, found) for i, found in enumerate(last)],
-        thresholds=thresholds or Thresholds(),
-        metrics=metrics,
-        num_steps=len(last) if num_steps is None else num_steps,
-    )
+    asked = {"metrics": list(metrics), "num_steps": len(last) if num_steps is None else num_steps}
+    adapter = ADAPTER.model_copy(update={"config": asked})
+    scores = ScoresRecord.of(adapter, baseline, [step(i, found) for i, found in enumerate(last)])
+    return judge(scores, thresholds or Thresholds())
 
 
 def graded(name: str, baseline: EvalSnapshot, last: EvalSnapshot) -> Criterion:
@@ -482,14 +479,9 @@ def test_cut_answers_that_loop_are_told_from_those_that_do_not():
 
 def test_alerts_are_listed_with_their_step_and_interrupted_steps_are_counted():
     alarmed = learned(collapse=healthy(alerts=["loops: repeated 4-grams rose by 0.30 (above 0.2)"]))
-    found = judge(
-        ADAPTER,
-        untouched(),
-        [step(0, alarmed), step(1, learned(), interrupted=True)],
-        thresholds=Thresholds(),
-        metrics=METRICS,
-        num_steps=2,
-    )
+    adapter = ADAPTER.model_copy(update={"config": {"metrics": list(METRICS), "num_steps": 2}})
+    steps = [step(0, alarmed), step(1, learned(), interrupted=True)]
+    found = judge(ScoresRecord.of(adapter, untouched(), steps), Thresholds())
 
     assert found.alerts == ["step 0: loops: repeated 4-grams rose by 0.30 (above 0.2)"]
     assert found.interrupted_steps == [1]

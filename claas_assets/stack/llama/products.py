@@ -1,0 +1,129 @@
+"""Matrix products with frozen weights, and with an adapter merged into them.
+
+Half of a decoding step on a processor is reading weights, so they are laid out once as oneDNN's
+kernels read them (1.2 to 2 times as fast as a plain layout for 4 to 32 rows). An adapter is added
+to the weights when it is bound (W + scale · B A, summed in float32): a step then costs what it
+costs without one, and sampling and training compute with the same weights, so that the importance
+ratio of the first update is 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+PACKED_FOR_ROWS = 256  # the layout is good for fewer and for more rows too
+
+
+class Product:
+    """`x W^T + b` for the stacked weights of projections that read the same input. No gradient."""
+
+    def __init__(
+        self,
+        weights: Sequence[Tensor],
+        biases: Sequence[Tensor] | None = None,
+        orders: Sequence[Tensor | None] | None = None,
+    ) -> None:
+        self.orders = orders or [None] * len(weights)
+        """For each part the order in which its outputs are kept, None for its own."""
+        self.sizes = [len(weight) for weight in weights]
+        self.dtype = weights[0].dtype
+        self.bias = self._stack(biases) if biases is not None else None
+        self.weight = pack(self._stack(weights))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return product(x, self.weight, self.bias)
+
+    def differentiable(self, x: Tensor) -> Tensor:
+        """The same product, through which gradients reach `x`."""
+        return F.linear(x, unpack(self.weight), self.bias)
+
+    def _stack(self, parts: Sequence[Tensor]) -> Tensor:
+        ordered = [part if order is None else part[order] for part, order in zip(parts, self.orders, strict=True)]
+        return torch.cat(ordered)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A product whose weights hold an adapter."""
+
+    weight: Tensor
+    """(out, in): packed, but plain where it is trained."""
+    bias: Tensor | None
+    packed: bool
+    trained: tuple[Tensor, Tensor] | None = None
+    """A (r, in) and scaled B (out, r) of all parts, where gradients are to reach them."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.packed:
+            return product(x, self.weight, self.bias)
+        if self.trained is None:
+            return F.linear(x, self.weight, self.bias)
+        adapted: Tensor = _Trained.apply(x, self.weight, self.bias, *self.trained)
+        return adapted
+
+
+def merge(base: Product, pairs: Sequence[tuple[Tensor, Tensor] | None], scale: float, trained: bool) -> Merged:
+    """`base` with the adapter's (A (r, in), B (out, r)) of each of its parts, None where it has none."""
+    weight = unpack(base.weight).to(torch.float32, copy=True)
+    rows_a, rows_b = [], []
+    end = 0
+    for pair, order, size in zip(pairs, base.orders, base.sizes, strict=True):
+        begin, end = end, end + size
+        if pair is None:
+            continue
+        a, b = (matrix.to(weight.device) for matrix in pair)
+        b = scale * (b if order is None else b[order])
+        with torch.no_grad():
+            weight[begin:end].addmm_(b, a)
+        rows_a.append(a.to(base.dtype))
+        rows_b.append(F.pad(b.to(base.dtype), (0, 0, begin, len(weight) - end)))
+    weight = weight.to(base.dtype)
+    if not trained:
+        return Merged(pack(weight), base.bias, packed=True)
+    matrices = (torch.cat(rows_a), torch.cat(rows_b, dim=1)) if rows_a else None
+    return Merged(weight, base.bias, packed=False, trained=matrices)
+
+
+class _Trained(torch.autograd.Function):
+    """`x W^T + b` with W = W_0 + B A merged: the gradients are those of x A^T B^T."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight, a, b)
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor]:
+        x, weight, a, b = ctx.saved_tensors
+        dx = dy @ weight if ctx.needs_input_grad[0] else None
+        return dx, None, None, (dy @ b).t() @ x, dy.t() @ F.linear(x, a)
+
+
+def pack(weight: Tensor) -> Tensor:
+    """The weight (out, in) in oneDNN's layout where its kernels take it, else as it is."""
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return weight
+    native = weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if weight.dtype != torch.float32 and not native:
+        return weight
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_FOR_ROWS)
+    return packed
+
+
+def unpack(weight: Tensor) -> Tensor:
+    """The weight (out, in) as it was before `pack`."""
+    return weight.to_dense() if weight.is_mkldnn else weight
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`x W^T + b` for a packed or plain weight."""
+    if not weight.is_mkldnn:
+        return F.linear(x, weight, bias)
+    y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return y
