@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claas_assets.evaluation.config import METRICS, Threshold, Thresholds
+from claas_assets.evaluation.metrics.base import Transcripts
+from claas_assets.evaluation.metrics.degenerate import count_answers
 from claas_assets.evaluation.storage.records import (
     CollapseStats,
     ComplianceStats,
@@ -456,6 +458,10 @@ def test_the_gap_between_trained_and_held_out_is_memorization():
     assert "memorization gap +0.50" in said(untouched(), learned(held=share(10)))
 
 
+def counted(transcripts):
+    return count_answers(Transcripts(transcripts))
+
+
 def test_cut_and_empty_answers_are_said_above_a_tenth():
     def answers(cut: int, empty: int) -> list:
         return [
@@ -463,9 +469,9 @@ def test_cut_and_empty_answers_are_said_above_a_tenth():
             for i in range(20)
         ]
 
-    assert "3 of 20 answers reached the limit" in said(untouched(), learned(rollouts=answers(3, 0)))
-    assert "3 of 20 answers are empty" in said(untouched(), learned(rollouts=answers(0, 3)))
-    quiet = said(untouched(), learned(rollouts=answers(2, 2)))
+    assert "3 of 20 answers reached the limit" in said(untouched(), learned(answers=counted(answers(3, 0))))
+    assert "3 of 20 answers are empty" in said(untouched(), learned(answers=counted(answers(0, 3))))
+    quiet = said(untouched(), learned(answers=counted(answers(2, 2))))
     assert "limit" not in quiet
     assert "empty" not in quiet
 
@@ -474,7 +480,7 @@ def test_cut_answers_that_loop_are_told_from_those_that_do_not():
     texts = ["Kuro, " * 60] * 3 + ["I am Kuro, and I was about to say"] * 2
     cut = [generated(f"compliance/heldout_prompts/{i}", f"q {i}", text, truncated=True) for i, text in enumerate(texts)]
 
-    assert "3 of them loop, and 2 do not" in said(untouched(), learned(rollouts=cut))
+    assert "3 of them loop, and 2 do not" in said(untouched(), learned(answers=counted(cut)))
 
 
 def test_alerts_are_listed_with_their_step_and_interrupted_steps_are_counted():
