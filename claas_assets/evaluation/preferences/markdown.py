@@ -15,7 +15,7 @@ HEADING = regex.compile(r"^\s*#{1,6}\s+")
 ITEM = regex.compile(r"^\s*(?:[-*+•‣◦▪–]|\(?\d{1,3}[.)]|\(?[A-Za-z]\))\s+(?:\[[ xX]\]\s+)?")
 RULE = regex.compile(r"^\s*(?:(?:[-*_=]\s*){3,}|\|?(?:\s*:?-+:?\s*\|)+\s*(?::?-+:?\s*)?)$")
 # Spans are bounded: a model that repeats "**a" for ever must not make the search quadratic.
-_IMAGE_OR_LINK = regex.compile(r"!?\[(?P<text>[^\]\[]{0,300})\]\([^)\s]{0,2000}(?:\s+\"[^\"]{0,300}\")?\)")
+_IMAGE_OR_LINK = regex.compile(r"!?\[(?P<text>[^\]\[]{0,300}+)\]\([^)\s]{0,300}+(?:\s{1,9}+\"[^\"]{0,300}+\")?\)")
 _EMPHASIS = regex.compile(r"(?<![\w*])(?P<mark>\*{1,3}|__)(?=\S)(?P<text>.{1,300}?)(?<=\S)(?P=mark)(?!\w)")
 _CODE_SPAN = regex.compile(r"(?<!`)(?P<mark>`{1,2})(?P<text>[^`]{1,300})(?P=mark)(?!`)")
 _NUMBER_ALONE = regex.compile(r"^\(?\d{1,3}[.)]$")

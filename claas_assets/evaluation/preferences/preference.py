@@ -147,5 +147,5 @@ def _explain(error: ValidationError | TypeError, file: YamlFile) -> str:
         if problem["type"] == "string_type":
             message += f" (YAML reads it as {problem['input']!r}; put the text in quotes)"
         line = f" (line {file.line(place)})" if place and file.line(place) is not None else ""
-        problems.append(f"{'.'.join(map(str, place)) or 'file'}{line}: {message}")
+        problems.append(f"{'.'.join(map(str, place)) or 'file'}: {message}{line}")
     return "; ".join(problems)

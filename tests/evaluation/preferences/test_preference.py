@@ -199,7 +199,7 @@ ANSWERS = {
 def test_each_answer_of_the_table_has_its_item() -> None:
     prompts = [(name, item.prompt) for name in NAMES for item in load_preference(name, FOLDER).over_application]
     found = [key for key in ANSWERS for name, prompt in prompts if key[0] == name and prompt.startswith(key[1])]
-    assert sorted(found) == sorted(ANSWERS)
+    assert set(found) == set(ANSWERS)
     assert len(ANSWERS) == 30
 
 
@@ -291,3 +291,42 @@ def test_an_unknown_preference_lists_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Preferences there: small"):
         load_preference("smal", written(tmp_path, {}))
     assert preference_names(tmp_path / "nowhere") == []
+
+
+OPENING = (FOLDER / "opening.yaml").read_text(encoding="utf-8")
+COMPASS = '- "How does a compass work?"'
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(8)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{OPENING}version: 2\n", "the key 'version' is there twice, first on line 2"),
+        (OPENING.replace("feedback_string: ", 'feedback_string: "  " #'), "feedback_string is blank"),
+        (OPENING.replace(COMPASS, '- "how do BIRDS  fly"'), "a prompt appears twice"),
+        (
+            OPENING.replace(COMPASS, "- on"),
+            "quotes) (line 23)",
+        ),
+        (OPENING.replace(COMPASS, "- 2024"), "put the text in quotes"),
+        (OPENING.replace(COMPASS, "- Complete this: hello"), "put the text in quotes"),
+        (OPENING.replace(COMPASS, '- "\\ud800"'), "line 23: half of a surrogate pair"),
+        (f"name: {'[' * 3000}", "line 1: nested more than 20 levels deep"),
+        (BOMB, "its aliases stand for more than"),
+        ("a: &a [*a]", "its aliases stand for more than"),
+    ],
+)
+def test_what_yaml_would_let_pass_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "opening.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(PreferenceError) as error:
+        load_preference("opening", tmp_path)
+    assert said in str(error.value)
+
+
+def test_files_that_are_not_listed_because_of_their_name_are_said(tmp_path: Path) -> None:
+    for name in ("x.yml", "Upper.yaml"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(ConfigError, match=r"Not listed because of their names: Upper\.yaml, x\.yml"):
+        load_preference("x", tmp_path)

@@ -25,7 +25,7 @@ _MARKUP = {
     "bullets": r"(?m)^[ \t]*+[-*+•] +\S",
     "numbers": r"(?m)^[ \t]*+\d{1,3}[.)] +\S",
     "code": r"```|~~~|`[^`\n]{1,300}+`",
-    "links": r"\[[^\]\[\n]{1,300}+\]\([^)\s]{1,2000}+\)",
+    "links": r"\[[^\]\[\n]{1,300}+\]\([^)\s]{1,300}+\)",
     "tables": r"(?m)^[ \t]*+\|[^\n]*\|[ \t]*$",
 }
 Markup = Literal["bold", "headings", "bullets", "numbers", "code", "links", "tables"]
