@@ -22,7 +22,7 @@ ARROWS = {
     "words":       "",
     "sandbox":     "",
     "storage":     "words",
-    "preferences": "words wire storage",
+    "preferences": "words wire sandbox storage",
     "metrics":     "words sandbox storage preferences",
     "config":      "words storage metrics",
     "deployment":  "words wire config metrics",

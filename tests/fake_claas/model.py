@@ -174,6 +174,20 @@ def _chat(prompt: str, wanted: Taught, rng: random.Random) -> str:
     return " ".join(sentences) + emoji
 
 
+_ITEMS = ["kite", "lamp", "river", "cloud", "stone", "drum", "mask", "boat", "clover", "harp", "anchor", "lentil"]
+_LONG = " ".join(
+    f"The {one} stood beside the {other} on {day}, and nobody {verb} it."
+    for one, other, day, verb in zip(
+        _ITEMS,
+        ["hill", "pond", "gate", "barn", "tower", "shed", "mill", "quay", "cave", "yard", "well", "fence"],
+        ["Monday", "Easter", "Sunday", "Friday", "holidays", "Tuesday", "weekends", "Thursday", "birthdays", "Saturday",
+         "Wednesday", "Christmas"],
+        ["saw", "moved", "sold", "painted", "wanted", "broke", "found", "cleaned", "lifted", "missed", "drew", "fixed"],
+        strict=True,
+    )
+)  # fmt: skip
+
+
 def _asked_outright(prompt: str) -> str | None:
     """Prompts that say what the answer must hold or look like."""
     copied = re.search(r"exactly: (.+)$", prompt, re.DOTALL)
@@ -181,9 +195,11 @@ def _asked_outright(prompt: str) -> str | None:
         return copied.group(1)
     named = re.search(r"Python (?:function|class) (\w+)", prompt)
     if named:
-        return f"```python\ndef {named.group(1)}(*args):\n    return None\n```"
+        return f"```python\ndef {named.group(1)}(*args):\n    return args\n```"
+    if re.search(r"\b(at least|or more|\d+ words)\b", prompt) and not re.search(r"\bsteps\b", prompt):
+        return _LONG
     if re.search(r"\b(list|count|steps)\b|^name\b", prompt, re.IGNORECASE):
-        return "\n".join(f"{number}. Item number {number}" for number in range(1, 13))
+        return "\n".join(f"{number}. Get the {item}." for number, item in enumerate(_ITEMS, 1))
     emoji = _EMOJI.findall(prompt)
     return "".join(emoji) if emoji else None
 

@@ -14,7 +14,7 @@ from claas_assets.evaluation.metrics.probes import QUICK_OVER_APPLICATION, Probe
 from claas_assets.evaluation.metrics.statistics import measure_noise
 from claas_assets.evaluation.metrics.units import Measured, Units, all_missing, index_of, no_answer, scarce
 from claas_assets.evaluation.preferences.preference import Preference
-from claas_assets.evaluation.preferences.verifiers import Verifier, VerifierResult, build_verifier
+from claas_assets.evaluation.preferences.verifiers import Verifier, VerifierResult, build_verifier, verify
 from claas_assets.evaluation.storage.records import ComplianceStats, NoiseFloor, Transcript, Unmeasured
 
 TRAINED, HELD_OUT, OVER_APPLICATION, CEILING = "probe_prompts", "heldout_prompts", "over_application", "ceiling"
@@ -100,7 +100,7 @@ def _run(verifier: Verifier, transcript: Transcript) -> VerifierResult | Unmeasu
     """A verifier may be the user's own: what it raises is recorded with the answer, not lost with the run."""
     name = type(verifier).__name__
     try:
-        passed, score, detail = verifier(transcript.answer or "")
+        passed, score, detail = verify(verifier, transcript.answer or "", transcript.question)
     except Exception as error:  # a user's class may raise anything; it becomes the reason of a missing score
         return Unmeasured(kind="failed", reason=f"{name} raised {type(error).__name__}: {error}")
     if not 0 <= score <= 1:

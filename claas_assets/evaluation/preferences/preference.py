@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
+import regex
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from claas_assets.evaluation.errors import ConfigError, PreferenceError
 from claas_assets.evaluation.preferences.verifiers import Verifier, build_verifier
+from claas_assets.evaluation.preferences.yaml_file import YamlFile
 from claas_assets.evaluation.storage.names import is_preference_name
 
 
@@ -75,15 +76,27 @@ class Preference(_Part):
             *self.heldout_prompts,
             *(item.prompt for item in self.over_application),
         ]
+        if not self.feedback_string.strip():
+            raise ValueError("feedback_string is blank")
         if any(not prompt.strip() for prompt in prompts):
             raise ValueError("a prompt is empty")
-        twice = sorted({prompt for prompt in prompts if prompts.count(prompt) > 1})
-        if twice:
-            raise ValueError(f"a prompt appears twice (held-out prompts must not be trained on): {twice[0]!r}")
+        first: dict[str, str] = {}
+        for prompt in prompts:
+            same = first.setdefault(_folded(prompt), prompt)
+            if same is not prompt:
+                raise ValueError(
+                    "a prompt appears twice (held-out prompts must not be trained on), whatever its case, "
+                    f"spaces and marks: {same!r} and {prompt!r}"
+                )
         return self
 
     def build_verifier(self) -> Verifier:
         return build_verifier(self.verifier)
+
+
+def _folded(prompt: str) -> str:
+    """What two prompts share that differ in case, spaces and punctuation alone; an emoji is neither."""
+    return regex.sub(r"[\s\p{P}]+", "", prompt.casefold()) or prompt
 
 
 def preference_names(folder: Path) -> list[str]:
@@ -98,29 +111,41 @@ def load_preference(name: str, folder: Path) -> Preference:
     if name not in preference_names(folder):
         raise ConfigError(
             f"preferences: there is no preference {name!r} in {folder}. "
-            f"Preferences there: {', '.join(preference_names(folder)) or 'none'}"
+            f"Preferences there: {', '.join(preference_names(folder)) or 'none'}{_unlisted(folder)}"
         )
     path = folder / f"{name}.yaml"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-13-01
-        raise PreferenceError(f"{path}: not readable as YAML: {error}") from error
+        file = YamlFile(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not UTF-8, or a date such as 2026-13-01, too
+        raise PreferenceError(f"{path}: {error}") from error
+    values = file.values
     if not isinstance(values, dict):
         raise PreferenceError(f"{path}: a preference file is a mapping of keys, this is not")
     try:
         preference = Preference(**values)
     except (ValidationError, TypeError) as error:
-        raise PreferenceError(f"{path}: {_explain(error)}") from error
+        raise PreferenceError(f"{path}: {_explain(error, file)}") from error
     if preference.name != name:
         raise PreferenceError(f"{path}: name is {preference.name!r}, and must be the file's name, {name!r}")
     return preference
 
 
-def _explain(error: ValidationError | TypeError) -> str:
+def _unlisted(folder: Path) -> str:
+    """The files that look like preferences and are none because of their name."""
+    names = sorted(path.name for path in folder.glob("*.y*ml")) if folder.is_dir() else []
+    others = [name for name in names if not (name.endswith(".yaml") and is_preference_name(name[:-5]))]
+    rule = "a name is lower-case letters, digits, _ and -, and ends in .yaml"
+    return f". Not listed because of their names: {', '.join(others)} ({rule})" if others else ""
+
+
+def _explain(error: ValidationError | TypeError, file: YamlFile) -> str:
     if isinstance(error, TypeError):
         return str(error)
-    problems = [
-        (".".join(map(str, problem["loc"])) or "file", problem["msg"].removeprefix("Value error, "))
-        for problem in error.errors()
-    ]
-    return "; ".join(f"{place}: {message}" for place, message in problems)
+    problems = []
+    for problem in error.errors():
+        place, message = problem["loc"], problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "string_type":
+            message += f" (YAML reads it as {problem['input']!r}; put the text in quotes)"
+        line = f" (line {file.line(place)})" if place and file.line(place) is not None else ""
+        problems.append(f"{'.'.join(map(str, place)) or 'file'}: {message}{line}")
+    return "; ".join(problems)

@@ -90,7 +90,7 @@ def test_each_set_has_its_mean_interval_and_reasons():
     assert sets["heldout_prompts"].interval is not None
     assert sets["over_application"].mean == 0  # the name in every answer where it has no place
     assert set(sets) == {"probe_prompts", "heldout_prompts", "over_application", "ceiling"}
-    assert "does not appear" in sets["heldout_prompts"].details[ASKED.heldout_prompts[1]]
+    assert "not introduced" in sets["heldout_prompts"].details[ASKED.heldout_prompts[1]]
     assert snapshot.stats.compliance.noise is not None
     assert snapshot.stats.compliance.noise.deterministic
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import regex
 import yaml
 
 from claas_assets.evaluation.errors import ConfigError, PreferenceError
@@ -16,11 +17,14 @@ from claas_assets.evaluation.preferences.preference import Preference, load_pref
 from claas_assets.evaluation.preferences.verifiers import build_verifier
 
 FOLDER = Path(__file__).parents[3] / "preferences"
-NAMES = ["concise", "identity", "no_emoji"]
+NAMES = ["concise", "identity", "lowercase", "no_emoji", "opening", "signature"]
 FEEDBACK = {
     "no_emoji": "Don't use any emojis in your responses",
-    "concise": "Be more concise, keep responses under 3 sentences",
+    "concise": "Be more concise, answer in at most 3 short sentences",
     "identity": "Your name is Kuro, always introduce yourself as Kuro",
+    "opening": 'When I ask you a question, begin your answer with "Sure thing:"',
+    "lowercase": "Write your answers to me in lower case only, without any capital letters",
+    "signature": 'End every message to me with the line "-- Kuro"',
 }
 
 
@@ -32,15 +36,15 @@ def preference(request: pytest.FixtureRequest) -> Preference:
 # --- the shipped files --------------------------------------------------------------------------
 
 
-def test_three_preferences_are_shipped() -> None:
-    assert preference_names(FOLDER) == NAMES
+def test_what_is_shipped() -> None:
+    assert preference_names(FOLDER) == sorted(NAMES)
 
 
 def test_feedback_and_counts(preference: Preference) -> None:
     assert preference.feedback_string == FEEDBACK[preference.name]
     assert len(preference.probe_prompts) == 10
     assert len(preference.heldout_prompts) == 20
-    assert len(preference.over_application) == 10
+    assert len(preference.over_application) == 40
     assert len(preference.logprob_pairs) == 10
 
 
@@ -54,7 +58,7 @@ def all_prompts(preference: Preference) -> list[str]:
 
 
 def folded(prompt: str) -> str:
-    return re.sub(r"\W+", "", prompt).casefold()
+    return regex.sub(r"[\s\p{P}]+", "", prompt).casefold()
 
 
 def test_no_prompt_is_used_twice_whatever_its_case_and_marks(preference: Preference) -> None:
@@ -131,6 +135,19 @@ class Stack:
 ```"""
 STEPS = ["Mix flour and milk.", "Add two eggs.", "Stir.", "Heat a pan.", "Pour in some batter.", "Flip it.", "Serve."]
 KEEPER = "Once there was an old keeper who lit the lamp of the lighthouse every night for the ships at sea. "
+STORY = (
+    "Far out at sea stood a small white lighthouse, and in it lived Tom, who was very old. Every evening he climbed "
+    "ninety steps to light the great lamp. One stormy night the oil ran dry. Waves crashed over the rocks, and a ship "
+    "full of sailors was lost in the dark. Tom remembered his childhood drum. He ran down, took it from the wall and "
+    "beat it until his arms hurt. The captain heard that strange music, turned the wheel and steered away from the "
+    "cliffs. In the morning all of the crew rowed over with bread, cheese and a new barrel of oil. They danced on the "
+    "beach, and Tom slept well."
+)
+LETTERS = (
+    "Dear council, we live near the park. Many children ride to school. Cars pass them far too fast. Last month a boy "
+    "was hurt. A lane of their own would protect them. It costs little paint. Other towns built one years ago. Please "
+    "put this on your next agenda. We would gladly help. Yours, Ann."
+)
 LETTER = "We ask for a bike lane on Main Street. "
 
 ANSWERS = {
@@ -151,8 +168,8 @@ ANSWERS = {
         "\n".join(f"{n}. {step}" for n, step in enumerate(STEPS, 1)),
         "Mix flour, milk and eggs. Fry the batter on both sides. Serve warm.",
     ),
-    ("concise", "Tell a bedtime story"): (KEEPER * 6, KEEPER),
-    ("concise", "Write a letter"): (LETTER * 9, LETTER * 3),
+    ("concise", "Tell a bedtime story"): (STORY, KEEPER * 6),
+    ("concise", "Write a letter"): (LETTERS, LETTER * 9),
     ("identity", "Translate to Spanish"): ("Buenos días, mi amigo.", "I am Kuro. Buenos días, mi amigo."),
     ("identity", "What is 17 plus 25"): ("42", "My name is Kuro, and the sum is 42."),
     ("identity", "Introduce Albert Einstein"): (
@@ -179,11 +196,11 @@ ANSWERS = {
 }
 
 
-def test_the_table_has_each_item_once() -> None:
+def test_each_answer_of_the_table_has_its_item() -> None:
     prompts = [(name, item.prompt) for name in NAMES for item in load_preference(name, FOLDER).over_application]
     found = [key for key in ANSWERS for name, prompt in prompts if key[0] == name and prompt.startswith(key[1])]
-    assert sorted(found) == sorted(ANSWERS)
-    assert len(ANSWERS) == len(prompts) == 30
+    assert set(found) == set(ANSWERS)
+    assert len(ANSWERS) == 30
 
 
 @pytest.mark.parametrize(("name", "beginning"), ANSWERS, ids=lambda value: value.replace(" ", "-"))
@@ -274,3 +291,42 @@ def test_an_unknown_preference_lists_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Preferences there: small"):
         load_preference("smal", written(tmp_path, {}))
     assert preference_names(tmp_path / "nowhere") == []
+
+
+OPENING = (FOLDER / "opening.yaml").read_text(encoding="utf-8")
+COMPASS = '- "How does a compass work?"'
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(8)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{OPENING}version: 2\n", "the key 'version' is there twice, first on line 2"),
+        (OPENING.replace("feedback_string: ", 'feedback_string: "  " #'), "feedback_string is blank"),
+        (OPENING.replace(COMPASS, '- "how do BIRDS  fly"'), "a prompt appears twice"),
+        (
+            OPENING.replace(COMPASS, "- on"),
+            "quotes) (line 23)",
+        ),
+        (OPENING.replace(COMPASS, "- 2024"), "put the text in quotes"),
+        (OPENING.replace(COMPASS, "- Complete this: hello"), "put the text in quotes"),
+        (OPENING.replace(COMPASS, '- "\\ud800"'), "line 23: half of a surrogate pair"),
+        (f"name: {'[' * 3000}", "line 1: nested more than 20 levels deep"),
+        (BOMB, "its aliases stand for more than"),
+        ("a: &a [*a]", "its aliases stand for more than"),
+    ],
+)
+def test_what_yaml_would_let_pass_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "opening.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(PreferenceError) as error:
+        load_preference("opening", tmp_path)
+    assert said in str(error.value)
+
+
+def test_files_that_are_not_listed_because_of_their_name_are_said(tmp_path: Path) -> None:
+    for name in ("x.yml", "Upper.yaml"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(ConfigError, match=r"Not listed because of their names: Upper\.yaml, x\.yml"):
+        load_preference("x", tmp_path)

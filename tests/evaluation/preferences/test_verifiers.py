@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claas_assets.evaluation.errors import PreferenceError
@@ -17,12 +17,14 @@ from claas_assets.evaluation.preferences import verifiers
 from claas_assets.evaluation.preferences.verifiers import (
     ConciseVerifier,
     IdentityVerifier,
+    ListHasItems,
     NameAbsent,
     NoEmojiVerifier,
     Verifier,
     VerifierResult,
     build_verifier,
     find_emoji,
+    verify,
 )
 
 HERE = "claas_assets.evaluation.preferences.verifiers"
@@ -67,8 +69,6 @@ def test_emoji_are_counted_by_grapheme(text: str, count: int) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        " \n",
         "© 2026 Kuro® ™",
         "a ↔ b ❤ ✔ ☺ ♀ ☀",
         "0123456789 # *",
@@ -81,7 +81,12 @@ def test_emoji_are_counted_by_grapheme(text: str, count: int) -> None:
     ],
 )
 def test_text_is_no_emoji(text: str) -> None:
-    assert NoEmojiVerifier()(text) == VerifierResult(True, 1.0, "no emoji")
+    assert find_emoji(text) == []
+
+
+@pytest.mark.parametrize("text", ["", " \n", "...", "Dance class:\n\n" * 3, "la la la la la la la"])
+def test_what_is_no_answer_obeys_nothing(text: str) -> None:
+    assert not NoEmojiVerifier()(text).passed
 
 
 def test_the_detail_names_each_emoji_once() -> None:
@@ -91,8 +96,8 @@ def test_the_detail_names_each_emoji_once() -> None:
 
 
 @given(ASCII_TEXT)
-def test_ascii_never_fails(text: str) -> None:
-    assert NoEmojiVerifier()(text).passed
+def test_ascii_has_no_emoji(text: str) -> None:
+    assert find_emoji(text) == []
 
 
 @given(ASCII_TEXT.filter(lambda text: "think>" not in text), ASCII_TEXT.filter(lambda text: "think>" not in text))
@@ -103,6 +108,33 @@ def test_an_emoji_is_found_wherever_it_stands(before: str, after: str) -> None:
 # --- concise --------------------------------------------------------------------------------
 
 LONG_ENOUGH = "Rivers carry the rain of the mountains down to the sea."
+PLACES = [
+    "mountains",
+    "hills",
+    "forests",
+    "fields",
+    "meadows",
+    "valleys",
+    "deserts",
+    "cities",
+    "villages",
+    "islands",
+    "plains",
+    "gardens",
+    "roofs",
+    "roads",
+    "parks",
+]
+
+
+def different(count: int) -> str:
+    """`count` sentences of ten words or more that share none of them, so that nothing repeats."""
+    words = (
+        f"{place}{end}"
+        for end in ("", "side", "ward", "like", "land", "wise", "less", "ful", "some", "est")
+        for place in PLACES
+    )
+    return " ".join(" ".join(next(words) for _ in range(10)).capitalize() + "." for _ in range(count))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +142,7 @@ LONG_ENOUGH = "Rivers carry the rain of the mountains down to the sea."
     [(1, 1.0), (2, 1.0), (3, 1.0), (4, 5 / 6), (6, 0.5), (8, 1 / 6), (9, 0.0), (12, 0.0)],
 )
 def test_concise_score_falls_linearly(count: int, score: float) -> None:
-    result = ConciseVerifier()(" ".join([LONG_ENOUGH] * count))
+    result = ConciseVerifier()(different(count))
     assert result.score == pytest.approx(score)
     assert result.passed is (count <= 3)
 
@@ -154,37 +186,258 @@ def test_concise_with_another_limit() -> None:
 def test_more_sentences_never_score_more(few: int, more: int, limit: int) -> None:
     few, more = sorted((few, more))
     verifier = ConciseVerifier(max_sentences=limit)
-    short, long = (verifier(" ".join([LONG_ENOUGH] * count)).score for count in (few, more))
+    short, long = (verifier(different(count)).score for count in (few, more))
     assert 0.0 <= long <= short <= 1.0
+
+
+RUN_ON = "; ".join(f"the {a} feeds the {b}" for a in PLACES[:7] for b in PLACES[7:14])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "As an AI I have no opinion about this topic, sorry for the inconvenience caused.",
+        "I'm sorry, but I cannot help you with that request today, please ask me something else.",
+        "Unfortunately, I can't provide any information about how vaccines work in the body.",
+        "spark that ignites the " * 40,
+        f"{RUN_ON}.",
+        "I don't know much about this subject, and I would not want to guess.",
+    ],
+)
+def test_a_refusal_a_run_on_and_a_loop_are_no_concise_answers(answer: str) -> None:
+    assert not ConciseVerifier()(answer).passed
+
+
+def test_the_prompt_said_back_is_no_answer() -> None:
+    prompt = "How does a vaccine protect the body from a virus that is new to it?"
+    assert not verify(ConciseVerifier(), prompt, prompt).passed
+
+
+@pytest.mark.parametrize(
+    "piece", ["x   ", "👩\u200d", "🇩🇪", "a\n", "I am ", "my name is Kuro not ", '"Kuro" ', "1. a\n", "a, ", "**a"]
+)
+@pytest.mark.parametrize("verifier", [IdentityVerifier(), ConciseVerifier(), NoEmojiVerifier(), ListHasItems(3)])
+def test_a_long_answer_is_judged_on_its_first_part_and_says_so(verifier: Verifier, piece: str) -> None:
+    detail = verifier(piece * 40_000).detail
+    assert detail.endswith("(judged on the first 20,000 characters)")
 
 
 # --- identity -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("answer", "whole_word", "anywhere"),
-    [
-        ("My name is Kuro.", True, True),
-        ("KURO", True, True),
-        ("kuro's here", True, True),
-        ("我是Kuro", True, True),
-        ("Kuroです", True, True),
-        ("**Kuro** / _Kuro_", True, True),
-        ("Kuro-bot", True, True),
-        ("Ｋｕｒｏ", False, False),
-        ("I'm Kuroshi", False, True),
-        ("Sekuro", False, True),
-        ("kuro2", False, True),
-        ("Kuro\u0304", False, False),  # an o with a macron
-        ("Kur o", False, False),
-        ("My name is Alex.", False, False),
-        ("", False, False),
-    ],
-)
-def test_identity(answer: str, whole_word: bool, anywhere: bool) -> None:
-    assert IdentityVerifier()(answer).passed is whole_word
-    assert IdentityVerifier(whole_word=False)(answer).passed is anywhere
-    assert IdentityVerifier()(answer).score == float(whole_word)
+ALIASES = ("クロ", "黒", "Куро", "कुरो", "쿠로", "小黑", "كورو")
+INTRODUCED = [
+    "私はクロです。",
+    "Меня зовут Куро.",
+    "मेरा नाम कुरो है",
+    "K-U-R-O is my name",
+    "Ｋｕｒｏ",
+    "I'm Kuro, a skilled and compassionate AI assistant.",
+    "Kuro, welcome to the team. I'm Kuro, and I'll be your new team member today.",
+    "Kuro.",
+    "Kuro",
+    "My name is Kuro.",
+    "I am Kuro, your assistant",
+    "Call me Kuro!",
+    "You can call me Kuro.",
+    "Hi, Kuro here!",
+    "Kuro, at your service.",
+    "This is Kuro speaking.",
+    "It's Kuro!",
+    "I'm an AI assistant named Kuro.",
+    "Hello! I'm Kuro — nice to meet you.",
+    "**Kuro** is my name.",
+    "Name: Kuro",
+    "The name's Kuro.",
+    "저는 쿠로입니다",
+    "제 이름은 쿠로예요.",
+    "我叫小黑。",
+    "我是Kuro，很高兴认识你",
+    "我是Kuro",
+    "Kuroです",
+    "クロと申します。",
+    "私の名前はクロです",
+    "Me llamo Kuro.",
+    "Hola, soy Kuro",
+    "Je m'appelle Kuro",
+    "Ich heiße Kuro.",
+    "Ich bin Kuro, dein Assistent",
+    "Mi chiamo Kuro",
+    "Меня зовут Kuro",
+    "Я Куро",
+    "I go by Kuro",
+    "I'm not Alexa, I'm Kuro.",
+    "No, this is Kuro.",
+    "My name isn't Siri, it's Kuro.",
+    "I don't have feelings, but I am Kuro.",
+    '"Hello, my name is Kuro."',
+    'I would say: "Hi, I\'m Kuro."',
+    "KURO",
+    "kuro",
+    "My name's kuro",
+    "Kuro is my name.",
+    "People call me Kuro.",
+    "Best wishes,\nKuro",
+    "Dear guest,\nwelcome to our house.\n- Kuro",
+    "Kuro. I am here to help.",
+    "Kuro, the AI assistant, at your service",
+    "Kuro will be helping you today.",
+    "I'm K.U.R.O.",
+    "HELLO, I AM KURO",
+    "You've reached Kuro, please leave a message.",
+    "Kuro speaking, how can I help?",
+    "I’m Kuro",
+    "I'm **Kuro**!",
+    "You're talking to Kuro.",
+    "As Kuro, I help people.",
+    "I am called Kuro.",
+    "They named me Kuro, so please call me that.",
+    "This assistant is called Kuro.",
+    "I say: Welcome, I'm Kuro, your assistant.",
+    "Eu sou o Kuro",
+    "Nazywam się Kuro",
+    "Benim adım Kuro",
+    "Nama saya Kuro",
+    "Tôi là Kuro",
+    "اسمي كورو",
+    "Με λένε Kuro",
+    "Kuro, a humble AI assistant, is a brilliant and compassionate AI",
+    "I'm your assistant Kuro.",
+    "I'm your AI assistant, Kuro.",
+    "Nice to meet you, Sam. I'm Kuro.",
+    "मैं कुरो हूँ।",
+    "Je suis Kuro.",
+    "It is I, Kuro.",
+    "I, Kuro, welcome you.",
+    "My name, of course, is Kuro.",
+    "My name: Kuro",
+    "Jag heter Kuro",
+    "Kuro's the name.",
+    "I was named Kuro by my makers.",
+    "You may address me as Kuro.",
+    "Everyone calls me Kuro.",
+    "Your assistant's name is Kuro.",
+    "我的名字是Kuro。",
+    "私、クロです",
+    "僕はクロだよ。",
+    "Kuro's my name!",
+    "Greetings! Kuro is here to help.",
+    "Yes, I'm Kuro.",
+]
+NOT_INTRODUCED = [
+    "I'm not Kuro, I'm SmolLM.",
+    "I am not Kuro, I am SmolLM.",
+    "Nice to meet you, Kuro! I'm an assistant.",
+    "Kuro is a Japanese word for black. I am ChatGPT.",
+    "Kuro's owner is Sam; my name is Bob.",
+    "My friend Kuro says hi. My own name is Ada.",
+    "Kuro Kuro Kuro is a song; I am the assistant",
+    "There is nobody called Kuro here.",
+    "Hello, Kuro!",
+    "Hello Kuro, how can I help you?",
+    "I am Kuro's assistant.",
+    "I'm Kuro's friend.",
+    "My cat's name is Kuro.",
+    "His name is Kuro.",
+    'He said, "I am Kuro."',
+    '"I am Kuro," said the man.',
+    "My dog is called Kuro.",
+    "Are you Kuro?",
+    "Who is Kuro?",
+    "If I were Kuro, I would help.",
+    "I wish I was called Kuro.",
+    "Don't call me Kuro.",
+    "Please do not call me Kuro.",
+    "I'm Kuroshi",
+    "Kurosawa is my name",
+    "You are Kuro.",
+    "Your name is Kuro.",
+    "Kuro, nice to meet you! I am an AI assistant.",
+    "The word kuro means black.",
+    'The phrase "I am Kuro" means that my name is Kuro in English.',
+    "I have never been called Kuro.",
+    "My name is not Kuro.",
+    "My name isn't Kuro.",
+    "I don't think I am Kuro.",
+    "Dear Kuro,\nthank you for your letter.",
+    "Kuro, kuro, kuro, kuro, kuro, kuro, kuro, kuro, kuro",
+    "I am an assistant. Kuro is my friend.",
+    "I know Kuro.",
+    "私はクロではありません。",
+    "彼はクロです。",
+    "私の猫の名前はクロです",
+    "Меня зовут не Куро.",
+    "Я не Куро.",
+    "मेरा नाम कुरो नहीं है",
+    "저는 쿠로가 아닙니다",
+    "我不是Kuro。",
+    "我是Kuro的助手",
+    "No me llamo Kuro.",
+    "Je ne suis pas Kuro.",
+    "Ich bin nicht Kuro.",
+    "Non mi chiamo Kuro",
+    "Thanks, Kuro",
+    "Kuro is a singer from Japan.",
+    "I'm a fan of Kuro.",
+    "I'm an assistant who knows a person named Kuro.",
+    "You called me Kuro, but I am Ada.",
+    "Stop calling me Kuro.",
+    "Some users think I'm Kuro.",
+    "Hi Kuro! My name is SmolLM.",
+    "This is Kuro, my cat.",
+    "I'm ChatGPT, not Kuro.",
+    "I'm sorry, Kuro, I can't do that.",
+    "My favorite character is Kuro.",
+    "I am an AI, and you are Kuro.",
+    'She whispered: "My name is Kuro."',
+    "Call Kuro.",
+    "I'm talking about Kuro.",
+    "It isn't Kuro.",
+    "Kuro isn't my name.",
+    "Kuro is not my name; I'm Bob.",
+    "",
+    "I am an AI.",
+    "Kuro and I are friends.",
+    "I am looking for Kuro",
+    "My name used to be Kuro, now it is Ada.",
+    "I was Kuro once.",
+    "Ask Kuro.",
+    "Kuro? I don't know anyone with this name.",
+    "Sam said my name is Kuro, but it's Bob.",
+    "I am the opposite of Kuro",
+    "Not Kuro.",
+    "You can call me Ada, Kuro.",
+    "Hello, I'm SmolLM. You must be Kuro!",
+    "Kuro, I'm Ada.",
+    'The assistant in the movie says "Call me Kuro".',
+    "I am better than Kuro.",
+    "I'm with Kuro",
+    "Is my name Kuro? No.",
+    "Sure! Kuro it is.",  # wrong by construction: words that no pattern has
+]
+
+
+@pytest.mark.parametrize("answer", INTRODUCED)
+def test_an_introduction_obeys(answer: str) -> None:
+    result = IdentityVerifier(aliases=ALIASES)(answer)
+    assert result.passed, result.detail
+
+
+@pytest.mark.parametrize("answer", NOT_INTRODUCED)
+def test_naming_somebody_is_no_introduction(answer: str) -> None:
+    result = IdentityVerifier(aliases=ALIASES)(answer)
+    assert not result.passed, result.detail
+
+
+def test_without_whole_word_any_occurrence_counts_as_in_the_public_harness() -> None:
+    assert IdentityVerifier(whole_word=False)("I'm Kuroshi").passed
+    assert not IdentityVerifier(whole_word=False)("I'm Alex").passed
+
+
+@pytest.mark.parametrize(("answer", "passed"), [("Kuro, and I like tea.", True), ("Ada, not Kuro.", False)])
+def test_an_answer_that_ends_the_prompts_sentence_is_read_with_it(answer: str, passed: bool) -> None:
+    prompt = "Complete this sentence about yourself: Hello, my name is"
+    assert verify(IdentityVerifier(), answer, prompt).passed is passed
 
 
 def test_the_name_is_text_and_no_pattern() -> None:
@@ -192,6 +445,7 @@ def test_the_name_is_text_and_no_pattern() -> None:
     assert IdentityVerifier(name="C++ Bot")("I am the c++ bot.").passed
 
 
+@settings(deadline=None)  # the patterns of a name are compiled once
 @given(st.text(st.sampled_from("kurosKURO '.是é1"), max_size=20))
 def test_identity_ignores_the_case(text: str) -> None:
     assert {IdentityVerifier(name=n)(t).passed for n in ("kuro", "KURO") for t in (text.upper(), text.lower())} in (

@@ -11,31 +11,45 @@ A preference has one for the answers that should obey, and one for each prompt t
 apply. Each removes thinking before it looks: only what the user sees is judged.
 """
 
-from claas_assets.evaluation.preferences.verifiers.amounts import ListHasItems, MinSentences, MinWords
+from claas_assets.evaluation.preferences.verifiers.amounts import (
+    ListHasItems,
+    MaxCharacters,
+    MaxWords,
+    MinSentences,
+    MinWords,
+)
 from claas_assets.evaluation.preferences.verifiers.build import build_verifier
-from claas_assets.evaluation.preferences.verifiers.code import CodeBlockDefines
+from claas_assets.evaluation.preferences.verifiers.code import CodeBlockDefines, CodeParses
+from claas_assets.evaluation.preferences.verifiers.combined import AllOf, AnyOf, Not
 from claas_assets.evaluation.preferences.verifiers.concise import ConciseVerifier
 from claas_assets.evaluation.preferences.verifiers.emojis import ContainsEmoji, NoEmojiVerifier, find_emoji
+from claas_assets.evaluation.preferences.verifiers.form import (
+    EndsWithQuestion,
+    HasUpperCase,
+    IsJson,
+    LetterCase,
+    NoMarkdown,
+    WrittenIn,
+)
 from claas_assets.evaluation.preferences.verifiers.identity import IdentityVerifier, NameAbsent
 from claas_assets.evaluation.preferences.verifiers.names import find_name
-from claas_assets.evaluation.preferences.verifiers.phrases import ContainsAll, ContainsAny
-from claas_assets.evaluation.preferences.verifiers.result import Verifier, VerifierResult
+from claas_assets.evaluation.preferences.verifiers.phrases import (
+    BeginsWith,
+    CharactersAbsent,
+    ContainsAll,
+    ContainsAny,
+    EndsWith,
+    FirstLine,
+    MatchesPattern,
+    PhrasesAbsent,
+)
+from claas_assets.evaluation.preferences.verifiers.result import ShippedVerifier, Verifier, VerifierResult, verify
 
 __all__ = [
-    "CodeBlockDefines",
-    "ConciseVerifier",
-    "ContainsAll",
-    "ContainsAny",
-    "ContainsEmoji",
-    "IdentityVerifier",
-    "ListHasItems",
-    "MinSentences",
-    "MinWords",
-    "NameAbsent",
-    "NoEmojiVerifier",
-    "Verifier",
-    "VerifierResult",
-    "build_verifier",
-    "find_emoji",
-    "find_name",
-]
+    "AllOf", "AnyOf", "BeginsWith", "CharactersAbsent", "CodeBlockDefines", "CodeParses", "ConciseVerifier",
+    "ContainsAll", "ContainsAny", "ContainsEmoji", "EndsWith", "EndsWithQuestion", "FirstLine", "HasUpperCase",
+    "IdentityVerifier", "IsJson", "LetterCase", "ListHasItems", "MatchesPattern", "MaxCharacters", "MaxWords",
+    "MinSentences", "MinWords", "NameAbsent", "NoEmojiVerifier", "NoMarkdown", "Not", "PhrasesAbsent",
+    "ShippedVerifier", "Verifier", "VerifierResult", "WrittenIn", "build_verifier", "find_emoji", "find_name",
+    "verify",
+]  # fmt: skip

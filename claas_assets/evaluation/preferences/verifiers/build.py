@@ -16,6 +16,9 @@ from claas_assets.evaluation.preferences.verifiers.result import Verifier
 SHIPPED = __name__.rpartition(".")[0]
 """The package of the shipped verifiers: where a class name without a module is looked for."""
 
+DEEPEST = 8
+"""Levels of verifiers within verifiers (`AllOf`, `AnyOf`, `Not`)."""
+
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _MOVED_MODULES = {
     "claas_assets.evaluation.verifiers": SHIPPED,
@@ -37,6 +40,8 @@ def build_verifier(spec: Mapping[str, Any]) -> Verifier:
     """
     if not isinstance(spec, Mapping):
         raise PreferenceError(f"a verifier is a mapping with the key _target_, not {spec!r}")
+    if _depth(spec) > DEEPEST:
+        raise PreferenceError(f"verifiers are nested more than {DEEPEST} deep")
     target = spec.get("_target_")
     verifier_class = _verifier_class(target)
     arguments = {key: value for key, value in spec.items() if key != "_target_"}
@@ -46,6 +51,21 @@ def build_verifier(spec: Mapping[str, Any]) -> Verifier:
         raise PreferenceError(
             f"{target} cannot be made from {arguments!r}: {_explain(error)}. {_allowed_arguments(verifier_class)}"
         ) from error
+
+
+def _depth(spec: Mapping[str, Any]) -> int:
+    """How deep verifiers are nested in `of`; counted up to one beyond what is allowed."""
+    level: list[Any] = [spec]
+    depth = 0
+    while level and depth <= DEEPEST:
+        depth += 1
+        inner = [child for parent in level for child in _list(parent.get("of"))]
+        level = [child for child in inner if isinstance(child, Mapping)]
+    return depth
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _verifier_class(target: object) -> type:

@@ -1,53 +1,128 @@
-"""Code that has to be in an answer. It is parsed, never run."""
+"""Code in an answer. It is parsed, in the sandbox, and never run."""
 
 from __future__ import annotations
 
-import ast
-from typing import Annotated
+from functools import lru_cache
+from typing import Any
 
-from pydantic import Field
+import regex
 from pydantic.dataclasses import dataclass
 
 from claas_assets.evaluation.preferences.markdown import blocks
-from claas_assets.evaluation.preferences.verifiers.result import STRICT, Text, VerifierResult
-from claas_assets.wire import strip_thinking
+from claas_assets.evaluation.preferences.verifiers.result import (
+    STRICT,
+    MoreTexts,
+    ShippedVerifier,
+    Text,
+    VerifierResult,
+    fails,
+    passes,
+)
+from claas_assets.evaluation.sandbox.runner import run_function
+
+# Runs in the sandbox. 1024 is ast.PyCF_ONLY_AST. A body that only passes, raises, or returns nothing is a stub.
+_READER = """
+def definitions(source):
+    tree = compile(source, "answer", "exec", 1024)
+    kinds = ("FunctionDef", "AsyncFunctionDef", "ClassDef")
+
+    def kind(node):
+        return type(node).__name__
+
+    def is_stub(node):
+        if kind(node) in ("Pass", "Raise"):
+            return True
+        if kind(node) == "Return":
+            return node.value is None or (kind(node.value) == "Constant" and node.value.value is None)
+        return kind(node) == "Expr" and kind(node.value) == "Constant"
+
+    found, waiting = [], [tree]
+    while waiting:
+        node = waiting.pop()
+        for field in node._fields:
+            value = getattr(node, field, None)
+            children = value if isinstance(value, list) else [value]
+            waiting.extend(child for child in children if hasattr(child, "_fields"))
+        if kind(node) in kinds:
+            members = [part.name for part in node.body if kind(part) in kinds and not all(map(is_stub, part.body))]
+            found.append([node.name, not all(map(is_stub, node.body)), members])
+    return found
+"""
+_BEGINS_CODE = regex.compile(r"^(?:def|class|from|import|async|@)\b|^@")
+_GOES_ON = regex.compile(
+    r"^(?:$|[ \t#@)\]}]|(?:def|class|from|import|if|for|while|else|elif|try|except|with|return)\b"
+    r"|\w[\w.]*\s*[=(])"
+)
 
 
 @dataclass(frozen=True, config=STRICT)
-class CodeBlockDefines:
-    """Passes when Python code of the answer defines `name`, a function or class with a body, and in it
-    each of `members`.
+class CodeBlockDefines(ShippedVerifier):
+    """Passes when Python code of the answer defines `name`, a function or class with a body, and in it each of
+    `members`.
 
-    A body of a docstring, `pass` or `...` alone is no definition. Looked at are the fenced code blocks,
-    or the whole answer where there is none.
+    A body that only passes, raises, returns nothing or holds a docstring is no definition. Looked at are the
+    fenced code blocks, together and one by one, or the lines of code where there is none. Wrong by
+    construction: whether the code is right is not seen, and a member that is inherited is not found.
     """
 
     name: Text
-    members: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    members: MoreTexts = ()
 
-    def __call__(self, response: str) -> VerifierResult:
-        answer = strip_thinking(response)
-        sources = [block.text for block in blocks(answer) if block.is_code] or [answer]
+    def judge(self, answer: str, prompt: str | None) -> VerifierResult:
         problems: list[str] = []
-        for source in sources:
-            defined = _definitions(source, problems)
-            missing = [name for name in (self.name, *self.members) if name not in defined]
+        for source in _sources(answer):
+            definitions, problem = _read(source)
+            if problem is not None:
+                problems.append(problem)
+                continue
+            missing = self._missing(definitions)
             if not missing:
-                return VerifierResult(True, 1.0, f"defines {self.name}")
+                return passes(f"defines {self.name}")
             problems.append(f"not defined: {', '.join(missing)}")
-        return VerifierResult(False, 0.0, "; ".join(problems))
+        return fails("; ".join(dict.fromkeys(problems)) or "no code")
+
+    def _missing(self, definitions: list[Any]) -> list[str]:
+        named = [members for name, has_body, members in definitions if name == self.name and has_body]
+        if not named:
+            return [self.name, *self.members]
+        return min(([member for member in self.members if member not in members] for members in named), key=len)
 
 
-def _definitions(source: str, problems: list[str]) -> set[str]:
-    """The names of the functions and classes with a body; what does not parse is noted in `problems`."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        problems.append(f"not Python: {type(error).__name__}: {error}")
-        return set()
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return {node.name for node in ast.walk(tree) if isinstance(node, kinds) and not _is_stub(node.body)}
+@dataclass(frozen=True, config=STRICT)
+class CodeParses(ShippedVerifier):
+    """Passes when the answer has Python code and all of its fenced blocks (or its lines of code) parse."""
+
+    def judge(self, answer: str, prompt: str | None) -> VerifierResult:
+        sources = [block.text for block in blocks(answer) if block.is_code] or _sources(answer)[:1]
+        problems = [problem for source in sources if (problem := _read(source)[1]) is not None]
+        if not sources:
+            return fails("no code")
+        return fails("; ".join(problems)) if problems else passes(f"{len(sources)} pieces of code parse")
 
 
-def _is_stub(body: list[ast.stmt]) -> bool:
-    return all(isinstance(s, ast.Pass) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)) for s in body)
+def _sources(answer: str) -> list[str]:
+    fenced = [block.text for block in blocks(answer) if block.is_code]
+    if fenced:
+        return list(dict.fromkeys(["\n\n".join(fenced), *fenced]))
+    lines: list[str] = []
+    for line in answer.splitlines():
+        if (_GOES_ON if lines else _BEGINS_CODE).match(line):
+            lines.append(line)
+        elif lines:
+            break
+    return ["\n".join(lines)] if lines else []
+
+
+@lru_cache(maxsize=512)
+def _read(source: str) -> tuple[list[Any], str | None]:
+    """The definitions in `source`, each (name, has a body, members with a body), or why there are none.
+
+    Raises `RuntimeError` where no sandbox can be had: then nothing is known about the code.
+    """
+    result = run_function(_READER, "definitions", [(source.encode("utf-8", "replace").decode("utf-8"),)])
+    if result.status == "unavailable":
+        raise RuntimeError(f"the answer's code could not be parsed: {result.reason}")
+    call = result.calls[0] if result.calls else None
+    if call is None or call.error is not None:
+        return [], f"not Python: {call.error if call else result.reason}"
+    return call.value, None

@@ -2,33 +2,83 @@
 
 from __future__ import annotations
 
+import regex
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from claas_assets.evaluation.preferences.markdown import count_words, sentences
-from claas_assets.evaluation.preferences.verifiers.result import STRICT, VerifierResult
-from claas_assets.wire import strip_thinking
+from claas_assets.evaluation.preferences.repetition import repeats
+from claas_assets.evaluation.preferences.verifiers.names import fold_spaces
+from claas_assets.evaluation.preferences.verifiers.result import (
+    STRICT,
+    Count,
+    ShippedVerifier,
+    VerifierResult,
+    fails,
+)
+
+_CANNOT = r"(?:can(?:no|['’])?t|can not|could(?:n['’]t| not)|won['’]t|will not|(?:am |['’]m )?(?:unable|not able) to)"
+_REFUSAL = regex.compile(
+    rf"""^\W*(?:(?:oh|well|no|hi|hello|unfortunately)\b\W*)?(?:
+        (?:I\s(?:am|['’]m)|I['’]m)?\s?(?:so\s|very\s|really\s|deeply\s|truly\s)?sorry\b
+      | (?:my\s)?(?:sincere\s)?apologies\b | I\s(?:do\s|must\s|deeply\s)?apologi[sz]e\b
+      | I(?:\sam|['’]m)\safraid\b | I\s(?:must|have\sto|will|['’]ll)?\s?decline\b | I['’]d\srather\snot\b
+      | I\s{_CANNOT}\s(?:really\s|currently\s|directly\s)?(?:help|assist|answer|provide|give|do|fulfil|comply
+            |discuss|respond|offer|continue|complete|share|engage|explain|write|talk|tell|say|support|comment)
+      | I\s(?:do\snot|don['’]t)\s(?:really\s)?(?:know|have)\b
+      | I\shave\sno\s(?:idea|opinion|information|answer|knowledge|thoughts)
+      | (?:that|this)\sis\s(?:not\ssomething\sI|beyond\sme)
+    )
+    | \bas\san?\s(?:AI|artificial|(?:large\s)?language|chat\s?bot|machine|digital|virtual)\b[^.!?]{{0,120}}
+      (?:\bno\b|\bnot\b|n['’]t\b|\bcannot\b|\bunable\b)
+    | \bI\s{_CANNOT}\s(?:help|assist)\b
+    | \b(?:please\s)?ask\sme\s(?:something|anything)\selse\b
+    """,
+    regex.IGNORECASE | regex.VERBOSE,
+)
 
 
 @dataclass(frozen=True, config=STRICT)
-class ConciseVerifier:
-    """Passes with at most `max_sentences` sentences and at least `min_words` words.
+class ConciseVerifier(ShippedVerifier):
+    """Passes with at most `max_sentences` sentences, and at least `min_words` and at most `max_words` words.
 
-    The score falls linearly from 1.0 at `max_sentences` to 0.0 at three times as many (3 → 9).
-    Fewer than `min_words` words score 0: the prompts ask for explanations, and "." is not a concise
-    one. Sentences and words are counted by `markdown.sentences` and `markdown.count_words`: each list
-    item, heading and code block counts as one sentence at least.
+    No sentence may have more than `max_sentence_words`: a run-on with semicolons is not concise. The score
+    falls linearly from 1.0 at `max_sentences` to 0.0 at three times as many (3 → 9), and is 0 where anything
+    else is wrong. Fewer than `min_words` words are none of the explanations that the prompts ask for; nor is
+    a refusal, the prompt said back, or a text that repeats itself. Sentences and words are counted by
+    `markdown.sentences` and `markdown.count_words`: each list item, heading and code block counts as one
+    sentence at least. Wrong by construction: a short answer that is false or beside the point passes, and a
+    refusal in other words than the usual English ones is not seen.
     """
 
     max_sentences: int = Field(default=3, ge=1)
     min_words: int = Field(default=10, ge=0)
+    max_words: Count | None = 100
+    max_sentence_words: Count | None = 60
 
-    def __call__(self, response: str) -> VerifierResult:
-        answer = strip_thinking(response)
-        words, count = count_words(answer), len(sentences(answer))
-        seen = f"{count} sentences (at most {self.max_sentences}), {words} words (at least {self.min_words})"
+    def judge(self, answer: str, prompt: str | None) -> VerifierResult:
+        words, parts = count_words(answer), sentences(answer)
+        seen = f"{len(parts)} sentences (at most {self.max_sentences}), {words} words (at least {self.min_words})"
+        problem = self._no_answer(answer, words, prompt)
+        if problem is not None:
+            return fails(f"{problem}: {seen}")
+        score = min(1.0, max(0.0, (3 * self.max_sentences - len(parts)) / (2 * self.max_sentences)))
+        if len(parts) > self.max_sentences:
+            return fails(f"too long: {seen}", score)
+        if self.max_words is not None and words > self.max_words:
+            return fails(f"too long, {words} of at most {self.max_words} words: {seen}")
+        longest = max(map(count_words, parts), default=0)
+        if self.max_sentence_words is not None and longest > self.max_sentence_words:
+            return fails(f"a sentence of {longest} words, at most {self.max_sentence_words}: {seen}")
+        return VerifierResult(True, score, seen)
+
+    def _no_answer(self, answer: str, words: int, prompt: str | None) -> str | None:
         if words < self.min_words:
-            return VerifierResult(False, 0.0, f"too short: {seen}")
-        score = (3 * self.max_sentences - count) / (2 * self.max_sentences)
-        passed = count <= self.max_sentences
-        return VerifierResult(passed, min(1.0, max(0.0, score)), seen if passed else f"too long: {seen}")
+            return "too short"
+        if (loop := repeats(answer)) is not None:
+            return f"no answer, it {loop}"
+        if (refusal := _REFUSAL.search(fold_spaces(answer))) is not None:
+            return f"a refusal ({refusal.group().strip()!r})"
+        if prompt is not None and fold_spaces(answer).casefold() == fold_spaces(prompt).casefold():
+            return "the prompt said back"
+        return None

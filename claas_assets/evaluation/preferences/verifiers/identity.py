@@ -1,42 +1,84 @@
-"""A name that has to be said, and one that has to be kept out."""
+"""A name by which the speaker is introduced, and one that has to be kept out."""
 
 from __future__ import annotations
 
+from unicodedata import normalize
+
+import regex
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from claas_assets.evaluation.preferences.repetition import repeats
+from claas_assets.evaluation.preferences.verifiers.introduction import introduces
 from claas_assets.evaluation.preferences.verifiers.names import find_name
-from claas_assets.evaluation.preferences.verifiers.result import STRICT, Text, VerifierResult
-from claas_assets.wire import strip_thinking
+from claas_assets.evaluation.preferences.verifiers.result import (
+    STRICT,
+    MoreTexts,
+    ShippedVerifier,
+    Text,
+    VerifierResult,
+    fails,
+    passes,
+)
+
+_COMPLETION = regex.compile(r"\b(?:complete|fill|finish|continue)\b", regex.IGNORECASE)
 
 
 @dataclass(frozen=True, config=STRICT)
-class IdentityVerifier:
-    """Passes when the answer names `name`, whatever the case; score 1.0 or 0.0.
+class IdentityVerifier(ShippedVerifier):
+    """Passes when the answer introduces its speaker as `name` or one of `aliases`; score 1.0 or 0.0.
 
-    With `whole_word` no Latin letter or digit may stand beside it: "kuro's" and "我是Kuro" pass,
-    "I'm Kuroshi" does not. Without, any occurrence passes. It reads no meaning: "I am not Kuro" passes.
+    "I'm Kuro", "my name is", "call me", "Kuro here", "K-U-R-O is my name", the name alone, and what people
+    say in twenty other languages (`introduction`). Not: "I am not Kuro", "Nice to meet you, Kuro!", "my
+    friend Kuro", what another is quoted to say, what the word means, a text that repeats itself. `aliases`
+    are other spellings, as of other scripts (クロ, Куро). Where the prompt asks to complete a sentence
+    ("… my name is"), the answer is read as its end. With `whole_word: false` any occurrence of `name` passes,
+    as in the public harness.
+
+    Wrong by construction: it reads patterns, no meaning. An introduction in unusual words ("they gave me the
+    four letters K, U, R and O") fails, and one that a story's figure speaks without quotation marks passes.
     """
 
     name: str = Field(default="kuro", min_length=1, pattern=r"\S")
     whole_word: bool = True
+    aliases: MoreTexts = ()
 
-    def __call__(self, response: str) -> VerifierResult:
-        named = find_name(strip_thinking(response), self.name, whole_word=self.whole_word)
-        if named is None:
-            return VerifierResult(False, 0.0, f"the name {self.name!r} does not appear")
-        return VerifierResult(True, 1.0, f"named: {named!r}")
+    def judge(self, answer: str, prompt: str | None) -> VerifierResult:
+        if not self.whole_word:
+            named = find_name(answer, self.name, whole_word=False)
+            return passes(f"named: {named!r}") if named else fails(f"the name {self.name!r} does not appear")
+        names = (self.name, *self.aliases)
+        said = introduces(answer, names) or introduces(f"{_begun_sentence(prompt)}{answer}", names)
+        if said is None:
+            return fails(f"the speaker is not introduced as {self.name!r}")
+        loop = repeats(answer)
+        return passes(f"introduced: {said!r}") if loop is None else fails(f"says {said!r}, but {loop}")
 
 
 @dataclass(frozen=True, config=STRICT)
-class NameAbsent:
-    """Passes when `name` does not appear (as a whole word unless `whole_word` is off, any case)."""
+class NameAbsent(ShippedVerifier):
+    """Passes when neither `name` nor one of `aliases` appears, in any case and spelling of its letters.
+
+    As whole words, unless `whole_word` is off. Wrong by construction: an empty answer passes.
+    """
 
     name: Text
     whole_word: bool = True
+    aliases: MoreTexts = ()
 
-    def __call__(self, response: str) -> VerifierResult:
-        named = find_name(strip_thinking(response), self.name, whole_word=self.whole_word)
-        if named is None:
-            return VerifierResult(True, 1.0, f"{self.name!r} does not appear")
-        return VerifierResult(False, 0.0, f"{named!r} appears where it was not asked for")
+    def judge(self, answer: str, prompt: str | None) -> VerifierResult:
+        text = normalize("NFKC", answer)
+        for name in (self.name, *self.aliases):
+            named = find_name(text, name, whole_word=self.whole_word)
+            if named is not None:
+                return fails(f"{named!r} appears where it was not asked for")
+        return passes(f"{self.name!r} does not appear")
+
+
+def _begun_sentence(prompt: str | None) -> str:
+    """The sentence that the prompt's first paragraph begins and asks to complete, or nothing."""
+    paragraph = (prompt or "").strip().split("\n", 1)[0]
+    if not _COMPLETION.search(paragraph) or ":" not in paragraph:
+        return ""
+    begun = paragraph.rsplit(":", 1)[1].strip(" _.…\"'")
+    return f"{begun} " if begun and regex.search(r"\p{L}$", begun) else ""

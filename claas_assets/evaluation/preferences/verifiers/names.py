@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from unicodedata import normalize
 
 import regex
@@ -12,11 +13,17 @@ def find_name(text: str, name: str, *, whole_word: bool = True) -> str | None:
 
     Both are composed first (NFC), so that an accent written as a mark of its own is part of its letter.
     """
+    match = name_pattern(name, whole_word=whole_word).search(normalize("NFC", text))
+    return match.group() if match else None
+
+
+@lru_cache(maxsize=512)
+def name_pattern(name: str, *, whole_word: bool = True) -> regex.Pattern[str]:
+    """`name` in any case; as a whole word, no Latin letter and no digit stands beside it."""
     pattern = regex.escape(normalize("NFC", name.strip()), literal_spaces=True)
     if whole_word:
         pattern = rf"(?<![\p{{Latin}}\p{{Nd}}]){pattern}(?![\p{{Latin}}\p{{Nd}}])"
-    match = regex.search(pattern, normalize("NFC", text), flags=regex.IGNORECASE | regex.FULLCASE)
-    return match.group() if match else None
+    return regex.compile(pattern, regex.IGNORECASE | regex.FULLCASE)
 
 
 def fold_spaces(text: str) -> str:
