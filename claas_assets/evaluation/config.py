@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import sysconfig
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -285,9 +286,11 @@ class EvalConfig(_Section):
 
 
 def default_preferences_dir() -> Path:
-    """`./preferences` where it exists, else the folder beside the package (an editable install)."""
-    here = Path("preferences")
-    return here if here.is_dir() else Path(__file__).resolve().parents[2] / "preferences"
+    """`./preferences` where it exists, else the shipped ones: beside the package (an editable install), or in the
+    environment's `share/claas_assets/preferences` (a wheel)."""
+    here, beside = Path("preferences"), Path(__file__).resolve().parents[2] / "preferences"
+    installed = Path(sysconfig.get_path("data")) / "share" / "claas_assets" / "preferences"
+    return next((folder for folder in (here, beside) if folder.is_dir()), installed)
 
 
 @cache

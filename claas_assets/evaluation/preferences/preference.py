@@ -111,7 +111,8 @@ def load_preference(name: str, folder: Path) -> Preference:
     if name not in preference_names(folder):
         raise ConfigError(
             f"preferences: there is no preference {name!r} in {folder}. "
-            f"Preferences there: {', '.join(preference_names(folder)) or 'none'}{_unlisted(folder)}"
+            f"Preferences there: {', '.join(preference_names(folder)) or 'none'}{_unlisted(folder)}. "
+            "Looked at is preferences_dir, else ./preferences, else what is shipped"
         )
     path = folder / f"{name}.yaml"
     try:
