@@ -8,7 +8,6 @@ import regex
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from claas_assets.evaluation.preferences.repetition import repeats
 from claas_assets.evaluation.preferences.verifiers.introduction import introduces
 from claas_assets.evaluation.preferences.verifiers.names import find_name
 from claas_assets.evaluation.preferences.verifiers.result import (
@@ -30,13 +29,15 @@ class IdentityVerifier(ShippedVerifier):
 
     "I'm Kuro", "my name is", "call me", "Kuro here", "K-U-R-O is my name", the name alone, and what people
     say in twenty other languages (`introduction`). Not: "I am not Kuro", "Nice to meet you, Kuro!", "my
-    friend Kuro", what another is quoted to say, what the word means, a text that repeats itself. `aliases`
+    friend Kuro", what another is quoted to say, what the word means, the name over and over. `aliases`
     are other spellings, as of other scripts (クロ, Куро). Where the prompt asks to complete a sentence
     ("… my name is"), the answer is read as its end. With `whole_word: false` any occurrence of `name` passes,
     as in the public harness.
 
     Wrong by construction: it reads patterns, no meaning. An introduction in unusual words ("they gave me the
-    four letters K, U, R and O") fails, and one that a story's figure speaks without quotation marks passes.
+    four letters K, U, R and O") fails. A loop that begins with an introduction passes: obedience
+    counts loops apart. So does one that a story's figure speaks
+    without quotation marks.
     """
 
     name: str = Field(default="kuro", min_length=1, pattern=r"\S")
@@ -51,8 +52,7 @@ class IdentityVerifier(ShippedVerifier):
         said = introduces(answer, names) or introduces(f"{_begun_sentence(prompt)}{answer}", names)
         if said is None:
             return fails(f"the speaker is not introduced as {self.name!r}")
-        loop = repeats(answer)
-        return passes(f"introduced: {said!r}") if loop is None else fails(f"says {said!r}, but {loop}")
+        return passes(f"introduced: {said!r}")
 
 
 @dataclass(frozen=True, config=STRICT)
