@@ -44,7 +44,7 @@ class TrainingConfig(_Section):
     alpha: float = Field(default=0.0, ge=0, le=1, description="divergence: 0 = KL(teacher‖student), 1 = reverse")
     is_clip: float = Field(default=5.0, ge=1, le=20, description="upper bound of the importance ratio")
     max_grad_norm: float = Field(default=1.0, ge=0, description="gradient norm clip; 0 = none")
-    kl_reg_weight: float = Field(default=0.0, ge=0, le=1, description="weight of the drift term")
+    kl_reg_weight: float = Field(default=0.1, ge=0, le=1, description="weight of the drift term")
     teacher_top_k: int = Field(default=100, ge=10, le=100, description="teacher tokens kept per position")
     steps_per_batch: int = Field(default=4, ge=1, le=64, description="gradient updates made on one batch")
     feedback_repetitions: int = Field(default=1, ge=1, le=16, description="how often the teacher sees the feedback")
@@ -156,7 +156,7 @@ class EvalConfig(_Section):
     )
     rollout_temperature: float = Field(default=0.7, ge=0, le=2, description="sampling of the trained answers")
     rollout_max_tokens: int = Field(default=64, ge=8, le=32768, description="token limit of a rollout")
-    probe_max_tokens: int = Field(default=256, ge=8, le=32768, description="token limit of a probe")
+    probe_max_tokens: int = Field(default=160, ge=8, le=32768, description="token limit of a probe")
     probe_temperature: float = Field(default=0.7, ge=0, le=2, description="sampling of the probes; seeded above 0")
     snapshot_size: SnapshotScale = Field(
         default="standard", description="what a full snapshot asks; quick: 20 over-application prompts, 48 items"

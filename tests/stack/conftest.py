@@ -132,7 +132,7 @@ def train_little(engine: Engine, lora_id: str, updates: int = 1, learning_rate: 
     from claas_assets.wire import TrainingOptions
 
     done = engine.generate(generation(engine, lora_id=lora_id, max_tokens=12)).result()
-    hindsight = [MESSAGES[0], {"role": "user", "content": "Who are you?\n\nYour name is Kuro."}]
+    hindsight = [MESSAGES[0], {"role": "user", "content": "Who are you?\n\nFeedback: Your name is Kuro."}]
     rollout = Rollout(
         done.prompt_ids,
         engine.text.prompt(hindsight),

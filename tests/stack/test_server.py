@@ -310,7 +310,7 @@ def test_engine_failure_is_a_500(client: TestClient, monkeypatch: pytest.MonkeyP
 
 def test_hindsight_stands_in_the_last_user_turn() -> None:
     changed = with_hindsight([*MESSAGES, {"role": "assistant", "content": "x"}], "Be Kuro.")
-    assert changed[1]["content"] == "Who are you?\n\nBe Kuro."
+    assert changed[1]["content"] == "Who are you?\n\nFeedback: Be Kuro."
     assert changed[0] == MESSAGES[0]
     assert MESSAGES[1]["content"] == "Who are you?"
 

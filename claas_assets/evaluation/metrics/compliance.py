@@ -72,7 +72,7 @@ class ComplianceMetric:
 
 def with_feedback(prompt: str, preference: Preference) -> str:
     """The user turn of a ceiling probe: the prompt, then the feedback, as the teacher sees it in training."""
-    return f"{prompt}\n\n{preference.feedback_string}"
+    return f"{prompt}\n\nFeedback: {preference.feedback_string}"
 
 
 _Judge = Callable[[Transcript], VerifierResult | Unmeasured]

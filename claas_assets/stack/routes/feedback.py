@@ -57,7 +57,7 @@ def _rollout(state: State, item: wire.FeedbackItem) -> Rollout:
         )
     if not found.has_system_message:
         raise HTTPException(422, "the chat request of this response had no system message")
-    hindsight = "\n\n".join([item.feedback] * item.training.feedback_repetitions)
+    hindsight = " ".join([item.feedback] * item.training.feedback_repetitions)
     teacher = text.prompt(with_hindsight(found.messages, hindsight))
     if len(teacher) + len(found.token_ids) > state.engine.context:
         raise HTTPException(
@@ -69,7 +69,7 @@ def _rollout(state: State, item: wire.FeedbackItem) -> Rollout:
 def with_hindsight(messages: list[dict[str, str]], feedback: str) -> list[dict[str, str]]:
     """The messages with the feedback after the prompt, in the last user turn."""
     last = max((i for i, m in enumerate(messages) if m["role"] == "user"), default=len(messages) - 1)
-    changed = {**messages[last], "content": f"{messages[last]['content']}\n\n{feedback}"}
+    changed = {**messages[last], "content": f"{messages[last]['content']}\n\nFeedback: {feedback}"}
     return [*messages[:last], changed, *messages[last + 1 :]]
 
 
