@@ -17,13 +17,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from claas_assets.stack.backend import is_linear
+from claas_assets.stack.backend import default_device, default_dtype, is_linear
 from claas_assets.stack.engine import Engine, Generation
 from claas_assets.stack.load import load_engine
 from claas_assets.stack.places import DEFAULT_MODEL
@@ -41,7 +42,8 @@ TRAINED_ROWS = 4
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=DEFAULT_MODEL)
-    parser.add_argument("--tokens", type=int, default=64, help="generated for each sequence")
+    parser.add_argument("--tokens", type=int, default=128, help="generated for each sequence")
+    parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="sequences at once")
     parser.add_argument("--threads", type=int, default=0, help="0 leaves the choice to torch")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: what the stack chooses")
     parser.add_argument("--cpu", action="store_true", help="count processor seconds")
@@ -58,13 +60,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         engine = load_engine(options.model, Path(folder), dtype=dtype, on_progress=lambda _: None)
         make_adapter(engine)
-        model = plain_model(options.model, dtype or engine.backend.decoder.dtype)  # type: ignore[attr-defined]
+        model = plain_model(options.model, dtype or default_dtype(default_device()))
         print(f"{options.model}, {engine.backend.determinism}")
         print(f"{torch.get_num_threads()} threads, {options.tokens} tokens each, ", end="")
         print("tokens a processor second" if options.cpu else "tokens a second")
         print("rows  bound  base  adapter  adapter/bound  generate")
-        for rows in ROWS:
-            bound = rows / best(lambda rows=rows: step_products(model, rows), clock)  # type: ignore[misc]
+        for rows in options.rows:
+            bound = rows / best(partial(step_products, model, rows), clock, repeats=6)
             base, adapter = (generated(engine, rows, options.tokens, lora, clock) for lora in (None, ADAPTER))
             plain = 0.0 if options.skip_generate else transformers_rate(model, rows, options.tokens, clock)
             print(f"{rows:4} {bound:6.0f} {base:5.0f} {adapter:8.0f} {adapter / bound:14.2f} {plain:9.0f}", flush=True)
@@ -75,9 +77,8 @@ def main() -> None:
 Clock = Callable[[], float]
 
 
-def best(run: Callable[[], Any], clock: Clock, repeats: int = 5) -> float:
-    """Seconds of the fastest of some runs; the first warms up."""
-    run()
+def best(run: Callable[[], Any], clock: Clock, repeats: int) -> float:
+    """Seconds of the fastest of some runs."""
     seconds = []
     for _ in range(repeats):
         begin = clock()
@@ -125,6 +126,7 @@ def generate(engine: Engine, rows: int, tokens: int, lora_id: str | None) -> lis
 
 
 def generated(engine: Engine, rows: int, tokens: int, lora_id: str | None, clock: Clock) -> float:
+    generate(engine, rows, 2, lora_id)
     return rows * tokens / best(lambda: generate(engine, rows, tokens, lora_id), clock, repeats=2)
 
 
@@ -152,7 +154,7 @@ def report_training(engine: Engine, model: Any, tokens: int, clock: Clock) -> No
     begin = clock()
     first = engine.train(ADAPTER, rollouts, options).result().steps[0]
     call = clock() - begin
-    bound = best(lambda: update_products(model, TRAINED_ROWS * (PROMPT_TOKENS + tokens)), clock, repeats=2)
+    bound = best(lambda: update_products(model, TRAINED_ROWS * (PROMPT_TOKENS + tokens)), clock, repeats=3)
     print(f"\nfeedback call of 2 updates on {TRAINED_ROWS} answers: {call:.2f} s; ", end="")
     print(f"products of the 2 updates {2 * bound:.2f} s (forward, and gradients of the inputs)")
     print(
