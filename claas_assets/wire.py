@@ -94,26 +94,36 @@ class ChoiceLogprobs(_Wire):
     content: list[TokenLogprob] | None = None
 
 
+class AnswerMessage(_Wire):
+    """What a model answered. `content` is a text or its parts; null where all of it was reasoning."""
+
+    role: str | None = "assistant"
+    content: str | list[dict[str, Any]] | None
+    reasoning_content: str | None = None
+
+
 class ChatChoice(_Wire):
     """`finish_reason` is always "stop" on real deployments, even for a truncated answer."""
 
-    index: int = 0
-    message: ChatMessage
+    index: int | None = 0
+    message: AnswerMessage
     finish_reason: str | None = None
     logprobs: ChoiceLogprobs | None = None
 
 
 class Usage(_Wire):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
+    """Null is a server's way not to say."""
+
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
+    total_tokens: int | None = 0
 
 
 class ChatCompletionResponse(_Wire):
-    id: str = ""
-    object: str = "chat.completion"
-    created: int = 0
-    model: str = ""
+    id: str | None = ""
+    object: str | None = "chat.completion"
+    created: int | None = 0
+    model: str | None = ""
     choices: list[ChatChoice] = Field(min_length=1)
     usage: Usage | None = None
 
@@ -158,7 +168,7 @@ class ScoreResponse(_Wire):
     """`logprobs` in nats, one per completion token, the template's end-of-turn suffix included."""
 
     logprobs: list[float]
-    tokens: list[str] = Field(default_factory=list)
+    tokens: list[str] | None = Field(default_factory=list)
     prompt_tokens: int = 0
     completion_tokens: int = 0
     logprob_sum: float
@@ -201,14 +211,14 @@ class FeedbackRequest(_Wire):
 
 
 class DistillResult(_Wire):
-    lora_id: str
+    lora_id: str | None
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
 class FeedbackResponse(_Wire):
     status: str
-    request_id: str = ""
-    lora_id: str = ""
+    request_id: str | None = ""
+    lora_id: str | None = ""
     distill_result: DistillResult | None = None
     vllm: dict[str, Any] | None = None
     feedback_log_path: str | None = None
@@ -232,10 +242,10 @@ class HealthResponse(_Wire):
 
 
 class RootResponse(_Wire):
-    name: str = ""
-    version: str = ""
-    description: str = ""
-    docs: str = ""
+    name: str | None = ""
+    version: str | None = ""
+    description: str | None = ""
+    docs: str | None = ""
 
 
 class ModelCard(_Wire):

@@ -7,6 +7,7 @@
     │   ├── DeploymentUnreachable   it does not answer
     │   ├── DeploymentUnhealthy     it answers, and says that it cannot work
     │   ├── RequestRefused          it answered, and said no (status and body are kept)
+    │   ├── NotTrained              a feedback call that was answered, and did not train
     │   ├── OutcomeUnknown          a feedback call that may or may not have trained
     │   ├── MalformedAnswer         it answered something that is not the contract
     │   └── AdapterVanished         the adapter of this run is no longer there
@@ -59,6 +60,10 @@ class RequestRefused(DeploymentError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(type(self), status=self.status, body=self.body), self.args
+
+
+class NotTrained(DeploymentError):
+    """A feedback call that was answered with a 200 which says that it failed, or does not say that it trained."""
 
 
 class OutcomeUnknown(DeploymentError):

@@ -11,4 +11,4 @@ from claas_assets.evaluation.metrics.capability import load_capability
 def capability_answers() -> dict[str, tuple[str, str]]:
     """prompt → (right, wrong)."""
     known = load_capability()
-    return {item.prompt: (item.reference, item.wrong) for item in (*known.seed_four, *known.items)}
+    return {item.prompt: (item.reference, item.wrong) for item in (*known.public_probes, *known.items)}

@@ -87,7 +87,7 @@ def test_an_adapter_that_vanished_is_an_error_that_says_so_and_no_fresh_start(ev
 def test_one_that_vanishes_while_it_is_measured_is_no_step_of_failed_probes(evaluation):
     made = evaluation()
     fault = status(500, "unknown adapter")
-    made.fake.faults.add("/v1/score", *[fault] * 20, nth=21)
+    made.fake.faults.add("/v1/score", *[fault] * 19, nth=21)
     made.fake.faults.add("/v1/score", calling(made.fake.deployment.adapters.clear), nth=41)
     with pytest.raises(IncompleteEvaluation, match="is no longer on"):
         made.run()

@@ -157,7 +157,7 @@ def margins(asked: Preference, values: Sequence[float]) -> list[Transcript]:
 
 def able(chance: random.Random, rate: float = 0.65) -> dict[str, bool]:
     """Which items a model can do; difficulty from a beta distribution with mean `rate`."""
-    items = [*load_capability().seed_four, *load_capability().items]
+    items = [*load_capability().public_probes, *load_capability().items]
     return {item.id: chance.random() < chance.betavariate(3 * rate, 3 * (1 - rate)) for item in items}
 
 
@@ -173,7 +173,7 @@ def capability(can: dict[str, bool], asking: Asking) -> list[Transcript]:
         )
 
     known = load_capability()
-    return [*(say("seed", item) for item in known.seed_four), *(say("items", item) for item in known.items)]
+    return [*(say("seed", item) for item in known.public_probes), *(say("items", item) for item in known.items)]
 
 
 # --- ways to speak, and to break ---------------------------------------------------------------------

@@ -43,6 +43,7 @@ from claas_assets.evaluation.errors import (
     DeploymentUnhealthy,
     DeploymentUnreachable,
     MalformedAnswer,
+    NotTrained,
     OutcomeUnknown,
 )
 from claas_assets.wire import (
@@ -68,6 +69,7 @@ from claas_assets.wire import (
 SMALLER_BUDGETS = (1024, 512, 256)  # tried in turn where a context is too long
 _REPEATS_OF_PLAIN_500 = 2
 _NOT_TRAINED = frozenset({400, 403, 404, 422})  # of a feedback call; any other status proves nothing
+_TRAINED = frozenset({"ok", "success", "succeeded", "completed", "done"})  # what `status` of a feedback answer may be
 
 
 class ClaasClient:
@@ -290,8 +292,8 @@ class ClaasClient:
     async def feedback(self, items: Sequence[FeedbackItem], *, timeout_s: float | None = None) -> FeedbackResponse:
         """Train on a batch of one adapter. Sent exactly once, over a connection of its own.
 
-        Raises `DeploymentUnreachable` (no connection) and `RequestRefused` (400, 403, 404, 422): proven
-        not trained. Whatever else goes wrong is `OutcomeUnknown`: it may have trained.
+        Raises `DeploymentUnreachable` (no connection), `RequestRefused` (400, 403, 404, 422) and `NotTrained`
+        (a 200 whose `status` is an error): not trained. Whatever else goes wrong is `OutcomeUnknown`.
         """
         request = FeedbackRequest(
             requests=list(items), orchestration=Orchestration(sleep_before=False, wake_after=False)
@@ -311,9 +313,12 @@ class ClaasClient:
         if reply.status != 200:
             raise OutcomeUnknown(f"{self._transport.answered(reply)}: it may have trained")
         try:
-            return read_wire(reply, FeedbackResponse)
+            response = read_wire(reply, FeedbackResponse)
         except MalformedAnswer as error:
             raise OutcomeUnknown(f"{error}: it has most likely trained") from error
+        if response.status.lower() not in _TRAINED:
+            raise NotTrained(f"{call.name} answered 200 with the status {response.status!r}: {reply.text[:1024]}")
+        return response
 
     # --- sending ------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ ignores `steps_per_batch` and `feedback_repetitions`, makes one update a call, a
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,4 +74,4 @@ def engine_metrics(metadata: Mapping[str, Any]) -> dict[str, float | int]:
 
 
 def _is_finite_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -14,11 +14,23 @@ from pydantic import BaseModel, ValidationError
 
 from claas_assets.evaluation.deployment.transport import Reply
 from claas_assets.evaluation.errors import MalformedAnswer
-from claas_assets.evaluation.metrics.logprobs import HIGHEST, why_unusable
+from claas_assets.evaluation.metrics.logprobs import HIGHEST, LOWEST, why_unusable
 from claas_assets.evaluation.metrics.statistics import token_entropy
-from claas_assets.wire import ChatChoice, ChatCompletionResponse, ScoreResponse, TokenLogprob, Usage, strip_thinking
+from claas_assets.wire import (
+    AnswerMessage,
+    ChatChoice,
+    ChatCompletionResponse,
+    ScoreResponse,
+    TokenLogprob,
+    Usage,
+    strip_thinking,
+)
 
 TOP_LOGPROBS = 20  # asked for per token; entropies are over these, renormalized
+_PLACEHOLDERS = frozenset({"No response from OpenClaw."})
+"""Texts that a gateway puts where the model's answer would be."""
+_MOST_TOKENS = 2**31
+_SHOWN = 300  # characters of a body that an error quotes
 
 Wire = TypeVar("Wire", bound=BaseModel)
 
@@ -79,18 +91,22 @@ class Deployment:
 def read_wire(reply: Reply, model: type[Wire]) -> Wire:
     """The body as a wire model."""
     try:
-        return model.model_validate_json(reply.body)
+        return model.model_validate_json(reply.text)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise malformed(reply, f"{where or 'the body'}: {problem['msg']}") from None
+        what = f"{where or 'the body'}: {problem['msg']}"
+        said = reply.error_words[:_SHOWN]
+        raise malformed(reply, f"{what}; the server says: {said}" if said else what) from None
 
 
 def read_answer(reply: Reply, *, max_tokens: int | None, logprobs: bool, retries: int) -> Answer:
     """`logprobs`: they were asked for; otherwise whatever came is ignored."""
     response = read_wire(reply, ChatCompletionResponse)
     choice = response.choices[0]
-    text = strip_thinking(choice.message.content)
+    text = strip_thinking(_content(reply, choice.message))
+    if text in _PLACEHOLDERS:
+        raise malformed(reply, f"choices.0.message.content: {text!r} is the gateway's placeholder, not an answer")
     prompt_tokens, completion_tokens = _counts(reply, response.usage, text)
     tokens = _token_logprobs(reply, choice, completion_tokens) if logprobs else None
     return Answer(
@@ -107,11 +123,26 @@ def read_answer(reply: Reply, *, max_tokens: int | None, logprobs: bool, retries
     )
 
 
+def _content(reply: Reply, message: AnswerMessage) -> str:
+    """The text of an answer; of one in parts, all of them together."""
+    where, content = "choices.0.message.content", message.content
+    if content is None:
+        reasoning = (message.reasoning_content or "").strip()
+        only = f"; all that came is reasoning: {reasoning[:_SHOWN]!r}" if reasoning else ""
+        raise malformed(reply, f"{where}: null, so there is no answer{only}")
+    if isinstance(content, str):
+        return content
+    texts = [part.get("text") for part in content if part.get("type") in ("text", "output_text")]
+    if len(texts) != len(content) or not all(isinstance(text, str) for text in texts):
+        raise malformed(reply, f"{where}: parts that are not text: {str(content)[:_SHOWN]}")
+    return "".join(map(str, texts))
+
+
 def read_score(reply: Reply) -> Score:
     response = read_wire(reply, ScoreResponse)
     for name in ("prompt_tokens", "completion_tokens"):
         if name not in response.model_fields_set:
-            raise malformed(reply, f"{name}: Field required")
+            raise malformed(reply, f"{name}: it is missing, and a score says its token counts")
     if len(response.logprobs) != response.completion_tokens or not response.logprobs:
         raise malformed(
             reply, f"logprobs: {len(response.logprobs)} of them for {response.completion_tokens} completion tokens"
@@ -136,10 +167,11 @@ def _counts(reply: Reply, usage: Usage | None, text: str) -> tuple[int | None, i
     """Token counts. A zero that cannot be (no prompt is empty) is a server's way not to say."""
     if usage is None:
         return None, None
-    if usage.prompt_tokens < 0 or usage.completion_tokens < 0:
-        raise malformed(reply, "usage: a negative number of tokens")
-    completion_said = "completion_tokens" in usage.model_fields_set and (usage.completion_tokens > 0 or not text)
-    return usage.prompt_tokens or None, usage.completion_tokens if completion_said else None
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    if any(count is not None and not 0 <= count < _MOST_TOKENS for count in (prompt, completion)):
+        raise malformed(reply, "usage: a number of tokens that is negative or beyond any context")
+    completion_said = "completion_tokens" in usage.model_fields_set and bool(completion or not text)
+    return prompt or None, completion if completion_said else None
 
 
 def _truncated(finish_reason: str | None, completion_tokens: int | None, max_tokens: int | None) -> bool | None:
@@ -173,12 +205,14 @@ def _entropies(reply: Reply, tokens: Sequence[TokenLogprob]) -> list[float] | No
         top = [entry.logprob for entry in token.top_logprobs]
         if not top:
             raise malformed(reply, f"{where}: none here, while other tokens have them")
-        _check_logprobs(reply, where, top)
+        _check_logprobs(reply, where, top, least=-math.inf)  # a sentinel here is a probability of 0
+        if max(top) < LOWEST:
+            raise malformed(reply, f"{where}: none of them is the logarithm of a probability")
         entropies.append(token_entropy(sorted(top, reverse=True)[:TOP_LOGPROBS]))
     return entropies
 
 
-def _check_logprobs(reply: Reply, where: str, logprobs: Sequence[float]) -> None:
+def _check_logprobs(reply: Reply, where: str, logprobs: Sequence[float], *, least: float = LOWEST) -> None:
     for position, logprob in enumerate(logprobs):
-        if not math.isfinite(logprob) or logprob > HIGHEST:
+        if not math.isfinite(logprob) or not least <= logprob <= HIGHEST:
             raise malformed(reply, f"{where}.{position}: {logprob} is not the logarithm of a probability")

@@ -8,7 +8,7 @@ Which faults are repeated, and what the last one becomes:
     500 without a JSON body                      repeated   RequestRefused (see `Call.repeats_of_plain_500`)
     any other status from 300                    not        RequestRefused
 
-The token of a gateway never reaches a message: it is blotted out of what a server says before that is shown.
+The token of a gateway never reaches a message: it is blotted out of what a server answers as that arrives.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import httpx
@@ -42,6 +44,10 @@ stamina.instrumentation.set_on_retry_hooks([_log_retry])
 
 MAX_ANSWER_BYTES = 64 * 2**20
 _SHOWN = 1024  # characters of an answer that are kept in an error
+# An escaped surrogate, with the other half where it has one. An escaped backslash before a `u` is none.
+_LONE_SURROGATE = re.compile(
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
 _CONTEXT_WORDS = b"maximum context length"
 _PASSING_STATUS = frozenset({429, 502, 503, 504})
 _PASSING_FAULTS = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
@@ -104,13 +110,28 @@ class Reply:
     latency_s: float = 0.0
     retries: int = 0
 
-    @property
+    @cached_property
     def json(self) -> Any:
         """The parsed body; None where it is not JSON."""
         try:
-            return json.loads(self.body)
+            return json.loads(self.text)
         except (ValueError, RecursionError):
             return None
+
+    @cached_property
+    def text(self) -> str:
+        """The body with U+FFFD where it is not UTF-8, and where JSON escapes half of a surrogate pair."""
+        return _LONE_SURROGATE.sub(_replaced, self.body.decode("utf-8", errors="replace"))
+
+    @property
+    def error_words(self) -> str:
+        """What FastAPI's `detail` or OpenAI's `error` says; "" where there is neither."""
+        parsed = self.json
+        if not isinstance(parsed, dict):
+            return ""
+        error = parsed.get("error")
+        words = parsed.get("detail") or (error.get("message") if isinstance(error, dict) else error)
+        return words if isinstance(words, str) else json.dumps(words) if words else ""
 
     @property
     def is_plain_500(self) -> bool:
@@ -138,11 +159,11 @@ class Reply:
 
 
 class Transport:
-    """The connections of one run. `secret` is hidden in whatever servers say."""
+    """The connections of one run. `secret` is blotted out of whatever servers say."""
 
     def __init__(self, *, max_connections: int, retry: RetryBudget, secret: str | None = None) -> None:
         self._retry = retry
-        self._secret = secret
+        self._secret = secret.encode() if secret else None
         # A client a connection: httpx's pool looks at every idle connection for each request, which was a
         # fifth of what a request costs here. Idle ones are closed before the servers, uvicorn after 5 s, do.
         one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=4.0)
@@ -221,7 +242,11 @@ class Transport:
             call.url,
             params=dict(call.params) or None,
             content=call.json_body,
-            headers={**call.headers, **({"Content-Type": "application/json"} if call.json_body is not None else {})},
+            headers={
+                "Accept-Encoding": "identity",
+                **call.headers,
+                **({"Content-Type": "application/json"} if call.json_body is not None else {}),
+            },
             # No time-out of its own for a place in the pool: the client's semaphore bounds what waits there.
             timeout=httpx.Timeout(call.timeout_s, connect=min(10.0, call.timeout_s), pool=None),
         )
@@ -237,7 +262,7 @@ class Transport:
         return Reply(
             call=call,
             status=response.status_code,
-            body=body,
+            body=body.replace(self._secret, b"***") if self._secret else body,
             location=response.headers.get("location"),
             latency_s=time.monotonic() - began,
             retries=retries,
@@ -252,15 +277,11 @@ class Transport:
     def refused(self, reply: Reply, advice: str = "") -> RequestRefused:
         """The error of an answer with a status of 300 and above, in the server's own words."""
         message = self.answered(reply) + (f". {advice}" if advice else "")
-        return RequestRefused(message, status=reply.status, body=self._shown(_text(reply)))
+        return RequestRefused(message, status=reply.status, body=reply.text[:_SHOWN])
 
     def answered(self, reply: Reply) -> str:
-        words = self._shown(_words(reply))
+        words = _words(reply)[:_SHOWN]
         return f"{reply.call.name} answered {reply.status}" + (f": {words}" if words else "")
-
-    def _shown(self, text: str) -> str:
-        """Hidden first, cut then: a token across the cut would be shown in part."""
-        return (text.replace(self._secret, "***") if self._secret else text)[:_SHOWN]
 
 
 def _client(limits: httpx.Limits) -> httpx.AsyncClient:
@@ -282,12 +303,30 @@ class _PassingAnswer(Exception):
 
 
 async def _bounded_body(response: httpx.Response, call: Call) -> bytes:
-    parts = bytearray()
-    async for part in response.aiter_bytes():
-        parts += part
-        if len(parts) > MAX_ANSWER_BYTES:
-            raise MalformedAnswer(f"{call.name}: the answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
-    return bytes(parts)
+    """The body, inflated where it is compressed: some kilobytes can hold gigabytes, so never beyond the bound."""
+    inflate = _inflater(response.headers.get("content-encoding", "identity").strip().lower(), call)
+    body = bytearray()
+    try:
+        async for part in response.aiter_raw():
+            body += inflate(part, MAX_ANSWER_BYTES + 1 - len(body)) if inflate else part
+            if len(body) > MAX_ANSWER_BYTES:
+                raise MalformedAnswer(f"{call.name}: the answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
+    except zlib.error as error:
+        raise MalformedAnswer(f"{call.name}: the answer's compression is broken ({error})") from None
+    return bytes(body)
+
+
+def _inflater(encoding: str, call: Call) -> Callable[[bytes, int], bytes] | None:
+    """(part, most bytes) → inflated bytes; None where nothing is compressed. We ask for no compression."""
+    if encoding in ("", "identity"):
+        return None
+    if encoding in ("gzip", "x-gzip", "deflate"):
+        return zlib.decompressobj(wbits=47).decompress  # gzip's header or zlib's
+    raise MalformedAnswer(f"{call.name}: the answer is encoded as {encoding[:80]!r}; one layer of gzip is read")
+
+
+def _replaced(escaped: re.Match[str]) -> str:
+    return escaped.group() if len(escaped.group()) != 6 else "\\ufffd"
 
 
 def _tries(attempts: int) -> str:
@@ -302,18 +341,8 @@ def _fault(error: httpx.RequestError, call: Call) -> str:
     return f"the connection broke ({error or type(error).__name__})"
 
 
-def _text(reply: Reply) -> str:
-    return reply.body.decode("utf-8", errors="replace")
-
-
 def _words(reply: Reply) -> str:
     """What the server says: FastAPI's `detail`, OpenAI's `error.message`, or the text itself."""
-    parsed = reply.json
     if reply.location is not None:
         return f"redirected to {reply.location}, which is not followed"
-    if isinstance(parsed, dict):
-        error = parsed.get("error")
-        words = parsed.get("detail") or (error.get("message") if isinstance(error, dict) else error)
-        if words:
-            return words if isinstance(words, str) else json.dumps(words)
-    return _text(reply).strip()
+    return reply.error_words or reply.text.strip()

@@ -142,12 +142,12 @@ class CapabilitySet(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int = Field(ge=1)
-    seed_four: tuple[Item, ...]
+    public_probes: tuple[Item, ...]
     items: tuple[Item, ...]
 
     @model_validator(mode="after")
     def _check(self) -> CapabilitySet:
-        for group in (self.seed_four, self.items):
+        for group in (self.public_probes, self.items):
             for values in ([item.id for item in group], [item.prompt for item in group]):
                 twice = [value for value in values if values.count(value) > 1]
                 if twice:

@@ -18,7 +18,8 @@ from claas_assets.evaluation.metrics.probes import QUICK_ITEMS, Probe, ProbePlan
 from claas_assets.evaluation.metrics.units import MAX_MISSING_SHARE, Units, all_missing, mean, no_answer
 from claas_assets.evaluation.storage.records import GeneralScores, GeneralStats, Transcript, Unmeasured
 
-SEED, ITEMS = "general/seed", "general/items"
+PUBLIC, ITEMS = "general/seed", "general/items"
+"""Groups of transcript keys. The public harness's probes have had the key `seed` since the first run folders."""
 CODING = "fibonacci"
 FIELDS = ("coding_correct", "coding_has_docstring", "ifeval_pass_rate", "general_score")
 
@@ -29,7 +30,7 @@ class GeneralMetric:
     """Keys: `general/seed/<id>` always, `general/items/<id>` in full snapshots; ids as in `capability.yaml`.
 
     `general_score = 0.5·coding_correct + 0.5·ifeval_pass_rate`, where `ifeval_pass_rate` is the share of
-    the seed's three instructions that are strictly followed. The items' scores are 0 or 1.
+    the public harness's three instructions that are strictly followed. The items' scores are 0 or 1.
     """
 
     name = "general"
@@ -42,7 +43,7 @@ class GeneralMetric:
 
     def probes(self, plan: ProbePlan) -> list[Probe]:
         known = load_capability()
-        asked = {SEED: known.seed_four, ITEMS: _asked(known.items, plan)}
+        asked = {PUBLIC: known.public_probes, ITEMS: _asked(known.items, plan)}
         return [
             plan.ask(f"{group}/{item.id}", item.prompt, max_tokens=item.budget(plan.max_tokens))
             for group, items in asked.items()
@@ -53,28 +54,28 @@ class GeneralMetric:
         """Run the program of an answer as it arrives: the score then finds it run (`capability._run`)."""
         group, _, name = transcript.key.rpartition("/")
         known = load_capability()
-        items = {SEED: known.seed_four, ITEMS: known.items}.get(group, ())
+        items = {PUBLIC: known.public_probes, ITEMS: known.items}.get(group, ())
         for item in items:
             if item.id == name and item.kind == "code":
                 _judge(item, transcript)
 
     def score(self, transcripts: Transcripts, context: ScoringContext) -> MetricScore:
-        if not transcripts.below(SEED) and not transcripts.below(ITEMS):
+        if not transcripts.below(PUBLIC) and not transcripts.below(ITEMS):
             return MetricScore()  # it was not asked
         known = load_capability()
-        seed = _judge_all(known.seed_four, transcripts, SEED)
+        public = _judge_all(known.public_probes, transcripts, PUBLIC)
         asked = _those_asked(known.items, transcripts)
         items = _judge_all(asked, transcripts, ITEMS)
-        scores, unmeasured = _scores(seed)
+        scores, unmeasured = _scores(public)
         loose, strict = _units(items, transcripts, ITEMS), _units(items, transcripts, ITEMS, strict=True)
         if items and (reason := loose.why_none()) is not None:
             unmeasured["general.items"] = reason
         stats = GeneralStats(
-            public_probes=_units(seed, transcripts, SEED, strict=True).rate(),
+            public_probes=_units(public, transcripts, PUBLIC, strict=True).rate(),
             items=loose.rate() if items else None,
             items_strict=strict.rate() if items else None,
             by_kind=_by_kind(asked, loose.scores),
-            sandbox=_sandbox([*seed.values(), *items.values()]),
+            sandbox=_sandbox([*public.values(), *items.values()]),
             items_version=known.version,
         )
         return MetricScore(fields={"general": scores}, stats=stats, unmeasured=unmeasured)
@@ -116,23 +117,23 @@ def _judge(item: Item, transcript: Transcript | None) -> Judgment | Unmeasured:
 
 def _units(judged: _Judged, transcripts: Transcripts, group: str, *, strict: bool = False) -> Units:
     units = Units()
-    for unit, found in judged.items():
-        if isinstance(found, Unmeasured):
-            units.missing[unit] = found
+    for unit, judgment in judged.items():
+        if isinstance(judgment, Unmeasured):
+            units.missing[unit] = judgment
             continue
-        units.passed[unit] = found.strict if strict else found.loose
+        units.passed[unit] = judgment.strict if strict else judgment.loose
         units.scores[unit] = float(units.passed[unit])
-        units.details[unit] = found.detail
+        units.details[unit] = judgment.detail
         transcript = transcripts.get(f"{group}/{unit}")
         units.truncated += bool(transcript and transcript.metadata.truncated)
     return units
 
 
-def _scores(seed: _Judged) -> tuple[GeneralScores, dict[str, Unmeasured]]:
+def _scores(public: _Judged) -> tuple[GeneralScores, dict[str, Unmeasured]]:
     """The public harness's fields: None, with its reason, where an answer that it needs is missing."""
-    coding = seed[CODING]
-    instructions = {unit: found for unit, found in seed.items() if unit != CODING}
-    followed = [found.strict for found in instructions.values() if isinstance(found, Judgment)]
+    coding = public[CODING]
+    instructions = {unit: judgment for unit, judgment in public.items() if unit != CODING}
+    followed = [judgment.strict for judgment in instructions.values() if isinstance(judgment, Judgment)]
     correct = docstring = rate = None
     no_coding = coding if isinstance(coding, Unmeasured) else None
     no_rate = _first_missing(instructions)
@@ -151,7 +152,7 @@ def _scores(seed: _Judged) -> tuple[GeneralScores, dict[str, Unmeasured]]:
 
 def _first_missing(judged: _Judged) -> Unmeasured | None:
     """One reason for all that are missing, or None where none is."""
-    missing = {unit: found for unit, found in judged.items() if isinstance(found, Unmeasured)}
+    missing = {unit: reason for unit, reason in judged.items() if isinstance(reason, Unmeasured)}
     return all_missing(missing) if missing else None
 
 
@@ -170,7 +171,7 @@ def _mean_of_most(scores: Sequence[float | None]) -> float | None:
 
 def _sandbox(judged: Iterable[Judgment | Unmeasured]) -> dict[str, Any]:
     """How model-written code was closed in, and how many programs ended which way."""
-    runs = [found.run for found in judged if isinstance(found, Judgment) and found.run is not None]
+    runs = [judgment.run for judgment in judged if isinstance(judgment, Judgment) and judgment.run is not None]
     if not runs:
         return {}
     isolation = next((run.isolation for run in runs if run.isolation is not None), None)

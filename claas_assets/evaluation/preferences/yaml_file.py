@@ -52,7 +52,8 @@ def _check_depth(text: str) -> None:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
-            raise ValueError(f"line {event.start_mark.line + 1}: nested more than {DEEPEST} levels deep")
+            line = "" if event.start_mark is None else f"line {event.start_mark.line + 1}: "
+            raise ValueError(f"{line}nested more than {DEEPEST} levels deep")
 
 
 def _check_values(node: yaml.Node, sizes: dict[int, int]) -> int:

@@ -1,6 +1,6 @@
 """The inside of the sandbox: seals itself, then runs a program and sends what its function returned.
 
-Started by `sandbox.py` as `python -P -s -S -B sandbox_child.py`, with no environment but a fixed hash seed, a job on
+Started by `runner.py` as `python -P -s -S -B child.py`, with no environment but a fixed hash seed, a job on
 standard input and one pipe. Standard library only: nothing else is importable here.
 
 Everything up to `seal` is ours; after it the process can do nothing but compute, allocate, sleep, read the

@@ -6,7 +6,7 @@
 The program never judges itself. It runs in a process of its own that knows the inputs and not what is
 expected; it sends back values as plain data, and `same_value` compares them here, in the parent. A class
 whose `__eq__` always says yes, an overridden builtin, a printed verdict or a forged message gain nothing:
-to send the right value one must have computed it. (`sandbox_child.py` is what runs inside.)
+to send the right value one must have computed it. (`child.py` is what runs inside.)
 
 What closes the process, each layer on its own, all of them where the system grants them:
 
@@ -60,23 +60,32 @@ LAYERS = frozenset({"bwrap", "unshare", "chroot", "uid", "seccomp"})
 
 @dataclass(frozen=True)
 class Limits:
-    """`cpu_s` decides; `wall_s` ends a program that sleeps, and is wide, since machines are busy."""
+    """What one run of a program may use."""
 
     cpu_s: int = 2
+    """Seconds of CPU time. This is the limit that decides."""
     wall_s: float = 8.0
-    memory_bytes: int = 256 << 20  # address space, the interpreter's 20 MiB included
-    answer_bytes: int = 64 << 10  # of all returned values together, as JSON
+    """Seconds until a program that sleeps is ended; wide, since machines are busy."""
+    memory_bytes: int = 256 << 20
+    """Bytes of address space, the interpreter's 20 MiB included."""
+    answer_bytes: int = 64 << 10
+    """Bytes of all returned values together, as JSON."""
 
 
 @dataclass(frozen=True)
 class Isolation:
     """How the process was closed: the layer that did it, or `none` / `open`."""
 
-    network: str  # bwrap | unshare | seccomp | none
-    files: str  # bwrap | chroot | seccomp | open
-    processes: str  # seccomp | rlimit
-    signals: str  # seccomp | bwrap | uid | open
-    missing: tuple[str, ...] = ()  # layers that this system did not grant, each with its reason
+    network: str
+    """bwrap, unshare, seccomp or none."""
+    files: str
+    """bwrap, chroot, seccomp or open."""
+    processes: str
+    """seccomp or rlimit."""
+    signals: str
+    """seccomp, bwrap, uid or open."""
+    missing: tuple[str, ...] = ()
+    """Layers that this system did not grant, each with its reason."""
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,9 @@ class FeedbackIntent(Record):
     calls_begun: int = 0
     """Feedback calls sent so far."""
 
+    updates_asked: int | None = None
+    """Gradient updates asked for in all calls sent, answered or not; null in files of older versions."""
+
     answers: list[dict[str, Any]] = Field(default_factory=list)
     """What the engine said in each call that was answered, with `updates`: the gradient updates it made."""
 

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 
 from claas_assets.evaluation.deployment.feedback_protocol import feedback_items, updates_applied
 from claas_assets.evaluation.deployment.locks import feedback_lock
-from claas_assets.evaluation.errors import DeploymentError, DeploymentUnreachable, OutcomeUnknown, RequestRefused
+from claas_assets.evaluation.errors import (
+    DeploymentError,
+    DeploymentUnreachable,
+    MalformedAnswer,
+    NotTrained,
+    OutcomeUnknown,
+    RequestRefused,
+)
 from claas_assets.evaluation.storage.journal import FeedbackIntent, Journal
 from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.rollouts import roll_out
@@ -71,6 +78,10 @@ class _StepFeedback:
                     return False
                 if applied == 0:
                     raise  # not trained so far: resuming looks at the counter again before it sends anything
+            except NotTrained as error:
+                if not await self._resolve():  # the counter, where there is one, knows better
+                    self._forget_call()
+                    raise NotTrained(f"{error}. The step is not recorded: look at the deployment's log") from error
             except DeploymentUnreachable as error:  # no connection was made, so nothing was trained
                 self._keep(calls_begun=len(self.intent.answers))
                 await self.context.client.wait_until_back(error)
@@ -92,9 +103,14 @@ class _StepFeedback:
             training=context.config.training.model_copy(update={"steps_per_batch": updates}),
             takes_repetitions=self._takes_repetitions(),
         )
-        self._keep(calls_begun=intent.calls_begun + 1)
+        self._keep(calls_begun=intent.calls_begun + 1, updates_asked=(intent.updates_asked or 0) + updates)
         response = await context.client.feedback(items)
         made = await self._updates_of(response)
+        if made > updates:
+            raise MalformedAnswer(
+                f"step {intent.step}: the deployment was asked for {updates} gradient updates and says that it made "
+                f"{made}. Nothing can be said of an adapter that is trained so: look at the deployment's log"
+            )
         if made == 0:
             raise DeploymentError(
                 f"step {intent.step}: the deployment took the feedback and made no update: look at its log; run again "
@@ -104,14 +120,32 @@ class _StepFeedback:
         self._keep(answers=[*intent.answers, {**said, "updates": made}])
 
     async def _updates_of(self, response: FeedbackResponse) -> int:
-        """What the answer says; if nothing, what the adapter's counter shows, else 1 (the older generation)."""
-        before = self.intent.updates_before
-        told = response.distill_result is not None and "steps_per_batch_applied" in response.distill_result.metadata
+        """What the answer says; if nothing, what the adapter's counter shows, else 1 (the older generation).
+
+        Raises `OutcomeUnknown` where the answer has no result and nothing counts: it does not say that it trained.
+        """
+        before, result = self.intent.updates_before, response.distill_result
+        told = result is not None and "steps_per_batch_applied" in result.metadata
         if not told and before is not None:
             status = await self.context.client.adapter_status(self.lora_id)
             if status is not None:
-                return status.updates - before - self.intent.updates
+                return self._checked_count(status.updates, before)
+        if result is None:
+            raise OutcomeUnknown("the answer to the feedback has no distill_result: it may have trained")
         return updates_applied(response)
+
+    def _checked_count(self, counted: int, before: int) -> int:
+        """The updates that the counter shows beyond the known ones. Raises where they cannot be this step's."""
+        intent = self.intent
+        applied = counted - before - intent.updates
+        if applied < 0:
+            raise DeploymentError(
+                f"the adapter {self.lora_id} has {counted} updates and had {before + intent.updates}: it was "
+                "replaced or restored from an earlier state, so this run cannot go on: begin a new one with another "
+                "output_dir"
+            )
+        check_asked_for(counted - before, intent, self.lora_id)
+        return applied
 
     def _takes_repetitions(self) -> bool | None:
         """Whether this deployment knows `feedback_repetitions`: None before its first answer of the step."""
@@ -139,13 +173,7 @@ class _StepFeedback:
         counted = None if before is None else await self._settled_count(before + intent.updates)
         if counted is None or before is None:
             return None
-        applied = counted - before - intent.updates
-        if applied < 0:
-            raise DeploymentError(
-                f"the adapter {self.lora_id} has {counted} updates and had {before + intent.updates}: it was "
-                "replaced or restored from an earlier state, so this run cannot go on: begin a new one with another "
-                "output_dir"
-            )
+        applied = self._checked_count(counted, before)
         if applied == 0:
             self._keep(calls_begun=len(intent.answers))
         else:
@@ -174,3 +202,13 @@ class _StepFeedback:
 
     def _note(self, message: str) -> None:
         self.context.say("note", message, step=self.intent.step)
+
+
+def check_asked_for(made: int, intent: FeedbackIntent, lora_id: str) -> None:
+    """Raise `DeploymentError` where a counter moved by more updates than this step asked for."""
+    if intent.updates_asked is not None and made > intent.updates_asked:
+        raise DeploymentError(
+            f"step {intent.step} asked for {intent.updates_asked} gradient updates, and the counter of the adapter "
+            f"{lora_id} moved by {made}: somebody else trains it too, or the counter counts something else. Begin "
+            "again with another output_dir, on an adapter that is this run's alone"
+        )

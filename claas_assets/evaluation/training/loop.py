@@ -14,7 +14,7 @@ from claas_assets.evaluation.storage.provenance import utc_now
 from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot, RolloutRecord, StepRecord
 from claas_assets.evaluation.training.concurrency import gather_two
 from claas_assets.evaluation.training.context import TrainingContext
-from claas_assets.evaluation.training.feedback import FeedbackOutcome, give_feedback
+from claas_assets.evaluation.training.feedback import FeedbackOutcome, check_asked_for, give_feedback
 from claas_assets.evaluation.training.rollouts import prompts_of_step, records_of, roll_out, rollout_probes, usable
 from claas_assets.evaluation.training.sampler import resume_sampler, weights_after
 from claas_assets.evaluation.training.snapshot import AdapterState, cost_of, headline, measure
@@ -103,7 +103,7 @@ async def run_step(
         prompt_used=prompts_of_step(preference, config.batch_size, step)[0],
         response_text=intent.batch[0].response,
         timing_s=round(time.monotonic() - began, 3),
-        sub_step_count=_updates_made(outcome, counted),
+        sub_step_count=_updates_made(lora_id, outcome, counted),
         rollout_batch=intent.batch,
         feedback_calls=answers,
         timings={name: seconds for name, seconds in timings.items() if seconds is not None},
@@ -130,7 +130,12 @@ async def _intent(
         batch = await roll_out(context, lora_id, step)
         rollouts_s = round(time.monotonic() - began, 3)
     return FeedbackIntent(
-        step=step, batch=batch, updates_before=carried.counted, rollouts_s=rollouts_s, expected_s=carried.feedback_s
+        step=step,
+        batch=batch,
+        updates_before=carried.counted,
+        updates_asked=0,
+        rollouts_s=rollouts_s,
+        expected_s=carried.feedback_s,
     )
 
 
@@ -140,7 +145,7 @@ async def _counter(context: TrainingContext, lora_id: str) -> int | None:
     return None if status is None else status.updates
 
 
-def _updates_made(outcome: FeedbackOutcome, counted: int | None) -> int:
+def _updates_made(lora_id: str, outcome: FeedbackOutcome, counted: int | None) -> int:
     """Gradient updates of the step.
 
     `counted` is the deployment's count after it. Where there is one, it decides: a call that was given up may
@@ -155,6 +160,7 @@ def _updates_made(outcome: FeedbackOutcome, counted: int | None) -> int:
             f"the deployment made {answered} updates and counts {made}: the adapter was restored from an "
             "earlier state meanwhile, so this run cannot go on: begin a new one with another output_dir"
         )
+    check_asked_for(made, outcome.intent, lora_id)
     return made
 
 

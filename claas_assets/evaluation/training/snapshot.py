@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from claas_assets.evaluation.errors import DeploymentError
 from claas_assets.evaluation.metrics.prescoring import Prescoring
 from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.scoring import gather_probes, score_snapshot
@@ -45,9 +46,6 @@ async def measure(context: TrainingContext, lora_id: str, state: AdapterState) -
     answered, requests = await _ask_of_state(context, lora_id, [*probes, *state.ahead], state, prescoring)
     duration_s = round(time.monotonic() - began, 3)
     transcripts, ahead = answered[: len(probes)], answered[len(probes) :]
-    errors = [transcript.metadata.error for transcript in transcripts if transcript.metadata.error is not None]
-    if any(error.kind == "failed" for error in errors):
-        await context.client.check_adapter(lora_id)  # one that vanished is an error, not a step of failed probes
     await prescoring.done()
     scoring = ScoringContext(preference=context.preference, baseline=state.baseline)
     snapshot = await asyncio.to_thread(score_snapshot, transcripts, scoring, size=state.size, metrics=config.metrics)
@@ -68,19 +66,49 @@ async def _ask_of_state(
     def tick(done: int, total: int) -> None:
         context.say("probes", f"{state.size} snapshot", step=shown_step, done=done, total=total)
 
-    def asker(blocked: Unmeasured | None) -> Asker:
-        return Asker(context.client, lora_id, seed=context.config.seed, blocked=blocked, on_answer=prescoring)
+    async def ask(blocked: Unmeasured | None) -> tuple[list[Transcript], int]:
+        asker = Asker(context.client, lora_id, seed=context.config.seed, blocked=blocked, on_answer=prescoring)
+        transcripts, requests = await asker.ask(probes, tick)
+        if blocked is None:
+            await _refuse_failed_sets(context, lora_id, transcripts)
+        return transcripts, requests
 
     weights = state.weights
-    transcripts, requests = await asker(weights if isinstance(weights, Unmeasured) else None).ask(probes, tick)
+    transcripts, requests = await ask(weights if isinstance(weights, Unmeasured) else None)
     if not isinstance(weights, Serving) or await serves(context.client, weights):
         return transcripts, requests
     context.say("note", "the sampler served other weights when all was asked: asking again", step=shown_step)
     blocked = await put_sampler_on(context.client, weights.model_path)
-    transcripts, more = await asker(blocked).ask(probes, tick)
+    transcripts, more = await ask(blocked)
     if blocked is None and not await serves(context.client, weights):
-        transcripts, _ = await asker(_MOVING_SAMPLER).ask(probes, tick)
+        transcripts, _ = await ask(_MOVING_SAMPLER)
     return transcripts, requests + more
+
+
+_LEAST_OF_A_SET = 3  # probes: fewer may fail together by chance
+
+
+async def _refuse_failed_sets(context: TrainingContext, lora_id: str, transcripts: Sequence[Transcript]) -> None:
+    """Raise where a whole set of probes failed: what refuses every one of them will not measure the next state.
+
+    An adapter that vanished is `AdapterVanished`; all else is a `DeploymentError` in the server's own words.
+    """
+    failed: dict[str, list[str | None]] = {}
+    for transcript in transcripts:
+        error = transcript.metadata.error
+        reason = error.reason if error is not None and error.kind == "failed" else None
+        failed.setdefault(_set_of(transcript), []).append(reason)
+    if any(any(reasons) for reasons in failed.values()):
+        await context.client.check_adapter(lora_id)
+    for name, reasons in failed.items():
+        if len(reasons) >= _LEAST_OF_A_SET and all(reasons):
+            raise DeploymentError(f"none of the {len(reasons)} probes {name} was answered. The first: {reasons[0]}")
+
+
+def _set_of(transcript: Transcript) -> str:
+    """`compliance/heldout_prompts`, `logprob`: the part of a key before the number of the probe."""
+    parts = transcript.key.split("/")
+    return parts[0] if len(parts) < 2 or parts[1].isdigit() else "/".join(parts[:2])
 
 
 _MOVING_SAMPLER = Unmeasured(

@@ -9,7 +9,7 @@ from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.storage.journal import Journal
 from claas_assets.evaluation.storage.object_journal import open_journal
 from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot
-from claas_assets.evaluation.storage.run_folder import BASELINE_FILE, METADATA_FILE, PreferenceFolder
+from claas_assets.evaluation.storage.run_folder import METADATA_FILE, PreferenceFolder
 from claas_assets.evaluation.training.adapter import check_frozen, create_adapter
 from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.loop import train
@@ -30,6 +30,12 @@ def ensure_adapter(context: TrainingContext, *, resuming: bool) -> AdapterRecord
     if not resuming:
         return adapter
     check_frozen(adapter, config, context.preference)
+    recorded = len(folder.steps())
+    if recorded > config.num_steps:
+        raise RunFolderError(
+            f"{context.folder}: num_steps is {config.num_steps}, and {recorded} steps are recorded here. What was "
+            f"trained cannot be taken back: set num_steps={recorded} or more, or use another output_dir"
+        )
     if config.num_steps <= adapter.num_steps:
         return adapter
     return adapter.model_copy(update={"config": {**adapter.config, "num_steps": config.num_steps}})
@@ -38,24 +44,33 @@ def ensure_adapter(context: TrainingContext, *, resuming: bool) -> AdapterRecord
 def ensure_baseline(context: TrainingContext, adapter: AdapterRecord, *, resuming: bool) -> EvalSnapshot:
     """Measure the untouched adapter. Refuses where it is no longer untouched, unless resuming."""
     folder, journal = PreferenceFolder(context.folder), open_journal(context.folder)
-    if not (resuming and folder.has(BASELINE_FILE)):
-        with journal.lock():  # nobody trains while the untouched adapter is measured
-            if not (resuming and folder.has(BASELINE_FILE)):
-                _refuse_trained(journal, adapter)
-                snapshot = context.run(measure_baseline(context, adapter))
-                folder.write_baseline(snapshot)  # before another evaluation may begin here
-                return snapshot
+    if resuming and (kept := _kept_baseline(folder, journal)):
+        return kept
+    with journal.lock():  # nobody trains while the untouched adapter is measured
+        if resuming and (kept := _kept_baseline(folder, journal)):
+            return kept
+        if _has_trained(journal):
+            raise RunFolderError(
+                f"{context.folder}: the adapter {adapter.lora_id} has been trained here, so its baseline cannot be "
+                "measured any more. Materialize adapter and baseline together in a new run folder for a new evaluation"
+            )
+        snapshot = context.run(measure_baseline(context, adapter))
+        folder.write_baseline(snapshot)  # before another evaluation may begin here
+        return snapshot
+
+
+def _kept_baseline(folder: PreferenceFolder, journal: Journal) -> EvalSnapshot | None:
+    """The folder's baseline. While nothing was trained, one with probes that failed is measured again."""
     baseline = folder.baseline()
-    assert baseline is not None  # it was there a moment ago, and nothing removes it
-    return baseline
+    if baseline is None:
+        return None
+    errors = [transcript.metadata.error for transcript in baseline.rollouts]
+    failed = any(error is not None and error.kind == "failed" for error in errors)
+    return None if failed and not _has_trained(journal) else baseline
 
 
-def _refuse_trained(journal: Journal, adapter: AdapterRecord) -> None:
-    if journal.read() or journal.intent() is not None:
-        raise RunFolderError(
-            f"{journal.folder}: the adapter {adapter.lora_id} has been trained here, so its baseline cannot be "
-            "measured any more. Materialize adapter and baseline together in a new run folder for a new evaluation"
-        )
+def _has_trained(journal: Journal) -> bool:
+    return journal.intent() is not None or bool(journal.read())
 
 
 def run_training(context: TrainingContext, adapter: AdapterRecord, baseline: EvalSnapshot) -> int:

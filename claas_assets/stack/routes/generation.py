@@ -145,7 +145,7 @@ def _remember(state: State, done: Generation, messages: list[dict[str, str]]) ->
 
 
 def _chat_response(state: State, done: Generation, body: ChatRequest) -> wire.ChatCompletionResponse:
-    message = wire.ChatMessage(role="assistant", content=wire.strip_thinking(done.text))
+    message = wire.AnswerMessage(content=wire.strip_thinking(done.text))
     choice = wire.ChatChoice(message=message, finish_reason=done.finish_reason)
     if body.logprobs:
         choice.logprobs = wire.ChoiceLogprobs(content=_token_logprobs(state, done))

@@ -17,7 +17,7 @@ from claas_assets.evaluation.sandbox import runner as sandbox
 from claas_assets.evaluation.storage.records import Unmeasured
 
 CAPABILITY = load_capability()
-ALL = [*CAPABILITY.seed_four, *CAPABILITY.items]
+ALL = [*CAPABILITY.public_probes, *CAPABILITY.items]
 BY_ID = {item.id: item for item in ALL}
 each_item = pytest.mark.parametrize("item", ALL, ids=lambda item: item.id)
 
@@ -35,7 +35,7 @@ def test_the_kinds_are_those_that_the_metric_promises() -> None:
     assert Counter(item.kind for item in CAPABILITY.items) == {
         "code": 12, "instruction": 16, "arithmetic": 10, "fact": 6, "extraction": 4,
     }  # fmt: skip
-    assert [item.id for item in CAPABILITY.seed_four] == [
+    assert [item.id for item in CAPABILITY.public_probes] == [
         "fibonacci", "three_sentences", "five_benefits", "recursion",
     ]  # fmt: skip
 
@@ -83,7 +83,7 @@ def test_two_items_with_one_name_or_question_are_refused(field: str) -> None:
     first, second = CAPABILITY.items[:2]
     clash = second.model_copy(update={field: getattr(first, field)})
     with pytest.raises(ValidationError, match="two items"):
-        CapabilitySet(version=1, seed_four=(), items=(first, clash))
+        CapabilitySet(version=1, public_probes=(), items=(first, clash))
 
 
 # --- code -----------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ PREFERENCE = Preference(
 CONTEXT = ScoringContext(preference=PREFERENCE, baseline=None)
 CAPABILITY = load_capability()
 ANSWERS = {
-    **{f"general/seed/{item.id}": item for item in CAPABILITY.seed_four},
+    **{f"general/seed/{item.id}": item for item in CAPABILITY.public_probes},
     **{f"general/items/{item.id}": item for item in CAPABILITY.items},
 }
 TIMEOUT = Unmeasured(kind="failed", reason="no answer within 60 s")
