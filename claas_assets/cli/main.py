@@ -83,7 +83,7 @@ def _evaluate_job(composed: DictConfig, sweep: Sweep) -> int:
     # Hydra prints a line of its own for an exception that leaves its function: ours do not leave it.
     try:
         config = sweep.config_of(composed)
-        sweep.check_own_folder(config)
+        sweep.check_job(config)
         return show_evaluation(config)
     except EvaluationError as error:
         print(f"claas-eval: {error}", file=sys.stderr)

@@ -49,8 +49,11 @@ class Sweep:
             values["sweep_id"] = self._sweep_id(_root_=composed)
         return load_config(values)
 
-    def check_own_folder(self, config: EvalConfig) -> None:
-        """Refuse two jobs of a sweep in one folder: the second would take the first one's adapter for its own."""
+    def check_job(self, config: EvalConfig) -> None:
+        """Refuse two jobs of a sweep in one folder, and a sweep over what has no effect.
+
+        The second job in a folder would take the first one's adapter for its own.
+        """
         if _job_number() is None:
             return
         folder = config.output_dir if is_address(config.output_dir) else str(Path(config.output_dir).resolve())
@@ -59,6 +62,11 @@ class Sweep:
                 f"output_dir={config.output_dir} is that of an earlier job of this sweep, and each needs its own: "
                 "leave output_dir out, or end it in /${claas_run_id:} (in single quotes, for the shell)"
             )
+        for key in config.without_effect():
+            section, name = key.split(".")
+            value = getattr(getattr(config, section), name)
+            if any(getattr(getattr(job, section), name) != value for job in self.jobs.values()):
+                raise ConfigError(f"a sweep over {key} compares nothing: {config.without_effect()[key]}")
         self.jobs[folder] = config
 
     def say_how_to_go_on(self) -> None:

@@ -29,6 +29,12 @@ Mode = Literal["embedded", "local", "tinker", "modal"]
 FailOn = Literal["fail", "marginal", "inconclusive"]
 MODES: tuple[str, ...] = get_args(Mode)
 METRICS = metric_names()
+_IGNORED: dict[str, tuple[str, ...]] = {
+    "tinker": (
+        "lora.alpha", "training.is_clip", "training.max_grad_norm", "training.kl_reg_weight", "training.teacher_top_k",
+    ),
+}  # fmt: skip
+"""Keys that a mode's deployment takes and does not use."""
 METRIC_PRESETS: dict[str, list[str]] = {"all": list(METRICS), "quick": ["logprob"]}
 GATEWAY_TOKEN_VARIABLE = "OPENCLAW_GATEWAY_TOKEN"
 
@@ -222,7 +228,7 @@ class EvalConfig(_Section):
             return None
         if not value.startswith(("http://", "https://")) or "@" in value:
             raise ValueError("an address begins with http:// or https:// and holds no user name or password")
-        return value.rstrip("/")
+        return value.rstrip("/").removesuffix("/v1")
 
     @field_validator("output_dir")
     @classmethod
@@ -248,6 +254,27 @@ class EvalConfig(_Section):
         if self.claas_url is None and self.mode != "embedded":
             raise ValueError(f"claas_url is null, which only mode embedded allows (mode is {self.mode})")
         return self
+
+    @model_validator(mode="after")
+    def _check_that_it_trains(self) -> EvalConfig:
+        if self.mode == "tinker" and self.training.alpha == 0 and self.num_steps > 0:
+            raise ValueError(
+                "training.alpha=0 trains nothing in mode tinker, where alpha is the weight of the advantage that is "
+                "trained on: set it above 0 (the mode's default is 0.5), or num_steps=0 to measure only"
+            )
+        return self
+
+    def without_effect(self) -> dict[str, str]:
+        """Dotted keys that this mode's deployment ignores → the reason."""
+        return dict.fromkeys(_IGNORED.get(self.mode, ()), f"a deployment in mode {self.mode} ignores it")
+
+    def recorded(self) -> dict[str, Any]:
+        """As `metadata.json` has it: null where a value has no effect in this mode."""
+        values = self.model_dump(mode="json")
+        for key in self.without_effect():
+            section, name = key.split(".")
+            values[section][name] = None
+        return values
 
     @property
     def run_id(self) -> str:

@@ -10,7 +10,8 @@
     │   ├── NotTrained              a feedback call that was answered, and did not train
     │   ├── OutcomeUnknown          a feedback call that may or may not have trained
     │   ├── MalformedAnswer         it answered something that is not the contract
-    │   └── AdapterVanished         the adapter of this run is no longer there
+    │   └── AdapterLost             the adapter is no longer the one that this run trained: the run cannot go on
+    │       └── AdapterVanished     it is no longer there
     ├── RunFolderError         1  files of a run: missing, half-written, in use, or of another configuration
     └── IncompleteEvaluation   1  some preferences did not finish
 
@@ -74,7 +75,11 @@ class MalformedAnswer(DeploymentError):
     pass
 
 
-class AdapterVanished(DeploymentError):
+class AdapterLost(DeploymentError):
+    """The adapter was replaced, restored from an earlier state, or trained by somebody else."""
+
+
+class AdapterVanished(AdapterLost):
     pass
 
 

@@ -69,6 +69,14 @@ def test_the_same_command_with_the_sweep_id_has_the_same_folders(evaluated):
     assert (again[4].output_dir, again[4].sweep_id) == ("./data/evals/my-sweep-04", "my-sweep")
 
 
+def test_a_sweep_over_what_has_no_effect_is_refused(evaluated, capsys):
+    code, configs = evaluated("--multirun", "mode=tinker", "openclaw_url=null", "training.is_clip=2.0,3.0")
+    assert (code, len(configs)) == (2, 1)
+    assert "a sweep over training.is_clip compares nothing" in capsys.readouterr().err
+    code, configs = evaluated("--multirun", "mode=tinker", "openclaw_url=null", "training.alpha=0.2,0.3")
+    assert (code, len(configs)) == (0, 2)
+
+
 def test_the_sweep_id_is_not_what_training_depends_on(evaluated):
     _, (alone,) = evaluated("seed=1")
     _, (swept, _) = evaluated("--multirun", "seed=1,2", "sweep_id=my-sweep")

@@ -41,6 +41,7 @@ class Settings:
     context_error: Literal["plain", "json"] = "plain"
     sampler_endpoints: bool = True  # Tinker only
     caches_logprobs: bool = True
+    counted_checkpoints: bool = False  # Tinker only: a checkpoint's path ends in step-N, as a real one's does
     status: str = "healthy"
     worker_status: str = "healthy"
     worker_error: str | None = None
@@ -197,7 +198,8 @@ class FakeDeployment:
 
     def _tinker_metadata(self, adapter: Adapter, items: list[FeedbackItem]) -> dict[str, Any]:
         """Training puts the shared sampler on the new checkpoint."""
-        path = f"tinker://fake/{adapter.lora_id}/sampler/{adapter.updates}"
+        count = "step-" if self.settings.counted_checkpoints else ""
+        path = f"tinker://fake/{adapter.lora_id}/sampler/{count}{adapter.updates}"
         self._checkpoints[path] = adapter.weights
         self.sampler_path = path
         return {

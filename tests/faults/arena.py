@@ -229,4 +229,4 @@ def run_undisturbed(root: Path, profile: Profile) -> Undisturbed:
     margins = [record.eval.logprob_margin.margin for record in done.steps if record.eval.logprob_margin]
     assert len(set(margins)) == NUM_STEPS, "margins that do not tell the steps apart"
     files = {name: (arena.job.folder / name).read_bytes() for name in ("metadata.json", "baseline.json")}
-    return Undisturbed(done.lora_id, files, margins)
+    return Undisturbed(done.adapter.lora_id, files, margins)

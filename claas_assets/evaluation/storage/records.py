@@ -411,7 +411,9 @@ class AdapterRecord(Record):
     """`metadata.json`: a fresh adapter, and the configuration that is frozen with it."""
 
     config: dict[str, Any]
-    """The whole `EvalConfig`."""
+    """The whole `EvalConfig`; null where a value has no effect in its mode."""
+    without_effect: dict[str, str] = Field(default_factory=dict)
+    """Dotted key of `config` → why it has no effect."""
     lora_id: str
     """As the deployment answered it, which may differ from the one asked for."""
     preference: str

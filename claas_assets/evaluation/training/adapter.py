@@ -22,7 +22,8 @@ async def create_adapter(context: TrainingContext) -> AdapterRecord:
     deployment = await context.client.describe()
     lora_id = await context.client.init_adapter(wanted, config.base_model, config.lora)
     return AdapterRecord(
-        config=config.model_dump(mode="json"),
+        config=config.recorded(),
+        without_effect=config.without_effect(),
         lora_id=lora_id,
         preference=context.preference.name,
         run_id=run_id,

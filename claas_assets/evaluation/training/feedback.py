@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from claas_assets.evaluation.deployment.feedback_protocol import feedback_items, updates_applied
 from claas_assets.evaluation.deployment.locks import feedback_lock
 from claas_assets.evaluation.errors import (
+    AdapterLost,
     DeploymentError,
     DeploymentUnreachable,
     MalformedAnswer,
@@ -18,6 +19,7 @@ from claas_assets.evaluation.errors import (
     RequestRefused,
 )
 from claas_assets.evaluation.storage.journal import FeedbackIntent, Journal
+from claas_assets.evaluation.training.checkpoints import Checkpoint, served_checkpoint
 from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.rollouts import roll_out
 from claas_assets.wire import FeedbackResponse
@@ -34,6 +36,17 @@ class FeedbackOutcome:
     """What was sent and answered."""
     interrupted: bool
     """A call was sent whose effect nothing can tell, and it was not sent again."""
+
+
+async def resolve_unanswered(
+    context: TrainingContext, lora_id: str, intent: FeedbackIntent | None, journal: Journal
+) -> FeedbackIntent | None:
+    """The intent of an earlier process, with what its unanswered call did where the deployment can tell."""
+    if intent is None or intent.calls_begun <= len(intent.answers):
+        return intent
+    step = _StepFeedback(context, lora_id, journal, intent)
+    await step.resolve()
+    return step.intent
 
 
 async def give_feedback(
@@ -66,20 +79,20 @@ class _StepFeedback:
         """Returns whether the effect of every call is known."""
         wanted = self.context.config.training.steps_per_batch
         # An earlier process ended between sending and the answer.
-        if self.intent.calls_begun > len(self.intent.answers) and await self._resolve() is None:
+        if self.intent.calls_begun > len(self.intent.answers) and await self.resolve() is None:
             return False
         while self.intent.updates < wanted:
             try:
                 await self._send(wanted - self.intent.updates)
             except OutcomeUnknown as error:
                 self._note(f"feedback of step {self.intent.step}: effect unknown: {error}")
-                applied = await self._resolve()
+                applied = await self.resolve()
                 if applied is None:
                     return False
                 if applied == 0:
                     raise  # not trained so far: resuming looks at the counter again before it sends anything
             except NotTrained as error:
-                if not await self._resolve():  # the counter, where there is one, knows better
+                if not await self.resolve():  # the counter, where there is one, knows better
                     self._forget_call()
                     raise NotTrained(f"{error}. The step is not recorded: look at the deployment's log") from error
             except DeploymentUnreachable as error:  # no connection was made, so nothing was trained
@@ -139,13 +152,17 @@ class _StepFeedback:
         intent = self.intent
         applied = counted - before - intent.updates
         if applied < 0:
-            raise DeploymentError(
+            raise AdapterLost(
                 f"the adapter {self.lora_id} has {counted} updates and had {before + intent.updates}: it was "
                 "replaced or restored from an earlier state, so this run cannot go on: begin a new one with another "
                 "output_dir"
             )
         check_asked_for(counted - before, intent, self.lora_id)
         return applied
+
+    def _may_be_ours(self, counted: int, before: int) -> bool:
+        asked = self.intent.updates_asked
+        return before + self.intent.updates <= counted <= before + (counted if asked is None else asked)
 
     def _takes_repetitions(self) -> bool | None:
         """Whether this deployment knows `feedback_repetitions`: None before its first answer of the step."""
@@ -167,20 +184,34 @@ class _StepFeedback:
         replaced, batch = self.intent.batch, await roll_out(self.context, self.lora_id, step)
         self._keep(batch=batch, replaced=replaced, calls_begun=len(self.intent.answers))
 
-    async def _resolve(self) -> int | None:
+    async def resolve(self) -> int | None:
         """The updates that the unanswered call made, by the adapter's counter; None where there is none."""
         intent, before = self.intent, self.intent.updates_before
-        counted = None if before is None else await self._settled_count(before + intent.updates)
-        if counted is None or before is None:
+        if before is None:
             return None
-        applied = self._checked_count(counted, before)
+        checkpoint = await self._settled_count(before + intent.updates)
+        if checkpoint.updates is None:
+            return None
+        if checkpoint.path is not None and not self._may_be_ours(checkpoint.updates, before):
+            return None  # the one sampler serves somebody else's weights
+        applied = self._checked_count(checkpoint.updates, before)
         if applied == 0:
             self._keep(calls_begun=len(intent.answers))
         else:
-            self._keep(answers=[*intent.answers, {"updates": applied, "resolved_by": "adapter update counter"}])
+            answer = {"updates": applied, "resolved_by": "adapter update counter"}
+            if checkpoint.path is not None:
+                answer |= {"step": checkpoint.updates, "sampler_weights_path": checkpoint.path}
+            self._keep(answers=[*intent.answers, answer])
         return applied
 
-    async def _settled_count(self, known: int) -> int | None:
+    async def _counted(self) -> Checkpoint:
+        client = self.context.client
+        if client.routes.engine.one_sampler:
+            return await served_checkpoint(client)
+        status = await client.adapter_status(self.lora_id)
+        return Checkpoint(updates=None if status is None else status.updates)
+
+    async def _settled_count(self, known: int) -> Checkpoint:
         """The adapter's counter. While it stands at `known`, the call may still be at work: it is given time.
 
         That time is three times the longest feedback so far.
@@ -189,11 +220,11 @@ class _StepFeedback:
         patience_s = min(self.context.config.deployment_timeout_s, expected_s)
         began = time.monotonic()
         while True:
-            status = await self.context.client.adapter_status(self.lora_id)
-            if status is None:
-                return None
-            if status.updates != known or time.monotonic() - began >= patience_s:
-                return status.updates
+            checkpoint = await self._counted()
+            if checkpoint.updates is None:
+                return checkpoint
+            if checkpoint.updates != known or time.monotonic() - began >= patience_s:
+                return checkpoint
             await asyncio.sleep(min(0.5, patience_s))
 
     def _keep(self, **changes: object) -> None:
@@ -205,9 +236,9 @@ class _StepFeedback:
 
 
 def check_asked_for(made: int, intent: FeedbackIntent, lora_id: str) -> None:
-    """Raise `DeploymentError` where a counter moved by more updates than this step asked for."""
+    """Raise `AdapterLost` where a counter moved by more updates than this step asked for."""
     if intent.updates_asked is not None and made > intent.updates_asked:
-        raise DeploymentError(
+        raise AdapterLost(
             f"step {intent.step} asked for {intent.updates_asked} gradient updates, and the counter of the adapter "
             f"{lora_id} moved by {made}: somebody else trains it too, or the counter counts something else. Begin "
             "again with another output_dir, on an adapter that is this run's alone"

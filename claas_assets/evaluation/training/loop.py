@@ -8,13 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from claas_assets.evaluation.deployment.feedback_protocol import engine_metrics
-from claas_assets.evaluation.errors import DeploymentError, RunFolderError
+from claas_assets.evaluation.errors import AdapterLost, DeploymentError, RunFolderError
 from claas_assets.evaluation.storage.journal import FeedbackIntent, Journal
 from claas_assets.evaluation.storage.provenance import utc_now
 from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot, RolloutRecord, StepRecord
 from claas_assets.evaluation.training.concurrency import gather_two
 from claas_assets.evaluation.training.context import TrainingContext
-from claas_assets.evaluation.training.feedback import FeedbackOutcome, check_asked_for, give_feedback
+from claas_assets.evaluation.training.feedback import (
+    FeedbackOutcome,
+    check_asked_for,
+    give_feedback,
+    resolve_unanswered,
+)
 from claas_assets.evaluation.training.rollouts import prompts_of_step, records_of, roll_out, rollout_probes, usable
 from claas_assets.evaluation.training.sampler import resume_sampler, weights_after
 from claas_assets.evaluation.training.snapshot import AdapterState, cost_of, headline, measure
@@ -30,9 +35,12 @@ async def train(context: TrainingContext, adapter: AdapterRecord, baseline: Eval
         return 0
     with _saying_where(context, first):
         await context.client.check_adapter(adapter.lora_id)
-        await resume_sampler(context, steps, journal.intent())
+        intent = journal.intent()
+        if context.client.routes.engine.one_sampler:  # a refresh would hide what the sampler tells
+            intent = await resolve_unanswered(context, adapter.lora_id, intent, journal)
+        await resume_sampler(context, steps, intent)
     carried = Carried(
-        counted=await _counter(context, adapter.lora_id),
+        counted=await _counter(context, adapter.lora_id, steps[-1] if steps else None),
         feedback_s=max((record.timings.get("feedback", 0.0) for record in steps), default=None),
     )
     for step in range(first, total):
@@ -51,7 +59,8 @@ def _saying_where(context: TrainingContext, step: int) -> Iterator[None]:
         yield
     except (DeploymentError, RunFolderError) as error:
         where = f"step {step + 1} of {context.config.num_steps}"
-        error.args = (f"{where}: {error}. {step} steps are recorded; the same output_dir again goes on",)
+        goes_on = "" if isinstance(error, AdapterLost) else "; the same output_dir again goes on"
+        error.args = (f"{where}: {error}. {step} steps are recorded{goes_on}",)
         raise
 
 
@@ -91,7 +100,7 @@ async def run_step(
         ahead=() if last else rollout_probes(config, preference, step + 1),
         weights=weights_after(context, outcome),
     )
-    (snapshot, ahead), counted = await gather_two(measure(context, lora_id, state), _counter(context, lora_id))
+    (snapshot, ahead), counted = await gather_two(measure(context, lora_id, state), _asked_counter(context, lora_id))
     timings = {"rollouts": intent.rollouts_s, "feedback": feedback_s, "probes": snapshot.duration_s}
     record = StepRecord(
         preference=preference.name,
@@ -113,7 +122,7 @@ async def run_step(
     )
     journal.append(record)
     slowest = max(feedback_s, carried.feedback_s or 0.0)
-    return record, Carried(counted, slowest, records_of(ahead) if usable(ahead) else None)
+    return record, Carried(record.updates_counted, slowest, records_of(ahead) if usable(ahead) else None)
 
 
 async def _intent(
@@ -139,7 +148,14 @@ async def _intent(
     )
 
 
-async def _counter(context: TrainingContext, lora_id: str) -> int | None:
+async def _counter(context: TrainingContext, lora_id: str, last: StepRecord | None) -> int | None:
+    """The deployment's count of the adapter's updates, after the `last` step that is recorded."""
+    if context.client.routes.engine.one_sampler:
+        return 0 if last is None else last.updates_counted
+    return await _asked_counter(context, lora_id)
+
+
+async def _asked_counter(context: TrainingContext, lora_id: str) -> int | None:
     """The deployment's count of the adapter's updates, where it can be asked for."""
     status = await context.client.adapter_status(lora_id)
     return None if status is None else status.updates
@@ -149,14 +165,14 @@ def _updates_made(lora_id: str, outcome: FeedbackOutcome, counted: int | None) -
     """Gradient updates of the step.
 
     `counted` is the deployment's count after it. Where there is one, it decides: a call that was given up may
-    have trained after all. Raises `DeploymentError` where the count lacks updates that were answered.
+    have trained after all. Raises `AdapterLost` where the count lacks updates that were answered.
     """
     before, answered = outcome.intent.updates_before, outcome.intent.updates
     if counted is None or before is None:
         return answered
     made = counted - before
     if made < answered:
-        raise DeploymentError(
+        raise AdapterLost(
             f"the deployment made {answered} updates and counts {made}: the adapter was restored from an "
             "earlier state meanwhile, so this run cannot go on: begin a new one with another output_dir"
         )

@@ -40,6 +40,10 @@ class Training:
         run_training(self.context(**changes), adapter, baseline)
 
     @property
+    def adapter(self) -> dict:
+        return json.loads((self.folder / "metadata.json").read_text("utf-8"))
+
+    @property
     def steps(self) -> list[dict]:
         path = self.folder / "steps.jsonl"
         return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
@@ -51,6 +55,6 @@ def training(fake, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def make(mode="embedded", /, *, fake_settings=None, **changes):
-        return Training(fake(mode, **(fake_settings or {})), tmp_path / "the-run" / "identity", mode, **changes)
+        return Training(fake(mode, **(fake_settings or {})), tmp_path / f"the-{mode}-run" / "identity", mode, **changes)
 
     return make
