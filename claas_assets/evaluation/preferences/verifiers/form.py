@@ -30,7 +30,14 @@ _MARKUP = {
 }
 Markup = Literal["bold", "headings", "bullets", "numbers", "code", "links", "tables"]
 _FENCED = regex.compile(r"^\s*```[a-zA-Z]*\n(?P<body>.*?)\n?```\s*$", regex.DOTALL)
-_KINDS: dict[str, Any] = {"string": str, "number": (int, float), "boolean": bool, "list": list, "object": dict, "null": type(None)}
+_KINDS: dict[str, Any] = {
+    "string": str,
+    "number": (int, float),
+    "boolean": bool,
+    "list": list,
+    "object": dict,
+    "null": type(None),
+}
 
 
 @dataclass(frozen=True, config=STRICT)
