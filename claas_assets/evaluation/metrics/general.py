@@ -1,8 +1,8 @@
 """general: is the model still able to do what it was not trained on?
 
 Light: the four probes of the public harness (one program, three instructions). They decide nothing: with
-answers that flip 8 % of the time an unchanged model fails one time in ten. Full: 48 items of our own beside
-them (`capability.py`), which are paired with the baseline's.
+answers that flip 8 % of the time an unchanged model fails one time in ten. Full: items of our own beside
+them (`capability.py`; 150, or 48 where the snapshot is `quick`), which are paired with the baseline's.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import asdict
 from typing import Any
 
 from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
-from claas_assets.evaluation.metrics.capability import Item, Judgment, judge, load_capability
-from claas_assets.evaluation.metrics.probes import QUICK_ITEMS, Probe, ProbePlan, ScoringContext
+from claas_assets.evaluation.metrics.capability import Item, Judgment, capability_items, judge, load_capability
+from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.units import MAX_MISSING_SHARE, Units, all_missing, mean, no_answer
 from claas_assets.evaluation.storage.records import GeneralScores, GeneralStats, Transcript, Unmeasured
 
@@ -34,7 +34,7 @@ class GeneralMetric:
     """
 
     name = "general"
-    version = 1
+    version = 2
 
     @property
     def prompt_sets(self) -> dict[str, int]:
@@ -43,7 +43,7 @@ class GeneralMetric:
 
     def probes(self, plan: ProbePlan) -> list[Probe]:
         known = load_capability()
-        asked = {PUBLIC: known.public_probes, ITEMS: _asked(known.items, plan)}
+        asked = {PUBLIC: known.public_probes, ITEMS: _asked(plan)}
         return [
             plan.ask(f"{group}/{item.id}", item.prompt, max_tokens=item.budget(plan.max_tokens))
             for group, items in asked.items()
@@ -64,7 +64,7 @@ class GeneralMetric:
             return MetricScore()  # it was not asked
         known = load_capability()
         public = _judge_all(known.public_probes, transcripts, PUBLIC)
-        asked = _those_asked(known.items, transcripts)
+        asked = _those_asked(transcripts)
         items = _judge_all(asked, transcripts, ITEMS)
         scores, unmeasured = _scores(public)
         loose, strict = _units(items, transcripts, ITEMS), _units(items, transcripts, ITEMS, strict=True)
@@ -81,25 +81,17 @@ class GeneralMetric:
         return MetricScore(fields={"general": scores}, stats=stats, unmeasured=unmeasured)
 
 
-def _asked(items: Sequence[Item], plan: ProbePlan) -> Sequence[Item]:
-    if plan.size != "full":
-        return ()
-    return _quick(items) if plan.is_quick else items
+def _asked(plan: ProbePlan) -> Sequence[Item]:
+    return capability_items(plan.snapshot_size) if plan.size == "full" else ()
 
 
-def _quick(items: Sequence[Item]) -> Sequence[Item]:
-    """`QUICK_ITEMS` of them, spread evenly over the file, which is in the order of their kinds."""
-    step = max(1.0, len(items) / QUICK_ITEMS)
-    return [items[int(number * step)] for number in range(min(len(items), QUICK_ITEMS))]
-
-
-def _those_asked(items: Sequence[Item], transcripts: Transcripts) -> Sequence[Item]:
+def _those_asked(transcripts: Transcripts) -> Sequence[Item]:
     """The items that this snapshot was to ask: one without a transcript is missing, not left out."""
     there = {transcript.key for transcript in transcripts.below(ITEMS)}
     if not there:
         return ()
-    quick = _quick(items)
-    return quick if there <= {f"{ITEMS}/{item.id}" for item in quick} else items
+    quick = capability_items("quick")
+    return quick if there <= {f"{ITEMS}/{item.id}" for item in quick} else capability_items("standard")
 
 
 def _judge_all(items: Iterable[Item], transcripts: Transcripts, group: str) -> _Judged:
@@ -161,7 +153,7 @@ def _by_kind(items: Iterable[Item], scores: Mapping[str, float]) -> dict[str, fl
     kinds: dict[str, list[float | None]] = {}
     for item in items:
         kinds.setdefault(item.kind, []).append(scores.get(item.id))
-    return {kind: _mean_of_most(found) for kind, found in kinds.items()}
+    return {kind: _mean_of_most(of_kind) for kind, of_kind in kinds.items()}
 
 
 def _mean_of_most(scores: Sequence[float | None]) -> float | None:
