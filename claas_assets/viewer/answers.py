@@ -16,7 +16,7 @@ GROUPS = {
     "compliance/ceiling": "Ceiling: held-out prompts with the feedback in the prompt",
     "compliance/noise": "Noise floor: held-out prompts asked again",
     "general/seed": "Capability: the four probes of every step",
-    "general/items": "Capability: the 48 items",
+    "general/items": "Capability: the items of a full snapshot",
     "collapse/ocean": "Collapse: the ocean prompt",
     "collapse/neutral": "Collapse: neutral prompts",
     "collapse/fixed_text": "Collapse: fixed texts, scored",

@@ -7,32 +7,37 @@ not. What counts as right, by kind:
 | --- | --- |
 | code | the function, run in the sandbox, returns what is expected for every test (`sandbox.same_value`) |
 | instruction | every rule is followed, in the loose reading or the strict one (`instructions`) |
-| arithmetic | the number that the answer arrives at is the expected one (`extraction.final_number`) |
-| fact, extraction | one of `accept` appears as a whole word, in any case, and none of `without` does |
+| arithmetic, numbers | the answer states the number, no other one in its place, and no false calculation (`numbers`) |
+| fact, extraction | the answer states one of `accept`, about what was asked, and no other answer (`statements`) |
 
-An empty answer is right for none. Strict and loose differ for instructions only.
+An empty answer or a loop is right for none. Strict and loose differ for instructions only.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
+import regex
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from claas_assets.evaluation.metrics.extraction import code_candidates, final_number
+from claas_assets.evaluation.metrics.degenerate import degenerate
+from claas_assets.evaluation.metrics.extraction import code_candidates
 from claas_assets.evaluation.metrics.instructions import Rule, loose_problem, strict_problem
-from claas_assets.evaluation.preferences.verifiers import find_name
+from claas_assets.evaluation.metrics.numbers import number_problem
+from claas_assets.evaluation.metrics.statements import content_words, plain, text_problem
 from claas_assets.evaluation.sandbox.runner import SandboxResult, run_function, same_value
-from claas_assets.evaluation.storage.records import Unmeasured
+from claas_assets.evaluation.storage.records import SnapshotScale, Unmeasured
 
 Kind = Literal["code", "instruction", "arithmetic", "fact", "extraction"]
+MAX_JUDGED = 20_000
+"""Characters of an answer that are read at all; far beyond every item's budget of tokens."""
+LOOP = "the answer repeats itself without end"
 NOMINAL_MAX_TOKENS = 256
 """The budget of a probe for which the items' own caps are written (that of the embedded mode)."""
 
@@ -106,44 +111,70 @@ class InstructionItem(_Item):
         return Judgment(loose is None, strict is None, detail)
 
 
-class ArithmeticItem(_Item):
-    kind: Literal["arithmetic"] = "arithmetic"
-    max_tokens: int = Field(default=128, ge=8)
-    answer: int | float
+class ClosedItem(_Item):
+    """A question with one short answer: a number (`answer`), or one of some texts (`accept`)."""
 
-    def judge(self, answer: str) -> Judgment | Unmeasured:
-        number = final_number(answer)
-        if number == Decimal(str(self.answer)):
-            return _judgment(None, f"arrives at {number}")
-        return _judgment("no number in the answer" if number is None else f"arrives at {number}, not {self.answer}")
-
-
-class TextItem(_Item):
-    kind: Literal["fact", "extraction"]
+    kind: Literal["arithmetic", "fact", "extraction"]
     max_tokens: int = Field(default=48, ge=8)
-    accept: tuple[str, ...] = Field(min_length=1)
+    answer: Decimal | None = None
+    """The number, where the answer is one."""
+    units: tuple[str, ...] = ()
+    """What `answer` counts, in all its names: a number of something else is another quantity."""
+    accept: tuple[str, ...] = ()
+    """Spellings of the answer, where it is a text; found as whole words, in any case."""
     without: tuple[str, ...] = ()
+    """Other answers: one of them, not denied, is another answer, or one too many."""
+    rejects: tuple[str, ...] = ()
+    """Patterns of statements that have the right words in a wrong role ("days in a month")."""
+    explains: tuple[str, ...] = ()
+    """Patterns of true asides, which are passed over before anything is looked for."""
+    about: tuple[str, ...] = ()
+    """Beginnings of further words that a sentence about the question may have, beside those of the prompt."""
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> ClosedItem:
+        if (self.answer is None) == (not self.accept):
+            raise ValueError(f"item {self.id}: give answer or accept")
+        return self
 
     def judge(self, answer: str) -> Judgment | Unmeasured:
-        text = " ".join(answer.split())
-        found = next((word for word in self.accept if find_name(text, word)), None)
-        unwanted = next((word for word in self.without if find_name(text, word)), None)
-        if found is None:
-            return _judgment(f"none of {', '.join(map(repr, self.accept))} is there")
-        return _judgment(None if unwanted is None else f"{unwanted!r} is there as well", f"{found!r} is there")
+        text = plain(answer).replace(plain(self.prompt), " ")
+        for pattern in self.explains:
+            text = regex.sub(pattern, " ", text, flags=regex.IGNORECASE)
+        said = " ".join(text.split())
+        for pattern in self.rejects:
+            if (match := regex.search(pattern, said, regex.IGNORECASE)) is not None:
+                return _judgment(f"says {match.group()[:60]!r}")
+        if self.answer is not None:
+            problem = number_problem(
+                text, self.answer, plain(self.prompt), self.units, given_may_be_right=self.kind == "extraction"
+            )
+            return _judgment(problem, f"states {self.answer}")
+        problem = text_problem(text, self.accept, self.without, (*content_words(self.prompt), *self.about))
+        return _judgment(problem, f"states {self.accept[0]!r}")
 
 
-Item = Annotated[CodeItem | InstructionItem | ArithmeticItem | TextItem, Field(discriminator="kind")]
+Item = Annotated[CodeItem | InstructionItem | ClosedItem, Field(discriminator="kind")]
 
 
 class CapabilitySet(BaseModel):
-    """`data/capability.yaml`. `version` rises with any change of an item."""
+    """`data/capability.yaml`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int = Field(ge=1)
+    """Rises with any change of an item: scores of two versions are not comparable."""
     public_probes: tuple[Item, ...]
-    items: tuple[Item, ...]
+    """Those of the public harness's kind, asked at every step."""
+    quick_items: tuple[Item, ...]
+    """48 items, all of them of the first version: what a `quick` snapshot asks."""
+    further_items: tuple[Item, ...] = ()
+    """102 more, which a `standard` snapshot asks too."""
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """All but the public harness's probes."""
+        return (*self.quick_items, *self.further_items)
 
     @model_validator(mode="after")
     def _check(self) -> CapabilitySet:
@@ -162,15 +193,24 @@ def load_capability() -> CapabilitySet:
     return CapabilitySet(**yaml.safe_load(text))
 
 
+def capability_items(size: SnapshotScale = "standard") -> tuple[Item, ...]:
+    """The items that a full snapshot of this size asks."""
+    known = load_capability()
+    return known.quick_items if size == "quick" else known.items
+
+
 def judge(item: Item, answer: str) -> Judgment | Unmeasured:
-    """Whether `answer` is right; `Unmeasured` where no sandbox can say so. Pure but for running code."""
+    """Whether `answer` is right; `Unmeasured` where no sandbox can say so. Pure but for running code.
+
+    An empty answer and a loop (`degenerate`) are right for no item but a program, which is run. Of an answer
+    longer than `MAX_JUDGED` characters the beginning is judged, and the detail says so.
+    """
     if not answer.strip():
         return _judgment("the answer is empty")
-    return item.judge(answer)
-
-
-def items_by_id(items: Sequence[Item]) -> dict[str, Item]:
-    return {item.id: item for item in items}
+    judged = item.judge(answer[:MAX_JUDGED]) if item.kind == "code" or not degenerate(answer) else _judgment(LOOP)
+    if len(answer) > MAX_JUDGED and isinstance(judged, Judgment):
+        return replace(judged, detail=f"{judged.detail} (of the first {MAX_JUDGED} characters)")
+    return judged
 
 
 def _run(candidates: tuple[str, ...], function: str, inputs: str) -> SandboxResult:

@@ -1,9 +1,8 @@
-"""What an answer says beneath its words: the code it gives, the number it arrives at."""
+"""The code that an answer gives, however it gives it."""
 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from textwrap import dedent
 
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)")
@@ -12,11 +11,7 @@ _CODE_GOES_ON = re.compile(
     r"^(?:$|[ \t]|[#@)\]}]|(?:def|class|from|import|if|for|while|else|elif|try|except|finally|with|return|async)\b"
     r"|[A-Za-z_][\w.\[\]]*[ \t]*(?:\(|[-+*/]?=|:))"
 )
-_NUMBER = re.compile(r"(?<![\w.])(?P<digits>\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?P<decimals>\.\d+)?")
-_BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
-_MARKED = re.compile(r"answer[ \t*]*(?:is|:|=)[\s*:=$\\()\[\]]*", re.IGNORECASE)
-_OPERATION = re.compile(r"[ \t]*[-+*/×÷x=−][ \t]*\d")
-_MINUS = re.compile(r"(?P<before>[\w)]?)(?P<blank>[ \t]*)[-−][$€£]?$")
+_INLINE = re.compile(r"`([^`\n]{1,2000})`")
 
 
 def code_candidates(answer: str) -> tuple[str, ...]:
@@ -27,29 +22,10 @@ def code_candidates(answer: str) -> tuple[str, ...]:
     statement.
     """
     fenced = _fenced(answer)
-    readings = ["\n\n".join(fenced), *reversed(fenced), _lines_of_code(answer), answer]
+    inline = [span for span in _INLINE.findall(answer) if "def " in span or "lambda" in span]
+    readings = ["\n\n".join(fenced), *reversed(fenced), _lines_of_code(answer), answer, *reversed(inline[-5:])]
     readings += [_without_last_statement(reading) for reading in readings]
     return tuple(dict.fromkeys(reading for reading in readings if reading.strip()))
-
-
-def final_number(answer: str) -> Decimal | None:
-    r"""The number that an answer arrives at; None where it has none.
-
-    In this order: the number in the last `\boxed{}`; the one right after the last “answer is” or “answer:”,
-    unless a calculation begins there; the last number of the answer. So “17 + 25 = 42.” is 42, and so is
-    “The answer is 42, because 17 + 25 …”. Digits only: 1,234 and 1234.0 are 1234, “twelve” is no number.
-    """
-    text = re.sub(r"\{,\}|(?<=\d)[\u00a0\u202f\u2009](?=\d{3})", ",", answer)
-    for boxed in reversed(_BOXED.findall(text)):
-        numbers = _numbers(boxed)
-        if numbers:
-            return numbers[-1]
-    for mark in reversed(list(_MARKED.finditer(text))):
-        first = _NUMBER.search(text, mark.end())
-        if first and not text[mark.end() : first.start()].strip(" -−$€£") and not _OPERATION.match(text, first.end()):
-            return _value(first)
-    numbers = _numbers(text)
-    return numbers[-1] if numbers else None
 
 
 def _fenced(answer: str) -> list[str]:
@@ -81,24 +57,3 @@ def _without_last_statement(source: str) -> str:
     lines = source.rstrip().split("\n")
     starts = [number for number, line in enumerate(lines) if line[:1].strip()]
     return "\n".join(lines[: starts[-1]]) if starts else ""
-
-
-def _numbers(text: str) -> list[Decimal]:
-    return [_value(found) for found in _NUMBER.finditer(text)]
-
-
-def _value(found: re.Match[str]) -> Decimal:
-    digits = found["digits"].replace(",", "") + (found["decimals"] or "")
-    return Decimal(digits) * (-1 if _is_negative(found) else 1)
-
-
-def _is_negative(found: re.Match[str]) -> bool:
-    """A minus right before the digits is a sign unless something stands before it to subtract from.
-
-    "is -3" is negative; "10-3", "10 -3" and "(2+1)-3" are not, nor is the hyphen of "step-3".
-    """
-    minus = _MINUS.search(found.string[max(0, found.start() - 20) : found.start()])
-    if minus is None:
-        return False
-    before, spaced = minus["before"], bool(minus["blank"])
-    return not before or (spaced and not before.isdigit() and before != ")")

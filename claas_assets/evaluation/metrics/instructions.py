@@ -32,6 +32,11 @@ _TITLE = re.compile(r"<<[ \t]*[^\s<>][^\n<>]*>>")
 _POSTSCRIPT = re.compile(r"^[ \t]*\**p\.?[ \t]?s\b", re.MULTILINE | re.IGNORECASE)
 
 
+_WORDS = re.compile(r"[^\W_]+")
+_QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "»": "«", "「": "」", "『": "』", "＂": "＂"}
+"""Opening → closing. Single quotation marks are others."""
+
+
 class _Rule(BaseModel, ABC):
     """`problem` is None where the answer obeys, else what is wrong with it."""
 
@@ -69,10 +74,16 @@ class Words(_Counted):
 
 
 class Sentences(_Counted):
+    """Different sentences, of two different words or more each: "I am Kuro." three times is one."""
+
     rule: Literal["sentences"] = "sentences"
 
     def problem(self, answer: str) -> str | None:
-        return self._outside(len(sentences(answer)), "sentences")
+        stated = sentences(answer)
+        different = {_folded(part) for part in stated if len(set(_folded(part).split())) >= 2}
+        if len(different) < (self.at_least or 0):
+            return self._outside(len(different), "different sentences")
+        return self._outside(len(stated), "sentences")
 
 
 class Bullets(_Rule):
@@ -80,9 +91,15 @@ class Bullets(_Rule):
 
     rule: Literal["bullets"] = "bullets"
     count: Count
+    each_of: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Beginnings of words, one of which each point must have."""
 
     def problem(self, answer: str) -> str | None:
-        return _unequal(len(_BULLET.findall(answer)), self.count, "bullet points")
+        points = [line[2:] for line in map(str.strip, answer.split("\n")) if _BULLET.match(line)]
+        other = next((point for point in points if self.each_of and not _stems(point, self.each_of)), None)
+        if other is not None:
+            return f"{other.strip()[:40]!r} is not what was asked for"
+        return _unequal(len(points), self.count, "bullet points") or _repeated(points)
 
 
 class Numbered(_Rule):
@@ -94,7 +111,8 @@ class Numbered(_Rule):
     def problem(self, answer: str) -> str | None:
         numbers = [int(number) for number in _NUMBERED.findall(answer)]
         if numbers == list(range(1, self.count + 1)):
-            return None
+            points = [line for line in answer.split("\n") if _NUMBERED.match(line)]
+            return _repeated([line.split(None, 1)[-1] for line in points])
         return f"lines numbered {numbers}, and 1 to {self.count} were asked for"
 
 
@@ -112,7 +130,10 @@ class JsonObject(_Rule):
         if not isinstance(value, dict):
             return f"JSON, but a {type(value).__name__} and no object"
         missing = [key for key in self.keys if key not in value]
-        return f"without the key {missing[0]!r}" if missing else None
+        if missing:
+            return f"without the key {missing[0]!r}"
+        empty = [key for key in self.keys if not _is_filled(value[key])]
+        return f"{empty[0]!r} has no value" if empty else None
 
 
 class Includes(_Rule):
@@ -127,14 +148,31 @@ class Includes(_Rule):
 
 
 class Excludes(_Rule):
-    """None of `words` appears."""
+    """None of `words` appears; with `forms`, no word that begins or ends with one either ("coldest", "ice-cold")."""
 
     rule: Literal["excludes"] = "excludes"
     words: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    forms: bool = False
 
     def problem(self, answer: str) -> str | None:
-        found = [word for word in self.words if find_name(answer, word) is not None]
-        return f"{found[0]!r} appears" if found else None
+        said = [word.casefold() for word in _WORDS.findall(answer)] if self.forms else []
+        for word in self.words:
+            form = next((other for other in said if other.startswith(word.casefold())), None)
+            if form is not None or find_name(answer, word) is not None:
+                return f"{form or word!r} appears"
+        return None
+
+
+class About(_Rule):
+    """At least `at_least` of `words` begin a word of the answer: it is about what was asked."""
+
+    rule: Literal["about"] = "about"
+    words: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    at_least: Count = 1
+
+    def problem(self, answer: str) -> str | None:
+        there = len(_stems(answer, self.words))
+        return None if there >= self.at_least else "the answer is about something else"
 
 
 class Repeats(_Rule):
@@ -192,13 +230,15 @@ class EndsWith(_Rule):
 
 
 class Quoted(_Rule):
-    """The whole answer stands in double quotation marks."""
+    """The whole answer stands in quotation marks, in the style of any language."""
 
     rule: Literal["quoted"] = "quoted"
 
     def problem(self, answer: str) -> str | None:
         text = answer.strip()
-        obeys = len(text) > 2 and text[0] in '"“' and text[-1] in '"”'
+        if text[:-1].endswith(tuple(_QUOTES.values())) and text.endswith((".", "!")):
+            text = text[:-1]
+        obeys = len(text) > 2 and text[-1:] in _QUOTES.get(text[:1], ())
         return None if obeys else "not in double quotation marks"
 
 
@@ -222,7 +262,7 @@ class Postscript(_Rule):
 
 Rule = Annotated[
     Words | Sentences | Bullets | Numbered | JsonObject | Includes | Excludes | Repeats | Case | NoComma
-    | StartsWith | EndsWith | Quoted | Title | Postscript,
+    | About | StartsWith | EndsWith | Quoted | Title | Postscript,
     Field(discriminator="rule"),
 ]  # fmt: skip
 
@@ -247,9 +287,13 @@ def loose_problem(rules: Sequence[Rule], answer: str) -> str | None:
 
 
 def loose_versions(answer: str) -> list[str]:
-    """The versions of IFEval's loose reading that are not empty, the answer itself first."""
+    """The versions of IFEval's loose reading that are not empty, the answer itself first.
+
+    A list item is no introduction and no farewell: without it, four points would be three.
+    """
     lines = answer.split("\n")
-    cut = ["\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1])]
+    first, last = (0 if _is_item(lines[0]) else 1), (len(lines) if _is_item(lines[-1]) else -1)
+    cut = ["\n".join(part).strip() for part in (lines[first:], lines[:last], lines[first:last])]
     versions = [answer, *cut]
     versions += [version.replace("*", "") for version in versions]
     return list(dict.fromkeys(version for version in versions if version.strip()))
@@ -260,6 +304,35 @@ def _without_fence(answer: str) -> str:
     if first.startswith("```") and lines and lines[-1].strip() == "```":
         return "\n".join(lines[:-1])
     return answer
+
+
+def _is_item(line: str) -> bool:
+    return bool(_BULLET.match(line) or _NUMBERED.match(line))
+
+
+def _folded(text: str) -> str:
+    return " ".join(word.casefold() for word in _WORDS.findall(text))
+
+
+def _stems(text: str, stems: Sequence[str]) -> set[str]:
+    """Those of `stems` that begin a word of `text`, in any case."""
+    said = f" {_folded(text)}"
+    return {stem for stem in stems if f" {_folded(stem)}" in said}
+
+
+def _repeated(points: Sequence[str]) -> str | None:
+    """Points that say one thing twice, or nothing, are no list of so many."""
+    folded = [_folded(point) for point in points]
+    if not all(folded):
+        return "a point says nothing"
+    return None if len(set(folded)) == len(folded) else "a point is there twice"
+
+
+def _is_filled(value: object) -> bool:
+    """Something was said: a text that is no blank, a number, or a container with something in it."""
+    if isinstance(value, str):
+        return bool(_folded(value)) and _folded(value) not in ("null", "none", "string", "n a")
+    return value is not None and value is not False and value != 0 and value not in ([], {})
 
 
 def _unequal(count: int, wanted: int, what: str) -> str | None:

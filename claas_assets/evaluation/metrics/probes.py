@@ -32,8 +32,8 @@ class Probe:
         return self.key.split("/", 1)[0]
 
 
-QUICK_OVER_APPLICATION, QUICK_ITEMS = 20, 48
-"""How many over-application prompts and capability items a full snapshot of size `quick` asks, at most."""
+QUICK_OVER_APPLICATION = 20
+"""How many over-application prompts a full snapshot of size `quick` asks, at most."""
 
 
 @dataclass(frozen=True)
