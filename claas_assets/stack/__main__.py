@@ -12,15 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from filelock import FileLock, Timeout
 
 from claas_assets import __version__
 from claas_assets.stack.places import DEFAULT_MODEL, canonical_model, default_state_folder
+
+ENDING_S = 30.0
+"""How long a stack that is told to end may take: the next one waits for it."""
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m claas_assets.stack", description="A CLaaS server for one machine.")
     parser.add_argument("--port", type=int, default=8080, help="0 chooses a free one (default 8080)")
     parser.add_argument("--host", default="127.0.0.1", help="there is no authentication: keep it local")
+    parser.add_argument(
+        "--allowed-host", action="append", default=[], metavar="NAME", help="answer under this name too (Host header)"
+    )
     parser.add_argument("--base-model", default=DEFAULT_MODEL, help="Hugging Face id or folder")
     parser.add_argument(
         "--threads",
@@ -52,16 +59,17 @@ def main(arguments: list[str] | None = None) -> None:
     import uvicorn
 
     from claas_assets.stack.load import load_engine
-    from claas_assets.stack.server import create_app
+    from claas_assets.stack.server import LOOPBACK, create_app
     from claas_assets.viewer.app import mount_eval
-    from claas_assets.viewer.guard import LOOPBACK
 
     if options.threads:
         torch.set_num_threads(options.threads)
+    lock = _only_one(state_dir)
     listener = socket.create_server((options.host, options.port))
     engine = load_engine(base_model, state_dir / "adapters", on_progress=_say)
-    app = create_app(engine, base_model)
-    mount_eval(app, options.results_dir, (*LOOPBACK, options.host))
+    hosts = (*LOOPBACK, options.host, *options.allowed_host)
+    app = create_app(engine, base_model, hosts)
+    mount_eval(app, options.results_dir, hosts)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10))
     url = f"http://{options.host}:{listener.getsockname()[1]}"
     _say(f"serving {base_model} at {url}")
@@ -72,6 +80,20 @@ def main(arguments: list[str] | None = None) -> None:
     finally:
         _unregister(options.registry)
         engine.close()
+        lock.release()
+
+
+def _only_one(state_dir: Path) -> FileLock:
+    """Hold the state folder: two processes that update one adapter would each overwrite the other's."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(state_dir / "stack.lock")
+    try:
+        lock.acquire(timeout=ENDING_S)
+    except Timeout:
+        raise SystemExit(
+            f"stack: another stack uses {state_dir}: ask that one, end it, or choose another --state-dir"
+        ) from None
+    return lock
 
 
 async def _serve(
@@ -83,18 +105,17 @@ async def _serve(
 
 
 async def _watch(server: Any, app: Any, options: argparse.Namespace, entry: dict[str, Any]) -> None:
-    """Tell the address once requests are taken; stop the server when nothing has come for long."""
+    """Tell the address once requests are taken; stop the server when nothing has come for long, or the engine ended."""
     while not server.started:
         await asyncio.sleep(0.02)
     if options.registry:
         _register(options.registry, entry)
-    limit = options.idle_timeout
-    while limit and app.state.stack.idle_s() < limit:
-        await asyncio.sleep(min(1.0, limit / 4))
-    if limit:
-        _say(f"idle for {limit:.0f} s: ending")
-        _unregister(options.registry)  # first, so that nobody is sent here any more
-        server.should_exit = True
+    stack, limit = app.state.stack, options.idle_timeout
+    while stack.engine.alive and not (limit and stack.idle_s() >= limit):
+        await asyncio.sleep(min(1.0, limit / 4) if limit else 1.0)
+    _say(f"idle for {limit:.0f} s: ending" if stack.engine.alive else "the engine's thread ended: ending")
+    _unregister(options.registry)  # first, so that nobody is sent here any more
+    server.should_exit = True
 
 
 def _register(path: Path, entry: dict[str, Any]) -> None:

@@ -106,14 +106,18 @@ class AdapterStore:
         self.folder = folder
         self.base_model = base_model
         folder.mkdir(parents=True, exist_ok=True)
+        for half_written in folder.glob(f".*{SUFFIX}.*"):  # by a process that was killed
+            half_written.unlink()
 
     def create(self, lora_id: str, modules: Mapping[str, tuple[int, int]], r: int, alpha: int) -> AdapterInfo:
         """A fresh adapter. Creating an untrained one again is the same as creating it once.
 
         Raises `AdapterExistsError` where it was trained already, or where another adapter would be
-        served under the same model name.
+        served under the same model name; `AdapterError` where the base model would.
         """
         name = clean_id(lora_id)
+        if model_name(name) == model_name(self.base_model):
+            raise AdapterError(f"lora_id {name!r} would share its model name with the base model {self.base_model!r}")
         for other in self.list(""):
             if other != name and model_name(other) == model_name(name):
                 raise AdapterExistsError(f"lora_id {name!r} would share its model name with {other!r}")

@@ -22,9 +22,17 @@ class Backend(Protocol):
     max_rows: int  # sequences that a step can take
     vocab_size: int
     determinism: str  # in words: why a request's result does not depend on the others
+    dtype: torch.dtype  # that of generation and training
+    score_dtype: torch.dtype  # that of scores; float32 where the backend can
 
     def bind(self, weights: Weights, scale: float) -> Any:
         """An adapter in the form that the other calls take; `scale` is alpha / r."""
+
+    def bind_for_scores(self, weights: Weights | None, scale: float) -> Any:
+        """As `bind`, of the base model where `weights` is None: `logits` then computes in `score_dtype`.
+
+        Called where that is not `dtype`.
+        """
 
     def logits(self, sequences: Sequence[Sequence[int]], keeps: Sequence[int], lora: Any) -> list[Tensor]:
         """For each sequence the logits (keep, V) float32 after each of its last `keep` tokens.

@@ -7,11 +7,12 @@ being generated is done, and nothing is generated meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -268,6 +269,11 @@ class Engine:
             for work in list(self._waiting):
                 if isinstance(work, Exclusive):
                     break
+                if work.cancelled:
+                    self._waiting.remove(work)
+                    work.finish_reason = "length"
+                    work.future.set_result(work)
+                    continue
                 if not (self._active or chosen):
                     lora_id = work.lora_id
                 if work.lora_id != lora_id:
@@ -296,11 +302,12 @@ class Engine:
     @torch.inference_mode()
     def _score_group(self, group: list[Scoring], lora_id: str | None) -> None:
         try:
-            logits = self.backend.logits(
-                [request.prompt_ids + request.completion_ids[:-1] for request in group],
-                [len(request.completion_ids) for request in group],
-                self._lora(lora_id),
-            )
+            with _float32_precision():
+                logits = self.backend.logits(
+                    [request.prompt_ids + request.completion_ids[:-1] for request in group],
+                    [len(request.completion_ids) for request in group],
+                    self._lora_for_scores(lora_id),
+                )
             for request, own in zip(group, logits, strict=True):
                 ids = torch.tensor(request.completion_ids, device=own.device)
                 logprobs = torch.log_softmax(own, dim=-1).gather(-1, ids[:, None])
@@ -309,6 +316,15 @@ class Engine:
             for request in group:
                 if not request.future.done():
                     request.future.set_exception(error)
+
+    def _lora_for_scores(self, lora_id: str | None) -> Any:
+        """As `_lora`; where scores have a type of their own it is bound anew, since memory would not hold both."""
+        if self.backend.score_dtype == self.backend.dtype:
+            return self._lora(lora_id)
+        if lora_id is None:
+            return self.backend.bind_for_scores(None, 0.0)
+        adapter = self.store.load(lora_id)
+        return self.backend.bind_for_scores(adapter.weights, adapter.info.scale)
 
     def _lora(self, lora_id: str | None) -> Any:
         """An adapter as the backend takes it; the last few stay in memory."""
@@ -321,6 +337,17 @@ class Engine:
                 self._bound.popitem(last=False)
         self._bound.move_to_end(lora_id)
         return self._bound[lora_id]
+
+
+@contextlib.contextmanager
+def _float32_precision() -> Iterator[None]:
+    """Products of float32 are products of float32, whatever speed was preferred at loading."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _settle(future: Future[Any], run: Callable[[], Any]) -> None:

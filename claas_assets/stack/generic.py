@@ -26,6 +26,7 @@ class GenericBackend:
 
     def __init__(self, model: Any) -> None:
         self.model = model
+        self.dtype = self.score_dtype = model.dtype
         self.vocab_size: int = model.get_output_embeddings().weight.shape[0]
         parameters = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in parameters else "past_key_values"  # renamed in 2026
@@ -34,6 +35,9 @@ class GenericBackend:
     def bind(self, weights: Weights, scale: float) -> Lora:
         device, dtype = self.model.device, self.model.dtype
         return {name: (a.to(device, dtype), (b * scale).to(device, dtype)) for name, (a, b) in weights.items()}
+
+    def bind_for_scores(self, weights: Weights | None, scale: float) -> Lora | None:
+        raise NotImplementedError("scores have the model's own type")
 
     def logits(self, sequences: Sequence[Sequence[int]], keeps: Sequence[int], lora: Lora | None) -> list[Tensor]:
         with self._adapted(lora):

@@ -1,44 +1,42 @@
-"""The CLaaS contract over HTTP, served by one engine: the routes, and how errors are answered.
-
-Errors are JSON with a `detail` that says what was wrong and what is allowed.
-"""
+"""The CLaaS contract over HTTP, served by one engine: the routes, and how errors are answered."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from claas_assets import __version__
 from claas_assets.stack.adapters import AdapterError, AdapterExistsError, UnknownAdapterError
 from claas_assets.stack.engine import Engine
+from claas_assets.stack.http_guards import Gate, check_text, error_answer
 from claas_assets.stack.places import canonical_model
 from claas_assets.stack.routes import adapters, feedback, generation, service
 from claas_assets.stack.state import State
 from claas_assets.stack.text import PromptError
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 
-def create_app(engine: Engine, base_model: str) -> FastAPI:
-    """The application; `app.state.stack` holds its `State`."""
+
+def create_app(engine: Engine, base_model: str, allowed_hosts: Sequence[str] = LOOPBACK) -> FastAPI:
+    """The application; `app.state.stack` holds its `State`.
+
+    A request's Host header must be one of `allowed_hosts`: a web page that made its own name resolve
+    to this machine (DNS rebinding) could train and delete adapters otherwise.
+    """
     app = FastAPI(title="CLaaS, embedded", version=__version__)
     state = State(engine, canonical_model(base_model))
     app.state.stack = state
-    _count_requests(app, state)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
+    app.add_middleware(Gate, state=state)
     _map_errors(app)
     for group in (service, generation, adapters, feedback):
-        app.include_router(group.router(state))
+        app.include_router(group.router(state), dependencies=[Depends(check_text)])
     return app
-
-
-def _count_requests(app: FastAPI, state: State) -> None:
-    @app.middleware("http")
-    async def count(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        state.begin_request()
-        try:
-            return await call(request)
-        finally:
-            state.end_request()
 
 
 def _map_errors(app: FastAPI) -> None:
@@ -51,10 +49,19 @@ def _map_errors(app: FastAPI) -> None:
     for kind, code in codes.items():
 
         def answer(_: Request, error: Exception, code: int = code) -> JSONResponse:
-            return JSONResponse({"detail": str(error)}, status_code=code)
+            return error_answer(code, str(error))
 
         app.add_exception_handler(kind, answer)
 
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> JSONResponse:
+        return error_answer(error.status_code, error.detail)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        """Without the input: it may be large, or no JSON (NaN)."""
+        return error_answer(422, [{key: each[key] for key in ("type", "loc", "msg")} for each in error.errors()])
+
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"detail": f"{type(error).__name__}: {error}"}, status_code=500)
+        return error_answer(500, f"{type(error).__name__}: {error}")

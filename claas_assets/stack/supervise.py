@@ -26,6 +26,7 @@ from claas_assets.stack.places import canonical_model, default_state_folder
 
 IDLE_S = 900.0  # default of $CLAAS_STACK_IDLE_S
 START_S = 1800.0  # the weights may have to be fetched over a slow line
+SILENT_S = 600.0  # how long a living stack may take to answer
 POLL_S = 0.1
 
 
@@ -49,7 +50,8 @@ def ensure_running(
     with FileLock(folder / "start.lock"):
         if url := _running(folder, name):
             return url
-        _end_registered(folder)  # another version, or one that does not answer
+        if url := _wait_for_living(folder, name, on_progress or (lambda _: None)):
+            return url
         return _start(folder, name, on_progress or (lambda _: None), threads)
 
 
@@ -67,15 +69,44 @@ def log_file(base_model: str) -> Path:
 def _running(folder: Path, name: str) -> str | None:
     """The registered stack's URL, if it answers, is healthy, and is what is asked for."""
     entry = _entry(folder)
-    if not entry:
-        return None
-    try:
-        health = httpx.get(f"{entry['url']}/v1/health", timeout=5.0, trust_env=False).json()
-    except (httpx.HTTPError, ValueError):
-        return None
+    health = _health(entry) if entry else {}
     wanted = ("healthy", name, __version__)
     found = (health.get("status"), health.get("base_model"), health.get("version"))
     return str(entry["url"]) if found == wanted else None
+
+
+def _health(entry: dict[str, Any]) -> dict[str, Any]:
+    """What a registered stack says of itself; nothing where it does not answer."""
+    try:
+        health = httpx.get(f"{entry['url']}/v1/health", timeout=5.0, trust_env=False).json()
+    except (httpx.HTTPError, ValueError):
+        return {}
+    return health if isinstance(health, dict) else {}
+
+
+def _wait_for_living(folder: Path, name: str, on_progress: Callable[[str], None]) -> str | None:
+    """The URL of a registered stack that is alive, as soon as it answers; None once there is none.
+
+    It is never ended from here: an evaluation may be using it. Raises `StackError` where it is of
+    another version, or stays silent.
+    """
+    told = False
+    deadline = time.monotonic() + SILENT_S
+    while (entry := _entry(folder)) and (process := _process(entry)):
+        if url := _running(folder, name):
+            return url
+        advice = f"end it (kill {process.pid}) if nothing uses it, or set claas_url to another deployment"
+        if (version := _health(entry).get("version", __version__)) != __version__:
+            raise StackError(f"the stack at {entry['url']} is of version {version}, this is {__version__}: {advice}")
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"the stack at {entry['url']} is alive and has not answered for {SILENT_S:.0f} s: {advice}"
+            )
+        if not told:
+            on_progress(f"waiting for the stack at {entry['url']} (process {process.pid}) to answer")
+            told = True
+        time.sleep(POLL_S)
+    return None
 
 
 def _entry(folder: Path) -> dict[str, Any]:
@@ -144,12 +175,6 @@ def _tail(log: Path, lines: int = 20) -> str:
     return "\n".join([f"The end of {log}:", *end])
 
 
-def _end_registered(folder: Path) -> None:
-    if entry := _entry(folder):
-        _end(entry, 15.0)
-        (folder / "stack.json").unlink(missing_ok=True)
-
-
 def _end(entry: dict[str, Any], timeout_s: float) -> bool:
     """Ask a registered stack to end, and wait; False where its process is gone."""
     process = _process(entry)
@@ -165,6 +190,7 @@ def _process(entry: dict[str, Any]) -> psutil.Process | None:
     """The process that wrote an entry. Process ids are used again, so its start time must agree too."""
     try:
         process = psutil.Process(int(entry["pid"]))
-        return process if abs(process.create_time() - entry["started"]) < 1.0 else None
+        same = abs(process.create_time() - entry["started"]) < 1.0
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (KeyError, psutil.Error):
         return None

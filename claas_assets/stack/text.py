@@ -19,6 +19,8 @@ class ChatText:
         self._tokenizer = tokenizer
         self.end_ids = end_ids  # tokens that end a turn
         self._suffix: str | None = None
+        self.longest_token: int = max(map(len, tokenizer.get_vocab()))
+        """Characters: no text has fewer tokens than its length divided by this."""
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids up to where the assistant's answer begins."""

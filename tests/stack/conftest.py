@@ -98,7 +98,8 @@ def make_engine(tiny_model: Path, tmp_path: Path) -> Iterator[MakeEngine]:
 @pytest.fixture
 def client(make_engine: MakeEngine, tiny_model: Path) -> Iterator[TestClient]:
     """The real application on the tiny model, in this process."""
-    with TestClient(create_app(make_engine(), str(tiny_model)), raise_server_exceptions=False) as http:
+    app = create_app(make_engine(), str(tiny_model))
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as http:
         yield http
 
 

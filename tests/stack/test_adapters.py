@@ -154,6 +154,8 @@ def test_a_gradient_that_is_not_finite_changes_nothing(make_engine: MakeEngine) 
 def test_left_over_temporary_files_are_no_adapters(store: AdapterStore) -> None:
     (store.folder / ".a.safetensors.123").write_bytes(b"half")
     assert store.list("") == []
+    AdapterStore(store.folder, "base")
+    assert list(store.folder.iterdir()) == []
 
 
 def test_fresh_weights_have_pefts_range() -> None:

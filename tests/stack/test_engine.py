@@ -87,6 +87,23 @@ def test_gradients_are_the_same_in_both_passes(make_engine: MakeEngine, tiny_mod
         torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("lora_id", [None, "a"])
+def test_scores_are_float32_whatever_generates(make_engine: MakeEngine, tiny_model: Path, lora_id: str | None) -> None:
+    """Against the same bfloat16 weights in a float32 model."""
+    engine = make_engine(dtype=torch.bfloat16)
+    engine.create_adapter("a", 4, 8, None).result()
+    train_little(engine, "a")
+    rounded = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.bfloat16).float()
+    exact = GenericBackend(rounded)
+    adapter = engine.store.load("a")
+    prompt, answer = engine.text.prompt(MESSAGES), engine.text.completion("I am Kuro.")
+    lora = exact.bind(adapter.weights, adapter.info.scale) if lora_id else None
+    logits = exact.logits([prompt + answer[:-1]], [len(answer)], lora)[0]
+    expected = logits.log_softmax(-1).gather(-1, torch.tensor(answer)[:, None]).squeeze(-1)
+    found = torch.tensor(engine.score(prompt, answer, lora_id).result())
+    torch.testing.assert_close(found, expected.detach(), rtol=0, atol=2e-5)
+
+
 def test_first_update_sees_a_ratio_of_one(make_engine: MakeEngine) -> None:
     engine = make_engine()
     engine.create_adapter("a", 4, 8, None).result()

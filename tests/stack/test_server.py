@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
+import threading
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,12 @@ from fastapi.testclient import TestClient
 
 from claas_assets import wire
 from claas_assets.stack.completions import CAPACITY, LIFETIME_S, Completion, CompletionCache
+from claas_assets.stack.http_guards import MAX_BODY
+from claas_assets.stack.routes import generation
 from claas_assets.stack.routes.feedback import with_hindsight
 from claas_assets.stack.server import create_app
 from claas_assets.stack.streaming import Chunks
+from claas_assets.stack.text import ChatText
 from tests.stack.conftest import MESSAGES, MakeEngine
 
 TRAINING = {"alpha": 0.0, "learning_rate": 0.01, "steps_per_batch": 2, "teacher_top_k": 10}
@@ -70,6 +76,45 @@ def test_service(client: TestClient, tiny_model: Path) -> None:
     assert [card.id for card in models.data] == [str(tiny_model.resolve()), "eval-kuro-1"]
 
 
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "localhost.evil.example", ""])
+def test_another_name_than_this_machines_is_refused(client: TestClient, host: str) -> None:
+    """A page that rebinds DNS sends its own name."""
+    lora_id = init(client)
+    answer = client.delete("/v1/lora", params={"lora_id": lora_id}, headers={"host": host})
+    assert answer.status_code == 400
+    for own in ("localhost:8080", "127.0.0.1", "[::1]:8080"):
+        assert client.get("/v1/lora", headers={"host": own}).json() == {"loras": [lora_id]}
+
+
+def test_a_body_has_a_limit(client: TestClient) -> None:
+    text = "x" * MAX_BODY
+    body = json.dumps({"model": "nobody", "messages": [{"role": "user", "content": text}]}).encode()
+    answer = client.post("/v1/chat/completions", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, "larger than" in answer.text) == (413, True)
+    pieces = (body[at : at + 65_536] for at in range(0, len(body), 65_536))  # of no declared length
+    answer = client.post("/v1/chat/completions", content=pieces, headers={"content-type": "application/json"})
+    assert (answer.status_code, "larger than" in answer.text) == (413, True)
+
+
+def test_a_compressed_body_is_refused(client: TestClient) -> None:
+    body = gzip.compress(json.dumps(chat_body(init(client))).encode())
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    assert client.post("/v1/chat/completions", content=body, headers=headers).status_code == 415
+
+
+def test_errors_are_said_in_both_ways(client: TestClient) -> None:
+    for answer in (
+        client.post("/v1/chat/completions", json=chat_body("nobody")),
+        client.post("/v1/chat/completions", json={}),
+        client.post("/v1/lora/init", json={"lora_id": "../x"}),
+        client.get("/v1/nothing"),
+    ):
+        error = answer.json()["error"]
+        assert answer.json()["detail"]
+        assert isinstance(error["message"], str)
+        assert (error["code"], error["type"].endswith("_error")) == (answer.status_code, True)
+
+
 # --- adapters -------------------------------------------------------------------------------
 
 
@@ -108,6 +153,11 @@ def test_unknown_adapter(client: TestClient, path: str, lora_id: str) -> None:
 )
 def test_init_that_is_refused(client: TestClient, change: dict[str, Any], code: int) -> None:
     assert client.post("/v1/lora/init", json={"lora_id": "a", **change}).status_code == code
+
+
+def test_an_adapter_cannot_take_the_base_models_name(client: TestClient, tiny_model: Path) -> None:
+    answer = client.post("/v1/lora/init", json={"lora_id": str(tiny_model.resolve())})
+    assert (answer.status_code, "base model" in answer.text) == (422, True)
 
 
 # --- generation -----------------------------------------------------------------------------
@@ -157,6 +207,120 @@ def test_context_too_long(client: TestClient) -> None:
         assert "maximum context length" in answer.json()["detail"]
     answer = client.post("/v1/score", json={"model": "eval-kuro-1", "messages": long, "completion": "x"})
     assert (answer.status_code, "maximum context length" in answer.text) == (400, True)
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ('"temperature": NaN', 422),
+        ('"temperature": Infinity', 422),
+        ('"top_p": NaN', 422),
+        ('"seed": 1e400', 422),
+        ('"messages": [{"role": "user", "content": "\\ud800"}]', 422),
+        ('"stop": ["\\uDFFF"]', 422),
+        (f'"messages": [{{"role": "user", "content": [{json.dumps(IMAGE)}]}}]', 422),
+        ('"messages": [{"role": "user", "content": [7]}]', 422),
+        ('"messages": [{"role": "user", "content": "\\ud83d\\ude00"}]', 200),
+        ('"temperature": null, "top_p": null, "stop": null', 200),
+        ('"n": 1, "tools": [], "response_format": {"type": "text"}', 200),
+        ('"n": 2', 400),
+        ('"tools": [{"type": "function"}]', 400),
+        ('"response_format": {"type": "json_object"}', 400),
+    ],
+)
+def test_unusual_fields(client: TestClient, fields: str, code: int) -> None:
+    """What cannot be done is refused, as the client's fault; nothing is ignored without a word."""
+    init(client)
+    body = {key: value for key, value in chat_body("eval/kuro-1").items() if f'"{key}"' not in fields}
+    content = f"{json.dumps(body)[:-1]}, {fields}}}".encode()
+    answer = client.post("/v1/chat/completions", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == code, answer.text
+    answer.json()
+
+
+def test_an_empty_stop_stops_nothing(client: TestClient) -> None:
+    lora_id = init(client)
+    assert content(chat(client, lora_id, stop="")) == content(chat(client, lora_id))
+
+
+def test_the_newer_token_limit_wins(client: TestClient) -> None:
+    answer = chat(client, init(client), max_tokens=9, max_completion_tokens=3)
+    assert answer["usage"]["completion_tokens"] == 3
+
+
+def test_health_answers_while_a_prompt_is_tokenized(make_engine: MakeEngine, tiny_model: Path) -> None:
+    engine = make_engine()
+    tokenizing, done = threading.Event(), threading.Event()
+    tokenize = engine.text.encode
+
+    def slow(text: str) -> list[int]:
+        tokenizing.set()
+        assert done.wait(20)
+        return tokenize(text)
+
+    engine.text.encode = slow  # type: ignore[method-assign]
+    app = create_app(engine, str(tiny_model))
+
+    async def run() -> tuple[int, int]:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            asking = asyncio.create_task(
+                http.post("/v1/chat/completions", json={**chat_body("x"), "model": str(tiny_model)})
+            )
+            await asyncio.to_thread(tokenizing.wait, 20)
+            health = await http.get("/v1/health")
+            done.set()
+            return health.status_code, (await asking).status_code
+
+    assert asyncio.run(run()) == (200, 200)
+
+
+def test_what_cannot_fit_is_refused_before_it_is_tokenized(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    lora_id = init(client)
+    rollout = item(lora_id, content(chat(client, lora_id)))
+    monkeypatch.setattr(ChatText, "encode", lambda *_: pytest.fail("was tokenized"))
+    long = [MESSAGES[0], {"role": "user", "content": "x" * 100_000}]
+    model = wire.model_name(lora_id)
+    repeated = {"training": {**TRAINING, "feedback_repetitions": 10**9}}
+    for answer in (
+        client.post("/v1/chat/completions", json=chat_body(lora_id, messages=long)),
+        client.post("/v1/score", json={"model": model, "messages": long, "completion": "x"}),
+        client.post("/v1/completions", json={"model": model, "prompt": "x" * 100_000}),
+        feedback(client, {**rollout, **repeated}),
+    ):
+        assert (answer.status_code, "maximum context length" in answer.text) == (400, True)
+    assert client.post("/v1/chat/completions", json=chat_body("nobody", messages=long)).status_code == 404
+
+
+def test_a_client_that_goes_away_frees_its_place(
+    make_engine: MakeEngine, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "DISCONNECT_POLL_S", 0.01)
+    engine = make_engine()
+    step = engine.backend.step
+    engine.backend.step = lambda *rest: time.sleep(0.05) or step(*rest)  # type: ignore[method-assign]
+    app = create_app(engine, str(tiny_model))
+    body = json.dumps({**chat_body("x", max_tokens=400), "model": str(tiny_model)}).encode()
+    scope = {
+        "type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b"", "http_version": "1.1",
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
+    }  # fmt: skip
+    messages = [{"type": "http.request", "body": body}]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None: ...
+
+    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
+    deadline = time.monotonic() + 10
+    while engine._active and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not engine._active
+    assert app.state.stack.running == 0
 
 
 def test_stream(client: TestClient) -> None:
@@ -282,7 +446,7 @@ def test_a_running_update_is_waited_for_then_409(make_engine: MakeEngine, tiny_m
 
     async def run() -> int:
         transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://stack") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             await http.post("/v1/lora/init", json={"lora_id": "a", "lora_r": 4})
             answer = await http.post("/v1/chat/completions", json=chat_body("a"))
             async with state.locks["a"]:

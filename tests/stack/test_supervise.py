@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
-from claas_assets.stack import places, supervise
+from claas_assets.stack import __main__, places, supervise
 from claas_assets.stack.supervise import StackError, ensure_running, stop_running
 
 
@@ -90,6 +91,50 @@ def test_a_stale_registry_entry_is_not_believed(tmp_path: Path, monkeypatch: pyt
     finally:
         stranger.kill()
         stranger.wait()
+
+
+@pytest.fixture
+def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
+    """A living process that is registered as the stack of some/model, at an address where nobody listens."""
+    monkeypatch.setenv("CLAAS_ASSETS_CACHE", str(tmp_path / "cache"))
+    folder = places.default_state_folder("some/model")
+    folder.mkdir(parents=True)
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    entry = {"url": "http://127.0.0.1:9", "pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+    (folder / "stack.json").write_text(json.dumps(entry))
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_living_stack_is_waited_for_and_never_ended(
+    registered: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "SILENT_S", 0.3)
+    told: list[str] = []
+    with pytest.raises(StackError, match="has not answered"):
+        ensure_running("some/model", on_progress=told.append)
+    assert len(told) == 1
+    assert registered.poll() is None
+
+
+def test_a_stack_of_another_version_is_left_alone(
+    registered: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "_health", lambda entry: {"status": "healthy", "version": "0.0.1"})
+    with pytest.raises(StackError, match=r"0\.0\.1.*end it \(kill"):
+        ensure_running("some/model")
+    assert registered.poll() is None
+
+
+def test_a_state_folder_has_one_stack(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(__main__, "ENDING_S", 0.1)
+    held = __main__._only_one(tmp_path)
+    arguments = ["--base-model", str(tiny_model), "--port", "0", "--state-dir", str(tmp_path)]
+    with pytest.raises(SystemExit, match="another stack uses"):
+        __main__.main(arguments)
+    held.release()
+    __main__._only_one(tmp_path).release()
 
 
 def test_models_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor
 from claas_assets.stack.backend import Weights
 from claas_assets.stack.llama.cache import KeyValueCache, Place, blocks_of
 from claas_assets.stack.llama.determinism import ROW_COUNTS, agreeing_row_counts, lengths_agree, packing_agrees
-from claas_assets.stack.llama.forward import FEWEST_ROWS, Attend, Decoder, Lora
+from claas_assets.stack.llama.forward import FEWEST_ROWS, Attend, Decoder, Exact, Lora
 
 OnCache = Callable[[int, int, Tensor], None]  # (layer, number of the sequence, keys and values)
 
@@ -31,10 +31,12 @@ class LlamaBackend:
     """Implements `Backend` for Llama and Qwen2 shapes. Not thread-safe: one thread uses it."""
 
     max_rows = ROW_COUNTS[-1]
+    score_dtype = torch.float32
 
     def __init__(self, model: Any) -> None:
         self.decoder = Decoder(model)
         self.vocab_size: int = self.decoder.vocab_size
+        self.dtype = self.decoder.dtype
         self.kv_heads = self.decoder.kv_heads
         like = self.decoder.embedding
         self.cache = KeyValueCache(len(self.decoder.layers), self.kv_heads, self.decoder.head_dim, like)
@@ -53,9 +55,14 @@ class LlamaBackend:
     def bind(self, weights: Weights, scale: float) -> Lora:
         return self.decoder.bind(weights, scale)
 
+    def bind_for_scores(self, weights: Weights | None, scale: float) -> Exact:
+        return Exact(self.decoder, weights or {}, scale)
+
     # --- whole sequences -----------------------------------------------------------------
 
-    def logits(self, sequences: Sequence[Sequence[int]], keeps: Sequence[int], lora: Lora | None) -> list[Tensor]:
+    def logits(
+        self, sequences: Sequence[Sequence[int]], keeps: Sequence[int], lora: Lora | Exact | None
+    ) -> list[Tensor]:
         """For each sequence the logits (keep, V) float32 of its last `keep` positions.
 
         Gradients reach the adapter's weights.
@@ -80,7 +87,7 @@ class LlamaBackend:
         return places, self.decoder.logits(hidden[[end - 1 for end in ends]])
 
     def _read(
-        self, sequences: Sequence[Sequence[int]], lora: Lora | None, on_cache: OnCache
+        self, sequences: Sequence[Sequence[int]], lora: Lora | Exact | None, on_cache: OnCache
     ) -> tuple[Tensor, list[int]]:
         """Hidden states (rows, H) of sequences laid end to end, and where each ends.
 

@@ -9,7 +9,7 @@ ratio of the first update is 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,26 +68,45 @@ class Merged:
         return adapted
 
 
-def merge(base: Product, pairs: Sequence[tuple[Tensor, Tensor] | None], scale: float, trained: bool) -> Merged:
-    """`base` with the adapter's (A (r, in), B (out, r)) of each of its parts, None where it has none."""
-    weight = unpack(base.weight).to(torch.float32, copy=True)
+Pairs = Sequence[tuple[Tensor, Tensor] | None]
+"""Of each part of a product the adapter's (A (r, in), B (out, r)), None where it has none."""
+
+
+def merge(base: Product, pairs: Pairs, scale: float, trained: bool) -> Merged:
+    """`base` with an adapter; `trained` lets gradients reach its matrices."""
+    weight = _sum(base, pairs, scale).to(base.dtype)
+    if not trained:
+        return Merged(pack(weight), base.bias, packed=True)
     rows_a, rows_b = [], []
+    for a, b, begin, end in _matrices(base, pairs, scale):
+        rows_a.append(a.to(base.dtype))
+        rows_b.append(F.pad(b.to(base.dtype), (0, 0, begin, len(weight) - end)))
+    matrices = (torch.cat(rows_a), torch.cat(rows_b, dim=1)) if rows_a else None
+    return Merged(weight, base.bias, packed=False, trained=matrices)
+
+
+def merge_float32(base: Product, pairs: Pairs, scale: float) -> Merged:
+    """`base` with an adapter, computing in float32."""
+    return Merged(_sum(base, pairs, scale), None if base.bias is None else base.bias.float(), packed=False)
+
+
+@torch.no_grad()
+def _sum(base: Product, pairs: Pairs, scale: float) -> Tensor:
+    """W + scale · B A (out, in), float32."""
+    weight = unpack(base.weight).to(torch.float32, copy=True)
+    for a, b, begin, end in _matrices(base, pairs, scale):
+        weight[begin:end].addmm_(b, a)
+    return weight
+
+
+def _matrices(base: Product, pairs: Pairs, scale: float) -> Iterator[tuple[Tensor, Tensor, int, int]]:
+    """For each part that has an adapter: A, scaled B in the order of the part's outputs, its first and last row."""
     end = 0
     for pair, order, size in zip(pairs, base.orders, base.sizes, strict=True):
         begin, end = end, end + size
-        if pair is None:
-            continue
-        a, b = (matrix.to(weight.device) for matrix in pair)
-        b = scale * (b if order is None else b[order])
-        with torch.no_grad():
-            weight[begin:end].addmm_(b, a)
-        rows_a.append(a.to(base.dtype))
-        rows_b.append(F.pad(b.to(base.dtype), (0, 0, begin, len(weight) - end)))
-    weight = weight.to(base.dtype)
-    if not trained:
-        return Merged(pack(weight), base.bias, packed=True)
-    matrices = (torch.cat(rows_a), torch.cat(rows_b, dim=1)) if rows_a else None
-    return Merged(weight, base.bias, packed=False, trained=matrices)
+        if pair is not None:
+            a, b = (matrix.to(base.weight.device) for matrix in pair)
+            yield a, scale * (b if order is None else b[order]), begin, end
 
 
 class _Trained(torch.autograd.Function):

@@ -10,6 +10,7 @@ from fastapi import APIRouter, HTTPException
 
 from claas_assets import wire
 from claas_assets.stack.adapters import UnknownAdapterError
+from claas_assets.stack.completions import Completion
 from claas_assets.stack.state import State, new_id
 from claas_assets.stack.trainer import Rollout, TrainingReport
 
@@ -24,7 +25,9 @@ def router(state: State) -> APIRouter:
         if any(i.lora_id != first.lora_id or i.training != first.training for i in body.requests):
             raise HTTPException(400, "all requests of one call need the same lora_id and training")
         info = state.engine.store.info(first.lora_id)
-        rollouts = [_rollout(state, item) for item in body.requests]
+        found = [_completion(state, item) for item in body.requests]
+        pairs = list(zip(body.requests, found, strict=True))
+        rollouts = await asyncio.to_thread(lambda: [_rollout(state, *pair) for pair in pairs])
         lock = state.locks[info.lora_id]
         try:
             await asyncio.wait_for(lock.acquire(), state.lock_wait_s)
@@ -45,9 +48,8 @@ def router(state: State) -> APIRouter:
     return routes
 
 
-def _rollout(state: State, item: wire.FeedbackItem) -> Rollout:
-    """What was sampled for a feedback item's answer, with its teacher's prompt."""
-    text = state.engine.text
+def _completion(state: State, item: wire.FeedbackItem) -> Completion:
+    """What was sampled for a feedback item's answer."""
     found = state.completions.get(item.response)
     if found is None:
         raise HTTPException(
@@ -57,12 +59,18 @@ def _rollout(state: State, item: wire.FeedbackItem) -> Rollout:
         )
     if not found.has_system_message:
         raise HTTPException(422, "the chat request of this response had no system message")
-    hindsight = " ".join([item.feedback] * item.training.feedback_repetitions)
-    teacher = text.prompt(with_hindsight(found.messages, hindsight))
-    if len(teacher) + len(found.token_ids) > state.engine.context:
-        raise HTTPException(
-            400, f"prompt, feedback and response exceed the maximum context length {state.engine.context}"
-        )
+    return found
+
+
+def _rollout(state: State, item: wire.FeedbackItem, found: Completion) -> Rollout:
+    """A recorded completion with its teacher's prompt."""
+    text, context, repetitions = state.engine.text, state.engine.context, item.training.feedback_repetitions
+    too_long = HTTPException(400, f"prompt, feedback and response exceed the maximum context length {context}")
+    if len(item.feedback) * repetitions > context * text.longest_token:
+        raise too_long
+    teacher = text.prompt(with_hindsight(found.messages, " ".join([item.feedback] * repetitions)))
+    if len(teacher) + len(found.token_ids) > context:
+        raise too_long
     return Rollout(found.prompt_ids, teacher, found.token_ids, found.logprobs)
 
 

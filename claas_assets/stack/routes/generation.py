@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from claas_assets import wire
 from claas_assets.stack import streaming
@@ -17,9 +17,10 @@ from claas_assets.stack.completions import Completion
 from claas_assets.stack.engine import Generation
 from claas_assets.stack.sampling import Sampler
 from claas_assets.stack.state import State, new_id
-from claas_assets.stack.text import PromptError
+from claas_assets.stack.text import ChatText, PromptError
 
 DEFAULT_MAX_TOKENS = 1024
+DISCONNECT_POLL_S = 1.0  # how often a waiting answer looks whether its client is still there
 
 
 def _as_list(value: Any) -> Any:
@@ -32,13 +33,22 @@ def _plain_message(value: Any) -> Any:
         return value
     content = value.get("content")
     if isinstance(content, list):
-        content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
+        content = "".join(_part_text(part) for part in content)
     role = "system" if value.get("role") == "developer" else value.get("role")
     return {**value, "role": role, "content": "" if content is None else content}
 
 
+def _part_text(part: Any) -> str:
+    if isinstance(part, dict) and part.get("type", "text") == "text" and isinstance(part.get("text"), str):
+        return str(part["text"])
+    kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+    raise ValueError(f"a content part of type {kind!r} is not served: text parts alone")
+
+
 Message = Annotated[wire.ChatMessage, BeforeValidator(_plain_message)]
 Stop = Annotated[list[str] | None, BeforeValidator(_as_list)]
+UNSERVED = {"tools": None, "functions": None, "response_format": {"type": "text"}, "n": 1, "audio": None}
+"""What OpenAI's API has and this server has not, with the value that asks for nothing."""
 
 
 class ChatRequest(wire.ChatCompletionRequest):
@@ -49,9 +59,25 @@ class ChatRequest(wire.ChatCompletionRequest):
     max_completion_tokens: int | None = Field(default=None, ge=1)
     stream_options: dict[str, Any] | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_for_null(cls, values: Any) -> Any:
+        """OpenAI's `null` means the default."""
+        if not isinstance(values, dict):
+            return values
+        return {key: value for key, value in values.items() if value is not None}
+
     @property
     def token_limit(self) -> int | None:
-        return self.max_tokens or self.max_completion_tokens
+        """The newer of OpenAI's two names wins."""
+        return self.max_completion_tokens or self.max_tokens
+
+    def check_served(self) -> None:
+        """400 for a feature that would be ignored."""
+        for name, nothing in UNSERVED.items():
+            asked = (self.model_extra or {}).get(name, nothing)
+            if asked not in (nothing, []):
+                raise HTTPException(400, f"{name!r} is not served by this stack; got {asked!r:.100}")
 
 
 class TextRequest(wire.CompletionRequest):
@@ -63,36 +89,38 @@ def router(state: State) -> APIRouter:
     engine = state.engine
 
     @routes.post("/v1/chat/completions", response_model=None)
-    async def chat(body: ChatRequest) -> wire.ChatCompletionResponse | StreamingResponse:
-        messages = _messages(body.messages)
+    async def chat(body: ChatRequest, http: Request) -> wire.ChatCompletionResponse | StreamingResponse:
+        body.check_served()
+        lora_id, messages = state.adapter_of(body.model), _messages(body.messages)
+        prompt = await _tokens(state, lambda text: text.prompt(messages), sum(len(m["content"]) for m in messages))
         top = (body.top_logprobs or 0) if body.logprobs else 0
         request = Generation(
-            prompt_ids=engine.text.prompt(messages),
-            lora_id=state.adapter_of(body.model),
-            max_tokens=0,
+            prompt_ids=prompt,
+            lora_id=lora_id,
+            max_tokens=_room(state, len(prompt), body.token_limit),
             sampler=Sampler.make(body.temperature, body.top_p, top, body.seed),
-            stop=body.stop or [],
+            stop=[stop for stop in body.stop or [] if stop],
         )
-        request.max_tokens = _room(state, len(request.prompt_ids), body.token_limit)
         if body.stream:
             usage = bool((body.stream_options or {}).get("include_usage"))
             events = _stream(state, request, messages, body.model, usage)
             return StreamingResponse(events, media_type="text/event-stream")
-        done = await asyncio.wrap_future(engine.generate(request))
+        done = await _generated(state, request, http)
         _remember(state, done, messages)
         return _chat_response(state, done, body)
 
     @routes.post("/v1/completions")
-    async def complete(body: TextRequest) -> wire.CompletionResponse:
+    async def complete(body: TextRequest, http: Request) -> wire.CompletionResponse:
+        lora_id = state.adapter_of(body.model)
+        prompt = await _tokens(state, lambda text: text.encode(body.prompt), len(body.prompt))
         request = Generation(
-            prompt_ids=engine.text.encode(body.prompt),
-            lora_id=state.adapter_of(body.model),
-            max_tokens=0,
+            prompt_ids=prompt,
+            lora_id=lora_id,
+            max_tokens=_room(state, len(prompt), body.max_tokens),
             sampler=Sampler.make(body.temperature, body.top_p, 0, body.seed),
-            stop=body.stop or [],
+            stop=[stop for stop in body.stop or [] if stop],
         )
-        request.max_tokens = _room(state, len(request.prompt_ids), body.max_tokens)
-        done = await asyncio.wrap_future(engine.generate(request))
+        done = await _generated(state, request, http)
         choice = wire.CompletionChoice(text=done.text, finish_reason=done.finish_reason)
         return wire.CompletionResponse(
             id=new_id("cmpl"),
@@ -104,10 +132,11 @@ def router(state: State) -> APIRouter:
 
     @routes.post("/v1/score")
     async def score(body: wire.ScoreRequest) -> wire.ScoreResponse:
-        prompt = engine.text.prompt(_messages(body.messages))
-        completion = engine.text.completion(body.completion)
+        lora_id, messages = state.adapter_of(body.model), _messages(body.messages)
+        prompt = await _tokens(state, lambda text: text.prompt(messages), sum(len(m["content"]) for m in messages))
+        completion = await _tokens(state, lambda text: text.completion(body.completion), len(body.completion))
         _room(state, len(prompt), len(completion))
-        logprobs = await asyncio.wrap_future(engine.score(prompt, completion, state.adapter_of(body.model)))
+        logprobs = await asyncio.wrap_future(engine.score(prompt, completion, lora_id))
         return wire.ScoreResponse(
             logprobs=logprobs,
             tokens=[engine.text.token(token_id) for token_id in completion],
@@ -117,6 +146,26 @@ def router(state: State) -> APIRouter:
         )
 
     return routes
+
+
+async def _tokens(state: State, tokenize: Callable[[ChatText], list[int]], characters: int) -> list[int]:
+    """Token ids, made off the event loop, which must go on answering; 400 where they cannot fit."""
+    text = state.engine.text
+    if characters > state.engine.context * text.longest_token:
+        raise _too_long(state, f"more than {characters // text.longest_token}")
+    return await asyncio.to_thread(tokenize, text)
+
+
+async def _generated(state: State, request: Generation, http: Request) -> Generation:
+    """What was generated; a client that goes away frees its place."""
+    future = asyncio.wrap_future(state.engine.generate(request))
+    try:
+        while not (await asyncio.wait([future], timeout=DISCONNECT_POLL_S))[0]:
+            if await http.is_disconnected():
+                raise HTTPException(499, "the client closed the connection")
+        return future.result()
+    finally:
+        request.cancelled = True
 
 
 def _messages(messages: list[wire.ChatMessage]) -> list[dict[str, str]]:
@@ -130,12 +179,13 @@ def _room(state: State, prompt_tokens: int, wanted: int | None) -> int:
     if prompt_tokens == 0:
         raise PromptError("the prompt is empty")
     if prompt_tokens + least > context:
-        raise HTTPException(
-            400,
-            f"This model's maximum context length is {context} tokens; requested were "
-            f"{prompt_tokens + least}: {prompt_tokens} of the prompt and {least} of the completion.",
-        )
+        raise _too_long(state, f"{prompt_tokens + least}: {prompt_tokens} of the prompt and {least} of the completion")
     return wanted or min(DEFAULT_MAX_TOKENS, context - prompt_tokens)
+
+
+def _too_long(state: State, requested: str) -> HTTPException:
+    context = state.engine.context
+    return HTTPException(400, f"This model's maximum context length is {context} tokens; requested were {requested}.")
 
 
 def _remember(state: State, done: Generation, messages: list[dict[str, str]]) -> None:

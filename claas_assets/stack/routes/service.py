@@ -34,6 +34,8 @@ def router(state: State) -> APIRouter:
             "base_model": state.base_model,
             "version": __version__,
             "determinism": engine.backend.determinism,
+            "dtype": str(engine.backend.dtype).removeprefix("torch."),
+            "score_dtype": str(engine.backend.score_dtype).removeprefix("torch."),
         }
 
     @routes.get("/v1/models")
