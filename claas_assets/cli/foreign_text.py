@@ -1,10 +1,23 @@
-"""Foreign text (names, reasons, answers) as a terminal may show it, cut where it is long."""
+"""The one door to the terminal for foreign text: names, reasons, answers, and errors that quote them."""
 
 from __future__ import annotations
+
+import sys
 
 from rich.text import Text
 
 from claas_assets.evaluation.terminal_text import one_line
+
+
+def lines(text: str) -> str:
+    """Each line of a message as a terminal may show it; lines keep their indent."""
+    shown = [(line, one_line(line)) for line in text.split("\n")]
+    return "\n".join(" " * (len(line) - len(line.lstrip(" "))) + clean for line, clean in shown)
+
+
+def say(text: str) -> None:
+    """To the error output."""
+    print(lines(text), file=sys.stderr)
 
 
 def cut(text: str, limit: int) -> str:

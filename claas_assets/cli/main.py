@@ -6,6 +6,7 @@ anything was sent; 3 a verdict that `fail_on` names; 130 Ctrl-C.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -17,10 +18,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from claas_assets.cli.foreign_text import say
 from claas_assets.cli.multirun import Sweep
 from claas_assets.evaluation.config import load_config
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
-from claas_assets.evaluation.terminal_text import one_line
 
 SUBCOMMANDS = {
     "clean": "claas_assets.cli.clean",
@@ -37,6 +38,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of `claas-eval` and `python -m claas_assets`."""
     if arguments is not None:
         sys.argv = [sys.argv[0], *arguments]
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a character shows "?"
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     first = sys.argv[1] if len(sys.argv) > 1 else ""
     sys.exit(run_subcommand(first, sys.argv[2:]) if first in SUBCOMMANDS else _evaluate())
 
@@ -50,7 +54,7 @@ def run_subcommand(name: str, arguments: list[str]) -> int:
     except SystemExit as ended:  # argparse: after the help, or after a mistake
         return int(ended.code or 0)
     except EvaluationError as error:
-        print(f"claas-eval {name}: {one_line(str(error))}", file=sys.stderr)
+        say(f"claas-eval {name}: {error}")
         return error.exit_code
     return code
 
@@ -70,7 +74,7 @@ def _evaluate() -> int:
     except KeyboardInterrupt:
         return 130
     except (HydraException, OmegaConfBaseException) as error:
-        print(f"claas-eval: {explain_hydra(error)}", file=sys.stderr)
+        say(f"claas-eval: {explain_hydra(error)}")
         return 2
     finally:
         sweep.say_how_to_go_on()
@@ -86,7 +90,7 @@ def _evaluate_job(composed: DictConfig, sweep: Sweep) -> int:
         sweep.check_job(config)
         return show_evaluation(config)
     except EvaluationError as error:
-        print(f"claas-eval: {error}", file=sys.stderr)
+        say(f"claas-eval: {error}")
         return error.exit_code
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from claas_assets.cli.foreign_text import say
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.progress import Event
 from claas_assets.evaluation.storage.addresses import is_address
 from claas_assets.evaluation.storage.records import Summary, VerdictRecord
 from claas_assets.evaluation.storage.stores import Place
+from claas_assets.evaluation.terminal_text import one_line
 from claas_assets.launch.evaluation import evaluate, exit_code_of
 
 _GRADE_STYLE = {"pass": "green", "marginal": "yellow", "fail": "red", "inconclusive": "magenta", "unavailable": "dim"}
@@ -33,7 +34,7 @@ class TerminalProgress:
         self.units_began: dict[str, float] = {}
         self.bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -64,7 +65,7 @@ class TerminalProgress:
         at = "baseline" if event.step is None else f"step {event.step + 1}/{self.config.num_steps}"
         self.bar.update(
             self.task,
-            description=escape(f"{where}{at} · {event.message}"),
+            description=one_line(f"{where}{at} · {event.message}"),
             total=event.total,
             completed=event.done or 0,
             left=self.time_left(),
@@ -79,11 +80,11 @@ class TerminalProgress:
         seconds = max(0.0, (total - self.done_units) * pace)
         return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
 
-    def _line(self, event: Event) -> str:
-        numbers = "  ".join(f"{name} {value:.3g}" for name, value in event.numbers.items() if value is not None)
-        where = f"[bold]{escape(event.preference)}[/bold]  " if event.preference else ""
-        left = f"  [dim]{self.time_left()}[/dim]" if event.stage in ("baseline", "step") else ""
-        return f"{where}{escape(event.message)}{'  ' + numbers if numbers else ''}{left}"
+    def _line(self, event: Event) -> Text:
+        parts = [(one_line(event.preference), "bold"), (one_line(event.message), "")]
+        parts += [(f"{name} {value:.3g}", "") for name, value in event.numbers.items() if value is not None]
+        parts.append((self.time_left() if event.stage in ("baseline", "step") else "", "dim"))
+        return Text("  ").join(Text(text, style) for text, style in parts if text)
 
 
 def show_evaluation(config: EvalConfig) -> int:
@@ -93,7 +94,7 @@ def show_evaluation(config: EvalConfig) -> int:
         with TerminalProgress(config, console) as progress:
             summary = evaluate(config, progress)
     except KeyboardInterrupt:
-        print(f"\nstopped; output_dir={config.output_dir} with the same settings goes on", file=sys.stderr)
+        say(f"\nstopped; output_dir={config.output_dir} with the same settings goes on")
         raise
     print_summary(summary, config.run_folder, console)
     return exit_code_of(summary, config)
@@ -106,26 +107,31 @@ def print_summary(summary: Summary, run_folder: Place, console: Console) -> None
         style = _GRADE_STYLE.get(record.overall, "magenta")
         # The sentence begins with the overall verdict, which is said once, and in its color.
         rest = record.sentence.removeprefix(record.overall)
-        console.print(f"[bold]{escape(record.preference)}[/bold]: [{style}]{record.overall}[/{style}]{escape(rest)}\n")
+        name = Text(one_line(record.preference), "bold")
+        console.print(Text.assemble(name, ": ", (record.overall, style), f"{_space(rest)}{one_line(rest)}\n"))
         for alert in record.alerts:
-            console.print(f"  [red]alert[/red] {escape(alert)}", highlight=False)
-    console.print(f"Run folder: {run_folder}", highlight=False, soft_wrap=True)
+            console.print(Text.assemble("  ", ("alert", "red"), f" {one_line(alert)}"))
+    console.print(Text(one_line(f"Run folder: {run_folder}")), soft_wrap=True)
     if not is_address(str(run_folder)):
-        console.print(f"In a browser: claas-eval view {run_folder}", highlight=False, soft_wrap=True)
+        console.print(Text(one_line(f"In a browser: claas-eval view {run_folder}")), soft_wrap=True)
+
+
+def _space(rest: str) -> str:
+    return " " if rest.startswith(" ") else ""
 
 
 def verdict_table(record: VerdictRecord) -> Table:
-    table = Table(title=f"{record.preference} · {record.lora_id}", title_justify="left")
+    title = one_line(f"{record.preference} · {record.lora_id}")
+    table = Table(title=Text(title, "table.title"), title_justify="left")
     for column in ("criterion", "baseline", "value", "grade", "evidence"):
         table.add_column(column, justify="right" if column in ("baseline", "value") else "left")
     for name, criterion in record.criteria.items():
-        style = _GRADE_STYLE[criterion.grade]
         table.add_row(
-            name,
+            Text(name),
             _number(criterion.baseline),
             _number(criterion.value),
-            f"[{style}]{criterion.grade}[/{style}]",
-            escape(criterion.sentence or criterion.reason or ""),
+            Text(criterion.grade, _GRADE_STYLE[criterion.grade]),
+            Text(one_line(criterion.sentence or criterion.reason or "")),
         )
     return table
 

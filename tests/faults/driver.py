@@ -78,7 +78,7 @@ def evaluate(job: Job, report: Reporter = silent) -> None:
         patch.object(feedback, "_LEAST_S", 0.1),  # how long the counter is watched: the fake's calls are short
         # What a killed process has written is kept; only a power cut loses it, and nothing here makes one.
         patch.object(os, "fsync", lambda descriptor: None),
-        patch.dict(os.environ, XDG_CACHE_HOME=str(job.cache)),
+        patch.dict(os.environ, CLAAS_ASSETS_LOCKS=str(job.cache)),
     ):
 
         def context() -> TrainingContext:

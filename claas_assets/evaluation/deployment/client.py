@@ -95,7 +95,8 @@ class ClaasClient:
         self._timeouts = timeouts or Timeouts()
         self._slots = Slots(routes.claas_url, max_concurrency)
         self._transport = Transport(max_connections=max_concurrency, retry=retry or RetryBudget(), secret=routes.token)
-        self._patience = Patience(deployment_timeout_s, self._answers, say)
+        self._patience = Patience(deployment_timeout_s, self._claas_answers, say)
+        self._gateway_patience = Patience(deployment_timeout_s, self._gateway_answers, say)
 
     async def __aenter__(self) -> ClaasClient:
         return self
@@ -346,16 +347,29 @@ class ClaasClient:
                 try:
                     return await self._transport.repeatedly(call)
                 except DeploymentUnreachable as error:
-                    await self._patience.wait(error, began)
+                    await self._patience_for(call).wait(error, began)
+
+    def _patience_for(self, call: Call) -> Patience:
+        """What failed is what is asked whether it is back: the gateway may be down while CLaaS is well."""
+        through_gateway = self.routes.through_gateway and call.url == self.routes.chat_url
+        return self._gateway_patience if through_gateway else self._patience
 
     async def wait_until_back(self, error: DeploymentUnreachable) -> None:
         """After `error`. Raises it where the deployment does not come back in time."""
         await self._patience.wait(error, time.monotonic())
 
-    async def _answers(self) -> bool:
-        """Whether the deployment answers and can work: asked once, without a slot."""
+    async def _claas_answers(self) -> bool:
+        return await self._is_there(self._claas("GET", "/v1/health"))
+
+    async def _gateway_answers(self) -> bool:
+        """`GET /v1/models` costs nothing there, and needs the token."""
+        url, headers = f"{self.routes.gateway_url}/v1/models", self.routes.chat_headers
+        return await self._is_there(Call("GET", url, headers=headers, timeout_s=self._timeouts.read_s))
+
+    async def _is_there(self, call: Call) -> bool:
+        """Whether it answers and can work: asked once, without a slot."""
         try:
-            reply = await self._transport.once(self._claas("GET", "/v1/health"))
+            reply = await self._transport.once(call)
         except (httpx.RequestError, MalformedAnswer):
             return False
         return reply.status < 500

@@ -15,19 +15,45 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psutil
 from filelock import FileLock, Timeout
 
 from claas_assets.evaluation.errors import DeploymentError
-from claas_assets.evaluation.lock_folder import lock_folder
+from claas_assets.evaluation.lock_folder import machine_lock
 
 _POLL_S = 0.005
 
 
-def _lock_path(claas_url: str, purpose: str) -> Path:
-    return lock_folder() / f"{hashlib.sha256(claas_url.encode()).hexdigest()[:16]}{purpose}.lock"
+def deployment_key(claas_url: str) -> str:
+    """The deployment at an address, however that is spelled: resolved host, port and path.
+
+    Every address of this machine is the same host. One that cannot be resolved is its own name.
+    """
+    url = urlsplit(claas_url)
+    host, port = (url.hostname or "").rstrip("."), url.port or (443 if url.scheme == "https" else 80)
+    try:
+        addresses = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, port)}
+    except OSError:
+        addresses = {host}
+    return f"{'this machine' if addresses & _own_addresses() else min(addresses)}:{port}{url.path.rstrip('/')}"
+
+
+def _own_addresses() -> set[str]:
+    own = {entry.address.partition("%")[0] for entries in psutil.net_if_addrs().values() for entry in entries}
+    return own | {"127.0.0.1", "::1", "0.0.0.0", "::"}
+
+
+def _digest(claas_url: str) -> str:
+    return hashlib.sha256(deployment_key(claas_url).encode()).hexdigest()[:16]
+
+
+def _lock(claas_url: str, purpose: str = "", *, is_singleton: bool = False) -> FileLock:
+    return machine_lock(f"{_digest(claas_url)}{purpose}.lock", is_singleton=is_singleton)
 
 
 @contextlib.contextmanager
@@ -39,8 +65,8 @@ def deployment_lock(
     `holder` is what others are told while they wait for this one; `on_wait` is told who holds it now.
     Raises `DeploymentError` after `timeout_s` seconds; negative: waits without an end.
     """
-    path = _lock_path(claas_url, "")
-    lock, note = FileLock(path, is_singleton=True, thread_local=False), path.with_suffix(".holder")
+    lock = _lock(claas_url, is_singleton=True)
+    note = Path(lock.lock_file).with_suffix(".holder")
     reentered = lock.is_locked
     try:
         lock.acquire(timeout=0)
@@ -55,7 +81,8 @@ def deployment_lock(
             ) from error
     try:
         if not reentered:
-            note.write_text(f"{holder or 'an evaluation'} (process {os.getpid()})", encoding="utf-8")
+            with contextlib.suppress(OSError):  # another user's note of an earlier evaluation: it is only words
+                note.write_text(f"{holder or 'an evaluation'} (process {os.getpid()})", encoding="utf-8")
         yield
     finally:
         lock.release()
@@ -72,7 +99,7 @@ def _told_by(note: Path) -> str:
 @contextlib.asynccontextmanager
 async def feedback_lock(claas_url: str) -> AsyncIterator[None]:
     """One update at a time on this deployment."""
-    lock = FileLock(_lock_path(claas_url, ".feedback"), thread_local=False)
+    lock = _lock(claas_url, ".feedback")
     await _acquire([lock])
     try:
         yield
@@ -88,7 +115,8 @@ class Slots:
     """
 
     def __init__(self, claas_url: str, limit: int) -> None:
-        self._files = [FileLock(_lock_path(claas_url, f".slot{i}"), thread_local=False) for i in range(limit)]
+        key = _digest(claas_url)
+        self._files = [machine_lock(f"{key}.slot{i}.lock") for i in range(limit)]
         self._own = asyncio.Semaphore(limit)
         self._next = asyncio.Lock()
         self._held: list[FileLock] = []

@@ -20,13 +20,18 @@ def folder_lock(lock_file: Path, locked: Place) -> Iterator[None]:
     `locked` is the folder that the lock is for, and that the error names.
     """
     lock_file.parent.mkdir(parents=True, exist_ok=True)
-    lock, holder = FileLock(lock_file), lock_file.with_suffix(".holder")
+    lock, holder = FileLock(lock_file, fallback_to_soft=False), lock_file.with_suffix(".holder")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         who = holder.read_text(encoding="utf-8") if holder.exists() else "unknown process"
         raise RunFolderError(
             f"{locked}: another evaluation is writing here ({who}). Wait for it, or use another output_dir"
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        raise RunFolderError(
+            f"{lock_file} cannot be locked ({error}). Two evaluations in one folder would train twice, so use an "
+            "output_dir on a file system that locks files, such as a local disk"
         ) from error
     try:
         holder.write_text(f"process {os.getpid()}", encoding="utf-8")

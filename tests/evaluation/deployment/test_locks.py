@@ -9,14 +9,15 @@ import sys
 
 import pytest
 
-from claas_assets.evaluation.deployment.locks import Slots, deployment_lock, feedback_lock
+from claas_assets.evaluation.deployment.locks import Slots, deployment_key, deployment_lock, feedback_lock
+from claas_assets.evaluation.errors import EvaluationError
 
 URL = "http://127.0.0.1:1"
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CLAAS_ASSETS_LOCKS", str(tmp_path))
 
 
 class Crowd:
@@ -99,3 +100,26 @@ def test_the_deployment_is_held_across_processes_and_again_in_one():
         assert other.stdout.readline() == "waiting\n"
         assert other.poll() is None
     assert other.communicate(timeout=30)[0] == "in\n"
+
+
+@pytest.mark.parametrize("spelled", ["http://localhost:8080", "http://LOCALHOST:8080/", "http://[::1]:8080"])
+def test_one_deployment_has_one_key_however_its_address_is_spelled(spelled):
+    assert deployment_key(spelled) == deployment_key("http://127.0.0.1:8080")
+
+
+def test_another_port_path_or_host_is_another_deployment():
+    addresses = ["http://127.0.0.1:8080", "http://127.0.0.1:8081", "http://127.0.0.1:8080/b", "http://192.0.2.7:8080"]
+    assert len({deployment_key(address) for address in addresses}) == len(addresses)
+
+
+def test_no_user_of_the_machine_locks_another_out(tmp_path):
+    with deployment_lock(URL):
+        assert tmp_path.stat().st_mode & 0o7777 == 0o1777
+        assert {path.stat().st_mode & 0o666 for path in tmp_path.glob("*.lock")} == {0o666}
+
+
+def test_a_folder_that_holds_no_locks_is_one_clear_error(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CLAAS_ASSETS_LOCKS", str(tmp_path / "file"))
+    with pytest.raises(EvaluationError, match=r"file: locks cannot be kept there.*CLAAS_ASSETS_LOCKS"):
+        deployment_lock(URL).__enter__()

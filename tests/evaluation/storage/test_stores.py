@@ -249,7 +249,7 @@ def test_the_intent_is_there_until_the_step_is_recorded(folder):
 
 
 def test_a_second_evaluation_of_this_machine_is_refused_there_too(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CLAAS_ASSETS_LOCKS", str(tmp_path))
     with ObjectJournal(folder).lock():
         with pytest.raises(RunFolderError, match="another evaluation is writing here"), ObjectJournal(folder).lock():
             pass

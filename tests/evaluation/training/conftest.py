@@ -52,7 +52,7 @@ class Training:
 @pytest.fixture
 def training(fake, tmp_path, monkeypatch):
     """`training("modal", num_steps=1)`: not run yet, on a fake deployment of its own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("CLAAS_ASSETS_LOCKS", str(tmp_path / "locks"))
 
     def make(mode="embedded", /, *, fake_settings=None, **changes):
         return Training(fake(mode, **(fake_settings or {})), tmp_path / f"the-{mode}-run" / "identity", mode, **changes)
