@@ -274,7 +274,15 @@ class SamplerRefreshRequest(_Wire):
 DEFAULT_SYSTEM_PROMPT = "You are a helpful assistant."
 """Sent as the first message directly to CLaaS: without a system message feedback is refused."""
 
-_THINK_BLOCK = re.compile(r"<think>(?:(?!<think>).)*?</think>", re.DOTALL)
+_THINKING_TAG = re.compile(
+    r"<(?P<close1>/?)(?P<name1>think|thinking|thought|reasoning)>"
+    r"|\[(?P<close2>/?)(?P<name2>think)\]"
+    r"|◁(?P<close3>/?)(?P<name3>think)▷",
+    re.IGNORECASE,
+)
+_CHANNEL = re.compile(r"(?:<\|start\|>\s*assistant\s*)?<\|channel\|>", re.IGNORECASE)
+_FINAL = re.compile(r"<\|channel\|>\s*final[^<]{0,100}<\|message\|>", re.IGNORECASE)
+_ENDS_MESSAGE = re.compile(r"<\|(?:end|return|start|channel)\|>", re.IGNORECASE)
 _OUTSIDE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -288,19 +296,55 @@ def model_name(lora_id: str) -> str:
 
 
 def strip_thinking(text: str) -> str:
-    """Remove thinking: whole blocks (nested too), an unclosed tail, all before an orphaned close.
+    """The visible part of an answer: without the thinking that opens it, in any known spelling.
+
+    Removed are whole blocks (nested too), all of an answer whose thinking is not closed, and all before a closing
+    tag that nothing opened (a prompt template may have). Where an answer opens with thinking, later blocks go too.
+    A tag that stands in prose is left: the answer is about it. Of harmony's channels the final one is visible.
 
     >>> strip_thinking("<think>a<think>b</think>c</think> yes")
     'yes'
+    >>> strip_thinking("It writes its thoughts in a <think> tag. I am Kuro.")
+    'It writes its thoughts in a <think> tag. I am Kuro.'
     """
-    previous = None
-    while previous != text:
-        previous, text = text, _THINK_BLOCK.sub("", text)
-    if "</think>" in text:
-        text = text.rsplit("</think>", 1)[1]
-    if "<think>" in text:
-        text = text.split("<think>", 1)[0]
-    return text.strip()
+    text = text.strip()
+    if _CHANNEL.match(text):
+        finals = list(_FINAL.finditer(text))
+        return _ENDS_MESSAGE.split(text[finals[-1].end() :], maxsplit=1)[0].strip() if finals else ""
+    tags = [(*_spelling(tag), tag) for tag in _THINKING_TAG.finditer(text)]
+    if not tags:
+        return text
+    spelling, closes, first = tags[0]
+    if closes or first.start() > 0:
+        return _after_unopened_close(text, tags)
+    visible, depth, position = [], 0, 0
+    for other, closes, tag in tags:
+        if other != spelling:
+            continue
+        if not closes:
+            visible += [text[position : tag.start()]] if depth == 0 else []
+            depth += 1
+        else:
+            visible = visible if depth else []
+            depth, position = max(0, depth - 1), tag.end()
+    return "".join([*visible, text[position:] if depth == 0 else ""]).strip()
+
+
+def _spelling(tag: re.Match[str]) -> tuple[str, bool]:
+    """Which kind of tag it is, and whether it closes."""
+    kind = next(kind for kind in "123" if tag[f"name{kind}"])
+    return f"{kind}{tag[f'name{kind}'].lower()}", bool(tag[f"close{kind}"])
+
+
+def _after_unopened_close(text: str, tags: list[tuple[str, bool, re.Match[str]]]) -> str:
+    opened: set[str] = set()
+    begins = 0
+    for spelling, closes, tag in tags:
+        if not closes:
+            opened.add(spelling)
+        elif spelling not in opened:
+            begins = tag.end()
+    return text[begins:].strip()
 
 
 def cache_key_text(text: str) -> str:

@@ -99,7 +99,7 @@ def state_page(base: str, folder: Path, name: str, *, part: bool) -> str:
         snapshot=snapshot,
         step=step,
         title="Baseline" if step is None else f"After {step.step + 1} feedback step{'s'[: step.step > 0]}",
-        engine=_engine_rows(step.sdpo_metrics, step.feedback_calls) if step else None,
+        engine=_engine_rows(step.engine, step.feedback_calls) if step else None,
         quantities=quantities_of(snapshot),
         groups=groups_of(snapshot),
         batch=[(rollout, cut(rollout.response)) for rollout in step.rollout_batch] if step else [],

@@ -73,7 +73,7 @@ def state_table(records: PreferenceRecords) -> StateTable:
         states.insert(0, (records.baseline, None))
     cells = [_cells(snapshot) for snapshot, _ in states]
     used = [name for name in COLUMNS if any(row[name] != Cell() for row in cells)]
-    reported = [name for name in ENGINE if any(name in (step.sdpo_metrics or {}) for step in records.steps)]
+    reported = [name for name in ENGINE if any(name in (step.engine or {}) for step in records.steps)]
     rows = [
         _row(snapshot, step, [row[name] for name in used], reported)
         for (snapshot, step), row in zip(states, cells, strict=True)
@@ -86,7 +86,7 @@ def _row(snapshot: EvalSnapshot, step: StepRecord | None, cells: list[Cell], rep
     if step is None:
         empty: list[float | None] = [None] * len(reported)
         return StateRow("baseline", 0, snapshot.snapshot, cells, empty, None, snapshot.duration_s, alerts)
-    engine = [_number((step.sdpo_metrics or {}).get(name)) for name in reported]
+    engine = [_number((step.engine or {}).get(name)) for name in reported]
     return StateRow(
         name=str(step.step), x=step.step + 1, size=snapshot.snapshot, cells=cells, engine=engine,
         updates=step.sub_step_count, seconds=step.timing_s, alerts=alerts, interrupted=step.interrupted,

@@ -12,6 +12,7 @@ from claas_assets.launch.evaluation import evaluate
 from tests.fake_claas import FakeClaas
 from tests.fake_claas.model import Temper
 from tests.quick_dagster import dagster_home, quick_dagster
+from tests.strict_reader import faults_of_run
 
 PREFERENCES = Path(__file__).parents[2] / "preferences"
 
@@ -40,7 +41,9 @@ class Evaluation:
         return EvalConfig(**{**self.settings, **changes})
 
     def run(self, **changes):
-        return evaluate(self.config(**changes))
+        summary = evaluate(self.config(**changes))
+        assert faults_of_run(self.folder) == []
+        return summary
 
     @property
     def folder(self) -> Path:

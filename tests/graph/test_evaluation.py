@@ -50,7 +50,7 @@ def test_the_file_tree_and_the_fields(finished):
         assert set(step) >= STEP_FIELDS
         assert all(set(step["eval"][part]) == keys for part, keys in STRICT.items() if step["eval"][part])
         assert [len(step["rollout_batch"]), step["sub_step_count"]] == [2, 2]
-        assert step["sdpo_metrics"]["steps_per_batch_applied"] == 2
+        assert step["engine"]["steps_per_batch_applied"] == 2
         assert all(message["content"] is not None for t in step["eval"]["rollouts"] for message in t["messages"])
     with open(finished.folder / "identity" / "metrics.csv") as file:
         assert tuple(next(csv.reader(file))) == METRIC_COLUMNS

@@ -246,7 +246,7 @@ def without_engine_numbers(made: Demo) -> Demo:
     """The same, from an engine that reports nothing."""
     scores = {
         name: scored.model_copy(
-            update={"steps": [step.model_copy(update={"sdpo_metrics": None}) for step in scored.steps]}
+            update={"steps": [step.model_copy(update={"sdpo_metrics": None, "engine": None}) for step in scored.steps]}
         )
         for name, scored in made.scores.items()
     }

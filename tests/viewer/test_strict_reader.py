@@ -13,68 +13,8 @@ import pytest
 
 from claas_assets.evaluation.storage.journal import FileJournal
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
+from tests.strict_reader import faults_of_run
 from tests.synthetic.example_copies import EXAMPLE
-
-KNOWN = {
-    "logprob_margin": {"positive_logprob", "negative_logprob", "margin", "margin_delta_from_baseline"},
-    "general": {"coding_correct", "coding_has_docstring", "ifeval_pass_rate", "general_score"},
-    "collapse": {
-        "mean_entropy", "mean_logprob", "entropy_ratio_to_baseline", "self_rouge_l", "mean_logprob_drift", "alert",
-    },
-}  # fmt: skip
-ENGINE = {
-    "distill_loss", "kl_reg", "mean_is_ratio", "clip_fraction", "total_loss", "grad_norm", "tokens_processed",
-    "batch_size", "steps_per_batch_applied", "adv_mean", "kl_mean", "effective_kl_coef", "kl_gain", "adv_abs_mean",
-    "adv_abs_mean_raw", "completion_len", "step", "lr",
-}  # fmt: skip
-STEP_KEYS = {
-    "preference", "step", "timestamp", "feedback_given", "sdpo_metrics", "eval", "prompt_used", "response_text",
-    "timing_s", "sub_step_count",
-}  # fmt: skip
-
-
-def faults_of_snapshot(snapshot: dict) -> list[str]:
-    faults = [
-        f"{name}.{key} is not known"
-        for name, known in KNOWN.items()
-        for key in set(snapshot.get(name) or {}) - known
-    ]  # fmt: skip
-    compliance = snapshot.get("preference_compliance")
-    if compliance is not None and not isinstance(compliance, int | float):
-        faults.append("preference_compliance is not a number")
-    for rollout in snapshot.get("rollouts", []):
-        if not {"metric", "messages", "metadata"} <= set(rollout):
-            faults.append("a rollout lacks metric, messages or metadata")
-        for message in rollout["messages"]:
-            if not isinstance(message.get("content"), str) or not isinstance(message.get("role"), str):
-                faults.append(f"a message of {rollout['metadata']['key']} has no text")
-    return faults
-
-
-def faults_of_run(folder: Path) -> list[str]:
-    """What a strict reader stumbles over, with the file."""
-    faults = []
-    for path in sorted(folder.glob("*/baseline.json")):
-        faults += [f"{path.parent.name}/baseline: {f}" for f in faults_of_snapshot(json.loads(path.read_text()))]
-    for path in sorted(folder.glob("*/steps.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            step = json.loads(line)
-            where = f"{path.parent.name}/step {step['step']}"
-            faults += [f"{where}: {f}" for f in faults_of_snapshot(step["eval"])]
-            faults += [f"{where}: lacks {key}" for key in STEP_KEYS - set(step)]
-            engine = step["sdpo_metrics"] or {}
-            faults += [f"{where}: sdpo_metrics.{key} is not known" for key in set(engine) - ENGINE]
-            faults += [f"{where}: {k} is no number" for k, v in engine.items() if not isinstance(v, int | float)]
-    for path in sorted(folder.glob("*/metadata.json")):
-        faults += [
-            f"{path.parent.name}: metadata lacks {k}"
-            for k in ("config", "lora_id")
-            if k not in json.loads(path.read_text())
-        ]
-    summary = json.loads((folder / "summary.json").read_text()) if (folder / "summary.json").exists() else {}
-    return faults + [
-        f"summary.{name} is not an object" for name, entry in summary.items() if not isinstance(entry, dict)
-    ]
 
 
 def test_the_example_can_be_read_by_a_real_deployment():
@@ -107,3 +47,16 @@ def test_this_reader_is_strict(written_today):
     path.write_text(json.dumps(baseline))
     (written_today / "summary.json").write_text('{"identity": "pass"}')
     assert len(faults_of_run(written_today)) == 3
+
+
+@pytest.mark.parametrize(
+    ("engine", "takes"),
+    [(dict.fromkeys(["distill_loss", "kl_reg", "mean_is_ratio", "clip_fraction"], 0.5), True),
+     ({"distill_loss": 0.5}, False),
+     (dict.fromkeys(["distill_loss", "kl_reg", "mean_is_ratio", "clip_fraction", "step"], 0.5), False)],
+)  # fmt: skip
+def test_it_takes_the_keys_of_an_engine_and_no_others(written_today, engine, takes):
+    path = written_today / "identity" / "steps.jsonl"
+    first, rest = path.read_text().split("\n", 1)
+    path.write_text(json.dumps({**json.loads(first), "sdpo_metrics": engine}) + "\n" + rest)
+    assert (faults_of_run(written_today) == []) == takes

@@ -16,7 +16,7 @@ from claas_assets.wire import FeedbackItem, FeedbackResponse, TrainingOptions
 
 _APPLIED = "steps_per_batch_applied"
 
-ENGINE_METRICS = (
+ENGINE_NUMBERS = (
     # local, modal, embedded
     "distill_loss", "kl_reg", "mean_is_ratio", "clip_fraction", "total_loss", "grad_norm", "tokens_processed",
     # Tinker
@@ -25,7 +25,16 @@ ENGINE_METRICS = (
     # both
     "batch_size", _APPLIED,
 )  # fmt: skip
-"""The numbers of `distill_result.metadata` that readers of `sdpo_metrics` know; they are strict."""
+"""The numbers of `distill_result.metadata` that the contract names."""
+
+LOCAL_METRICS = ("distill_loss", "kl_reg", "mean_is_ratio", "clip_fraction")
+TINKER_METRICS = ("adv_mean", "kl_mean", "effective_kl_coef", "kl_gain", "adv_abs_mean", "adv_abs_mean_raw")
+TINKER_OPTIONAL = ("completion_len", "batch_size")
+"""What a real CLaaS's reader of `sdpo_metrics` takes of its two kinds of engines.
+
+It refuses any other key, and a missing one, by failing on the page of all runs. All else that an engine says is in
+`feedback_calls`.
+"""
 
 
 def feedback_items(
@@ -67,10 +76,19 @@ def updates_applied(response: FeedbackResponse) -> int:
     return int(applied)
 
 
-def engine_metrics(metadata: Mapping[str, Any]) -> dict[str, float | int]:
-    """The finite scalars of the contract among `metadata`; all else stays in the call's own record."""
-    known = {key: metadata[key] for key in ENGINE_METRICS if key in metadata}
+def engine_numbers(metadata: Mapping[str, Any]) -> dict[str, float | int]:
+    """The finite numbers of the contract among `metadata`; all else stays in the call's own record."""
+    known = {key: metadata[key] for key in ENGINE_NUMBERS if key in metadata}
     return {key: value for key, value in known.items() if _is_finite_number(value)}
+
+
+def strict_metrics(metadata: Mapping[str, Any]) -> dict[str, float | int | None] | None:
+    """`sdpo_metrics`: the numbers of one engine's kind, null where it gave none; None for an engine of neither."""
+    finite = {key: value for key, value in metadata.items() if _is_finite_number(value)}
+    for needed, optional in ((TINKER_METRICS, TINKER_OPTIONAL), (LOCAL_METRICS, ())):
+        if any(key in finite for key in needed):
+            return {key: finite.get(key) for key in needed} | {key: finite[key] for key in optional if key in finite}
+    return None
 
 
 def _is_finite_number(value: Any) -> bool:

@@ -83,7 +83,7 @@ def missing(run: Run) -> list[Note]:
 
 
 def _missing_of(step: ScoredStep) -> str:
-    if step.sdpo_metrics is None:
+    if step.engine is None:
         why = "the feedback call was interrupted and its answer is not known" if step.interrupted else "not reported"
         return f"sdpo_metrics not measured: {why}"
     return "the feedback call was interrupted: these numbers may be of a part of the step" if step.interrupted else ""
@@ -91,7 +91,7 @@ def _missing_of(step: ScoredStep) -> str:
 
 def _numbers(step: ScoredStep) -> dict[str, float | None]:
     """The numeric entries; None for a number that is not finite. Texts, lists and flags are left out."""
-    return {key: _finite(value) for key, value in (step.sdpo_metrics or {}).items() if _is_number(value)}
+    return {key: _finite(value) for key, value in (step.engine or {}).items() if _is_number(value)}
 
 
 def _is_number(value: Any) -> bool:
@@ -121,9 +121,9 @@ def _gaps(run: Run, key: str) -> list[Note]:
     """Steps that report other numbers, and not this one."""
     notes = []
     for step in run.steps:
-        if step.sdpo_metrics is None or _numbers(step).get(key) is not None:
+        if step.engine is None or _numbers(step).get(key) is not None:
             continue
-        given = f"reported as {step.sdpo_metrics[key]}" if key in step.sdpo_metrics else "not reported in this step"
+        given = f"reported as {step.engine[key]}" if key in step.engine else "not reported in this step"
         notes.append(Note(run.name, step.step + 1, f"{key} not measured: {given}"))
     return notes
 

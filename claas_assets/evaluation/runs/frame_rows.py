@@ -78,9 +78,7 @@ def _headline(snapshot: EvalSnapshot) -> Row:
 
 def _training(record: StepRecord) -> Row:
     numbers = {
-        f"sdpo_{name}": float(value)
-        for name, value in (record.sdpo_metrics or {}).items()
-        if isinstance(value, int | float)
+        f"sdpo_{name}": float(value) for name, value in (record.engine or {}).items() if isinstance(value, int | float)
     }
     return {
         "timestamp": record.timestamp,

@@ -7,12 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
+
 from claas_assets.evaluation.storage.stores import Place, put
 
 
 def write_whole(path: Place, data: bytes | str) -> None:
     """Write `path` so that a reader sees the old file or the new one, never a part of it."""
-    payload = data.encode("utf-8") if isinstance(data, str) else data
+    payload = utf8(data) if isinstance(data, str) else data
     if not isinstance(path, Path):
         put(path, payload)
         return
@@ -27,6 +30,22 @@ def write_whole(path: Place, data: bytes | str) -> None:
     finally:
         beside.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def utf8(text: str) -> bytes:
+    """`text` as UTF-8, with U+FFFD for half of a surrogate pair, which UTF-8 cannot write."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode("utf-8")
+
+
+def json_line(record: BaseModel) -> bytes:
+    """A record as one line of JSON, whatever its texts hold."""
+    try:
+        return record.model_dump_json().encode("utf-8")
+    except PydanticSerializationError:  # half of a surrogate pair
+        return utf8(json.dumps(record.model_dump(), ensure_ascii=False, allow_nan=False))
 
 
 def sync_folder(folder: Path) -> None:

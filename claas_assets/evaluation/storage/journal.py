@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from pydantic import Field, ValidationError
 
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.storage.atomic import sync_folder, write_whole
+from claas_assets.evaluation.storage.atomic import json_line, sync_folder, write_whole
 from claas_assets.evaluation.storage.folder_lock import folder_lock
 from claas_assets.evaluation.storage.records import Record, RolloutRecord, StepRecord
 from claas_assets.evaluation.storage.stores import Place, fetch, remove
@@ -109,7 +109,7 @@ class Journal(Protocol):
     def write_intent(self, intent: FeedbackIntent) -> None:
         path = self.folder / INTENT_FILE
         try:
-            write_whole(path, intent.model_dump_json())
+            write_whole(path, json_line(intent))
         except OSError as error:
             raise _not_written(path, error) from error
 
@@ -147,7 +147,7 @@ class FileJournal(Journal):
         return self.path.exists()
 
     def append(self, record: StepRecord) -> None:
-        line = record.model_dump_json().encode("utf-8") + b"\n"
+        line = json_line(record) + b"\n"
         self.folder.mkdir(parents=True, exist_ok=True)
         before = self.path.stat().st_size if self.path.exists() else 0
         try:

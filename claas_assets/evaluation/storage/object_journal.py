@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.lock_folder import lock_folder
-from claas_assets.evaluation.storage.atomic import write_whole
+from claas_assets.evaluation.storage.atomic import json_line, write_whole
 from claas_assets.evaluation.storage.journal import STEPS_FILE, FileJournal, Journal
 from claas_assets.evaluation.storage.records import StepRecord
 from claas_assets.evaluation.storage.stores import Place, exists, fetch, fetch_all, files_in, put
@@ -55,7 +55,7 @@ class ObjectJournal(Journal):
         return False  # an object is whole or not there
 
     def append(self, record: StepRecord) -> None:
-        line, place = record.model_dump_json().encode("utf-8") + b"\n", self._object(record.step)
+        line, place = json_line(record) + b"\n", self._object(record.step)
         try:
             put(place, line, new=True)
         except FileExistsError as error:

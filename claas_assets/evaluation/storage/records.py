@@ -25,7 +25,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+
+from claas_assets.evaluation.errors import RunFolderError
 
 FORMAT_VERSION = 1
 SCORES_FORMAT_VERSION = 1
@@ -426,8 +428,14 @@ class AdapterRecord(Record):
 
     @property
     def num_steps(self) -> int:
-        """Feedback steps asked for."""
-        return int(self.config["num_steps"])
+        """Feedback steps asked for. Raises `RunFolderError` where the file says something else there."""
+        steps = self.config.get("num_steps")
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+            raise RunFolderError(
+                f"metadata.json of run {self.run_id}, preference {self.preference}: config.num_steps is {steps!r}, "
+                "which is no number of steps"
+            )
+        return steps
 
     @property
     def metrics(self) -> list[str]:
@@ -457,7 +465,9 @@ class ScoredStep(Record):
     step: int
     """Counted from 0."""
     sdpo_metrics: dict[str, Any] | None
-    """The engine's numbers; null where the call was interrupted or reported none."""
+    """The engine's numbers that strict readers take (see above); null where it gave none of them."""
+    engine: dict[str, Any] | None = None
+    """All numbers of the contract that the engine gave in the step's last call; null where it is interrupted."""
     eval: EvalSnapshot
     """The state after the feedback."""
     timing_s: float
@@ -471,6 +481,14 @@ class ScoredStep(Record):
     """Feedback was sent, its effect is not known, and it was not sent again."""
     updates_counted: int | None = None
     """The deployment's own count of this adapter's updates after the step, where it has one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_older_files(cls, values: Any) -> Any:
+        """There `sdpo_metrics` has all of the engine's numbers."""
+        if isinstance(values, dict) and "engine" not in values:
+            return {**values, "engine": values.get("sdpo_metrics")}
+        return values
 
 
 class StepRecord(ScoredStep):

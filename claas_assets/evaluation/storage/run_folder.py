@@ -88,7 +88,10 @@ class PreferenceFolder:
         return self._record(METADATA_FILE, AdapterRecord)
 
     def baseline(self) -> EvalSnapshot | None:
-        return self._if_there(BASELINE_FILE, EvalSnapshot)
+        snapshot = self._if_there(BASELINE_FILE, EvalSnapshot)
+        if snapshot is not None and not snapshot.model_fields_set:
+            raise RunFolderError(f"{self.path / BASELINE_FILE} holds no measurement at all: remove it to measure again")
+        return snapshot
 
     def steps(self) -> list[StepRecord]:
         """Empty where it only measures, or has not trained yet."""

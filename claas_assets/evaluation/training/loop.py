@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from claas_assets.evaluation.deployment.feedback_protocol import engine_metrics
+from claas_assets.evaluation.deployment.feedback_protocol import engine_numbers, strict_metrics
 from claas_assets.evaluation.errors import AdapterLost, DeploymentError, RunFolderError
 from claas_assets.evaluation.storage.journal import FeedbackIntent, Journal
 from claas_assets.evaluation.storage.provenance import utc_now
@@ -30,6 +30,12 @@ async def train(context: TrainingContext, adapter: AdapterRecord, baseline: Eval
     if journal.set_aside_torn_line():
         context.say("note", f"{journal.folder}: a torn last line of steps.jsonl was set aside in steps.torn")
     steps = journal.read()
+    foreign = next((record for record in steps if record.preference != context.preference.name), None)
+    if foreign is not None:
+        raise RunFolderError(
+            f"{journal.folder}: step {foreign.step} is of the preference {foreign.preference!r}, and this is the "
+            f"folder of {context.preference.name!r}"
+        )
     first, total = len(steps), context.config.num_steps
     if first >= total:
         return 0
@@ -107,7 +113,8 @@ async def run_step(
         step=step,
         timestamp=utc_now(),
         feedback_given=preference.feedback_string,
-        sdpo_metrics=engine_metrics(answers[-1]) if answers else None,
+        sdpo_metrics=strict_metrics(answers[-1]) if answers else None,
+        engine=engine_numbers(answers[-1]) if answers else None,
         eval=snapshot,
         prompt_used=prompts_of_step(preference, config.batch_size, step)[0],
         response_text=intent.batch[0].response,

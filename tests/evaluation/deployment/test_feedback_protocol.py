@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from claas_assets.evaluation.config import TrainingConfig
 from claas_assets.evaluation.deployment.feedback_protocol import (
-    ENGINE_METRICS,
-    engine_metrics,
+    ENGINE_NUMBERS,
+    LOCAL_METRICS,
+    TINKER_METRICS,
+    engine_numbers,
     feedback_items,
+    strict_metrics,
     updates_applied,
 )
 from claas_assets.evaluation.errors import MalformedAnswer
@@ -89,15 +92,33 @@ def test_only_the_numbers_that_strict_readers_know_pass() -> None:
         "mean_is_ratio": "1.0", "per_step_metrics": [{"kl_reg": 1.0}], "teacher_scored_texts": ["a"],
         "something_new": 3.0, "loss_fn": "x", "tinker_path": "y", "timestamp": "now", "step": 4,
     }  # fmt: skip
-    assert engine_metrics(metadata) == {"distill_loss": 0.5, "grad_norm": 1, "step": 4}
+    assert engine_numbers(metadata) == {"distill_loss": 0.5, "grad_norm": 1, "step": 4}
+
+
+def test_sdpo_metrics_are_exactly_what_the_readers_of_a_real_claas_take() -> None:
+    local = {"distill_loss": 0.5, "kl_reg": math.nan, "total_loss": 1.0, "step": 4, "steps_per_batch_applied": 4}
+    assert strict_metrics(local) == {
+        "distill_loss": 0.5, "kl_reg": None, "mean_is_ratio": None, "clip_fraction": None,
+    }  # fmt: skip
+    tinker = {**dict.fromkeys(TINKER_METRICS, 0.1), "completion_len": 9, "step": 4, "lr": 1e-5}
+    assert strict_metrics(tinker) == {**dict.fromkeys(TINKER_METRICS, 0.1), "completion_len": 9}
+    assert strict_metrics({"something": 1.0}) is None
+
+
+@given(st.dictionaries(st.sampled_from(ENGINE_NUMBERS), st.integers() | st.floats() | st.none()))
+def test_sdpo_metrics_are_of_one_engine_and_lack_none_of_its_keys(metadata: dict[str, Any]) -> None:
+    found = strict_metrics(metadata)
+    if found is not None:
+        assert set(found) == set(LOCAL_METRICS) or set(TINKER_METRICS) <= set(found)
+        assert not (set(found) & set(LOCAL_METRICS) and set(found) & set(TINKER_METRICS))
 
 
 JSON_VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.lists(st.floats())
 
 
-@given(st.dictionaries(st.sampled_from(ENGINE_METRICS) | st.text(max_size=10), JSON_VALUES))
+@given(st.dictionaries(st.sampled_from(ENGINE_NUMBERS) | st.text(max_size=10), JSON_VALUES))
 def test_engine_metrics_are_always_finite_numbers_under_known_keys(metadata: dict[str, Any]) -> None:
-    found = engine_metrics(metadata)
-    assert set(found) <= set(ENGINE_METRICS)
+    found = engine_numbers(metadata)
+    assert set(found) <= set(ENGINE_NUMBERS)
     assert all(type(value) in (int, float) and math.isfinite(value) for value in found.values())
     assert json.loads(json.dumps(found, allow_nan=False)) == found

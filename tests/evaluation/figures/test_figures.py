@@ -451,7 +451,7 @@ def test_every_number_of_the_engine_is_a_panel_and_the_first_step_is_at_one(made
     assert titles[:5] == ["Loss", "Distillation loss", "Importance ratio", "Clipped ratios", "Gradient norm"]
     assert "batch_size" not in titles
     (line,) = lines(panel(figure, "Loss"), "identity")
-    recorded = {s.step + 1: s.sdpo_metrics["total_loss"] for s in made.scores["identity"].steps}
+    recorded = {s.step + 1: s.engine["total_loss"] for s in made.scores["identity"].steps}
     assert values(line) == pytest.approx(recorded)
 
 
@@ -468,7 +468,7 @@ def test_unknown_numbers_are_drawn_under_their_own_name_and_texts_are_not():
                    "per_step_metrics": [1, 2]}  # fmt: skip
         if step.step == 5:
             del metrics["novelty"]
-        return step.model_copy(update={"sdpo_metrics": metrics})
+        return step.model_copy(update={"engine": metrics})
 
     figure = drawn(with_steps(demo([IDENTITY]), "identity", foreign), "sdpo")
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["novelty"]
@@ -485,7 +485,7 @@ def test_an_engine_that_reports_nothing_gives_a_picture_that_says_so(made):
 
 def test_more_numbers_than_panels_are_named():
     def many(step):
-        return step.model_copy(update={"sdpo_metrics": {f"m{i:02}": float(i) for i in range(12)}})
+        return step.model_copy(update={"engine": {f"m{i:02}": float(i) for i in range(12)}})
 
     figure = drawn(with_steps(demo([IDENTITY]), "identity", many), "sdpo")
     assert len(figure.axes) == 9

@@ -33,7 +33,7 @@ THINKING = [
     "<think>{hidden}</think>{shown}",
     "<think>a<think>{hidden}</think>b</think>{shown}",
     "<think>one</think>{shown}<think>{hidden}</think>",
-    "{shown}<think>{hidden}",
+    "<think>{hidden}</think>{shown}<think>{hidden}",
     "{hidden}</think>{shown}",
 ]
 

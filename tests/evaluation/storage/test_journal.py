@@ -103,3 +103,14 @@ def test_a_second_evaluation_in_the_same_folder_is_refused_with_who_holds_it(tmp
         holder.join()
     with FileJournal(tmp_path).lock():
         pass
+
+
+def test_half_of_a_surrogate_pair_is_recorded_as_a_replacement(tmp_path):
+    """However it came in: a step that cannot be written would be trained again."""
+    step = a_step(0).model_copy(update={"response_text": "a\ud800b", "feedback_calls": [{"said": "\udc00"}]})
+    journal = FileJournal(tmp_path)
+    journal.write_intent(FeedbackIntent(step=0, batch=[RolloutRecord(prompt="\ud800", response="b")], updates_before=3))
+    assert journal.intent().batch[0].prompt == "\ufffd"
+    journal.append(step)
+    (read,) = journal.read()
+    assert (read.response_text, read.feedback_calls) == ("a\ufffdb", [{"said": "\ufffd"}])

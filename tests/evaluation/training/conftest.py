@@ -10,6 +10,7 @@ from claas_assets.evaluation.config import load_config
 from claas_assets.evaluation.progress import silent
 from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.stages import ensure_adapter, ensure_baseline, run_training
+from tests.strict_reader import faults_of_run
 from tests.synthetic.transcripts import preference
 
 BASE_MODELS = {"modal": "Qwen/Qwen3-8B", "tinker": "Qwen/Qwen3-8B", "local": "Qwen/Qwen3-8B"}
@@ -38,6 +39,7 @@ class Training:
         adapter = ensure_adapter(self.context(**changes), resuming=True)
         baseline = ensure_baseline(self.context(**changes), adapter, resuming=True)
         run_training(self.context(**changes), adapter, baseline)
+        assert faults_of_run(self.folder.parent) == []
 
     @property
     def adapter(self) -> dict:

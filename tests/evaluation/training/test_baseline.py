@@ -44,3 +44,20 @@ def test_fewer_steps_than_are_recorded_are_refused(training):
     with pytest.raises(RunFolderError, match=r"num_steps is 1, and 2 steps are recorded"):
         made.run(num_steps=1)
     made.run(num_steps=2)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        ("baseline.json", lambda text: "{}", "holds no measurement"),
+        ("metadata.json", lambda text: text.replace('"num_steps": 1', '"num_steps": "many"'), "num_steps is 'many'"),
+        ("steps.jsonl", lambda text: text.replace('"preference":"identity"', '"preference":"other"', 1), "'other'"),
+    ],
+)
+def test_files_that_are_not_this_runs_are_refused_in_words(training, file, change, words):
+    made = training(num_steps=1)
+    made.run()
+    path = made.folder / file
+    path.write_text(change(path.read_text("utf-8")), "utf-8")
+    with pytest.raises(RunFolderError, match=words):
+        made.run(num_steps=2)
