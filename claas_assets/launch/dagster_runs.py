@@ -38,20 +38,37 @@ def run_job(config: EvalConfig, instance: dg.DagsterInstance, job: str, partitio
 
     logging.getLogger("dagster").setLevel(logging.ERROR)
     run_id = str(uuid4())
-    with _stopping_when_terminated(instance, run_id):
-        result = (
-            build_definitions(config)
-            .resolve_job_def(job)
-            .execute_in_process(
-                instance=instance,
-                partition_key=partition,
-                tags={RUN_TAG: config.run_id, PROCESS_TAG: process_tag()},
-                run_config={**run_config_for(config), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                raise_on_error=False,
-                run_id=run_id,
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    try:
+        with _stopping_when_terminated(instance, run_id):
+            result = (
+                build_definitions(config)
+                .resolve_job_def(job)
+                .execute_in_process(
+                    instance=instance,
+                    partition_key=partition,
+                    tags={RUN_TAG: config.run_id, PROCESS_TAG: process_tag()},
+                    run_config={
+                        **run_config_for(config),
+                        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                    },
+                    raise_on_error=False,
+                    run_id=run_id,
+                )
             )
-        )
-    return None if result.success else _reason(result)
+        return None if result.success else _reason(result)
+    except KeyboardInterrupt:
+        _report_canceled(instance, run_id)
+        raise
+
+
+def _report_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Dagster takes an interrupt for a failure, or leaves a run that had not begun as it is."""
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.status.value != "CANCELED":
+        instance.report_run_canceled(run, "stopped with Ctrl-C, or in the UI")
+    if instance.event_log_storage.supports_global_concurrency_limits:
+        instance.event_log_storage.free_concurrency_slots_for_run(run_id)
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:
@@ -96,7 +113,8 @@ def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """
     import dagster as dg
 
-    begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
+    status = dg.DagsterRunStatus
+    begun = dg.RunsFilter(statuses=[status.NOT_STARTED, status.STARTING, status.STARTED, status.CANCELING])
     dead = [run for run in instance.get_runs(filters=begun) if _is_dead(run.tags.get(PROCESS_TAG, ""))]
     for run in dead:
         instance.report_run_failed(run, "the process of this run ended without saying so (it was killed)")

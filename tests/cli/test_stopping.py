@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import dagster as dg
+
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from tests.quick_dagster import dagster_home
 
@@ -34,6 +36,9 @@ def test_ctrl_c_is_exit_130_and_the_same_output_dir_goes_on(fake, claas_eval, tm
     assert running.returncode == 130, output
     assert f"output_dir={folder}" in output
     assert not (folder / "concise").exists()
+    assert "Traceback" not in output
+    with dg.DagsterInstance.from_config(home) as instance:
+        assert [run.status.value for run in instance.get_runs()] == ["CANCELED"]
     assert len(PreferenceFolder(folder / "identity").steps()) == 1
 
     again = claas_eval(*arguments, DAGSTER_HOME=home)
