@@ -48,10 +48,7 @@ def run_job(config: EvalConfig, instance: dg.DagsterInstance, job: str, partitio
                     instance=instance,
                     partition_key=partition,
                     tags={RUN_TAG: config.run_id, PROCESS_TAG: process_tag()},
-                    run_config={
-                        **run_config_for(config),
-                        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                    },
+                    run_config={**run_config_for(config), **quiet},
                     raise_on_error=False,
                     run_id=run_id,
                 )
