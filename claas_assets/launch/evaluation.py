@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,11 @@ def check_before_sending(config: EvalConfig) -> None:
     for name in config.preferences:
         load_preference(name, config.preference_folder())
     gateway_token(config)
+    if config.claas_url is None and find_spec("torch") is None:
+        raise ConfigError(
+            "claas_url is null, so the embedded stack would be started, and that is not installed: "
+            "pip install 'claas-assets[embedded]', or set claas_url (and mode) to a deployment that runs"
+        )
     check_place(config)
 
 

@@ -94,7 +94,12 @@ class ClaasClient:
         self.max_concurrency = max_concurrency
         self._timeouts = timeouts or Timeouts()
         self._slots = Slots(routes.claas_url, max_concurrency)
-        self._transport = Transport(max_connections=max_concurrency, retry=retry or RetryBudget(), secret=routes.token)
+        self._transport = Transport(
+            max_connections=max_concurrency,
+            retry=retry or RetryBudget(),
+            secret=routes.token,
+            proxies=not routes.on_this_machine,
+        )
         self._patience = Patience(deployment_timeout_s, self._claas_answers, say)
         self._gateway_patience = Patience(deployment_timeout_s, self._gateway_answers, say)
 

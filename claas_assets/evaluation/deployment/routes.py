@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from claas_assets.evaluation.config import GATEWAY_TOKEN_VARIABLE, EvalConfig, Mode
 from claas_assets.evaluation.errors import ConfigError
@@ -87,6 +88,12 @@ class Routes:
     @property
     def through_gateway(self) -> bool:
         return self.gateway_url is not None
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether every address is one of loopback."""
+        urls = [self.claas_url, *([self.gateway_url] if self.gateway_url else [])]
+        return all(urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1") for url in urls)
 
     @property
     def chat_url(self) -> str:

@@ -29,7 +29,7 @@ from typing import Any
 import httpx
 import stamina
 
-from claas_assets.evaluation.errors import DeploymentUnreachable, MalformedAnswer, RequestRefused
+from claas_assets.evaluation.errors import ConfigError, DeploymentUnreachable, MalformedAnswer, RequestRefused
 
 _log = logging.getLogger(__name__)
 
@@ -161,18 +161,20 @@ class Reply:
 class Transport:
     """The connections of one run. `secret` is blotted out of whatever servers say."""
 
-    def __init__(self, *, max_connections: int, retry: RetryBudget, secret: str | None = None) -> None:
+    def __init__(
+        self, *, max_connections: int, retry: RetryBudget, secret: str | None = None, proxies: bool = True
+    ) -> None:
         self._retry = retry
         self._secret = secret.encode() if secret else None
         # A client a connection: httpx's pool looks at every idle connection for each request, which was a
         # fifth of what a request costs here. Idle ones are closed before the servers, uvicorn after 5 s, do.
         one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=4.0)
-        self._pool = [_client(one) for _ in range(max_connections)]
+        self._pool = [_client(one, proxies) for _ in range(max_connections)]
         self._idle = list(self._pool)
         # A pooled connection may be closed by the server just as it is used again, which looks like a call
         # of unknown effect. What must be sent once goes over a connection of its own.
         fresh = httpx.Limits(max_keepalive_connections=0)
-        self._fresh = _client(fresh)
+        self._fresh = _client(fresh, proxies)
 
     async def aclose(self) -> None:
         for client in (*self._pool, self._fresh):
@@ -284,8 +286,14 @@ class Transport:
         return f"{reply.call.name} answered {reply.status}" + (f": {words}" if words else "")
 
 
-def _client(limits: httpx.Limits) -> httpx.AsyncClient:
-    return httpx.AsyncClient(limits=limits, mounts=_NO_PROXY, follow_redirects=False, verify=_ssl_context())
+def _client(limits: httpx.Limits, proxies: bool) -> httpx.AsyncClient:
+    """`proxies`: those of the environment are for addresses elsewhere; this machine's are spoken to directly."""
+    try:
+        return httpx.AsyncClient(
+            limits=limits, mounts=_NO_PROXY, trust_env=proxies, follow_redirects=False, verify=_ssl_context()
+        )
+    except (ImportError, ValueError) as error:  # httpx reads the environment, and knows not every proxy
+        raise ConfigError(f"a proxy that the environment names (ALL_PROXY, HTTPS_PROXY, …): {error}") from error
 
 
 @cache

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-from claas_assets.evaluation.errors import MalformedAnswer
+from claas_assets.evaluation.config import load_config
+from claas_assets.evaluation.deployment.client import ClaasClient
+from claas_assets.evaluation.deployment.routes import routes_for
+from claas_assets.evaluation.errors import ConfigError, MalformedAnswer
 from tests.conftest import MakeFake, speak
 from tests.fake_claas import FakeClaas
 from tests.fake_claas.faults import Fault, body, edit
@@ -165,3 +168,15 @@ def test_a_compressed_answer_is_bounded_as_it_is_inflated(deployment: FakeClaas)
         assert tracemalloc.get_traced_memory()[1] < 300 * 2**20
     finally:
         tracemalloc.stop()
+
+
+def test_loopback_ignores_the_proxies_of_the_environment(deployment: FakeClaas, monkeypatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:1")
+    assert ask(deployment).text
+
+
+def test_a_proxy_that_cannot_be_used_is_one_clear_error(deployment: FakeClaas, monkeypatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:1")
+    config = load_config({"mode": "local", "claas_url": "http://192.0.2.7:8080", "openclaw_url": None})
+    with pytest.raises(ConfigError, match="ALL_PROXY"):
+        ClaasClient(routes_for(config, "http://192.0.2.7:8080", None))
