@@ -212,7 +212,7 @@ def told_step(story: Story, step: int, baseline: EvalSnapshot, chance: random.Ra
 def verdict(story: Story, baseline: EvalSnapshot, last: EvalSnapshot) -> VerdictRecord:
     """Criteria with the default thresholds. A stand-in: real verdicts are judged, this one is told."""
     grade: Grade = "pass" if story.overall == "pass" else "fail"
-    bounds = {name: dict(bound) for name, bound in Thresholds().model_dump().items()}
+    bounds = {name: dict(bound) for name, bound in Thresholds().model_dump().items() if isinstance(bound, dict)}
     criteria = {name: Criterion(value=None, threshold=bound, grade=grade) for name, bound in bounds.items()}
     for name, differences, interval in _changes(baseline, last):
         criteria[name] = Criterion(
