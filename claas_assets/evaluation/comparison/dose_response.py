@@ -9,28 +9,16 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from claas_assets.evaluation.comparison.sweeps import CLAIM_SEEDS, PreferenceSweep, Recipe, SeedMean, SweepComparison
 from claas_assets.evaluation.errors import ConfigError
-from claas_assets.evaluation.figures.sheet import (
-    FONT,
-    GRAY,
-    Heading,
-    Look,
-    Sheet,
-    caption,
-    finish,
-    look,
-    new_sheet,
-    plain,
-    say_instead,
-    value_axis,
-)
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from claas_assets.evaluation.figures.sheet import FONT, GRAY, Heading, Look, Panel, drawn, look, plain
 
 LOG_FROM = 5.0
 """Where the largest swept value is so many times the smallest, the axis is logarithmic."""
@@ -61,11 +49,9 @@ def draw_dose_response(
     sweep: SweepComparison, criterion: str = "obeyed", key: str | None = None, *, kind: str = "png"
 ) -> bytes:
     """The picture as `png` or `svg`; the same sweep gives the same bytes. Raises `ConfigError` as below."""
-    import matplotlib as mpl
-
     buffer = BytesIO()
     metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
-    with mpl.rc_context({"svg.hashsalt": "claas_assets"}):
+    with rc_context({"svg.hashsalt": "claas_assets"}):
         dose_response_figure(sweep, criterion, key).savefig(buffer, format=kind, dpi=150, metadata=metadata)
     return buffer.getvalue()
 
@@ -82,14 +68,12 @@ def dose_response_figure(sweep: SweepComparison, criterion: str = "obeyed", key:
         raise ConfigError(
             f"--criterion {criterion}: no run of this sweep has it. Criteria there: {', '.join(sorted(known))}"
         )
-    sheet = new_sheet(len(sweep.preferences))
-    for index, found in enumerate(sweep.preferences):
-        _panel(sheet, index, found, axis, criterion)
     subtitle = (
         f"{criterion} after the last step against {axis.key}: dots are seeds, diamonds their mean, bars 95\u00a0% "
         f"Student t intervals; hollow: fewer than {CLAIM_SEEDS} seeds or no spread, no claim."
     )
-    return finish(sheet, Heading(f"What does {axis.key} do?", subtitle), [])
+    heading = Heading(f"What does {axis.key} do?", subtitle)
+    return drawn(heading, sweep.preferences, lambda panel, found: _panel(panel, found, axis, criterion))
 
 
 def _axis(sweep: SweepComparison, key: str | None) -> Axis:
@@ -111,21 +95,23 @@ def _distinct(values: Any) -> list[Any]:
     return found
 
 
-def _panel(sheet: Sheet, index: int, found: PreferenceSweep, axis: Axis, criterion: str) -> None:
-    axes, width = sheet.panels[index], int(sheet.panel_width * 72 / (8.5 * 0.55))
+def _panel(panel: Panel, found: PreferenceSweep, axis: Axis, criterion: str) -> tuple[()]:
+    """Nothing is to be said below: what is left out is in the caption."""
+    width = int(panel.width * 72 / (8.5 * 0.55))
     curves: dict[str, list[Recipe]] = {}
     for recipe in found.recipes:
         curves.setdefault(_other_settings(recipe, axis.key), []).append(recipe)
     details = [textwrap.shorten(text, width, placeholder=" …") for text in _details(found, criterion)]
-    caption(sheet, index, found.preference, *details)
+    panel.caption(found.preference, *details)
     if not any(recipe.criteria[criterion].seeds for recipe in found.recipes if criterion in recipe.criteria):
-        say_instead(sheet, index, f"no run has a value of {criterion}")
-        return
+        panel.say_instead(f"no run has a value of {criterion}")
+        return ()
     for place, (label, recipes) in enumerate(curves.items()):
-        _curve(axes, recipes, axis, criterion, label, look(place))
-    _dose_axis(axes, axis)
-    if sheet.is_leftmost(index):
-        value_axis(axes, f"{criterion} ({UNITS[criterion]})" if criterion in UNITS else criterion)
+        _curve(panel.axes, recipes, axis, criterion, label, look(place))
+    _dose_axis(panel.axes, axis)
+    if panel.leftmost:
+        panel.value_axis(f"{criterion} ({UNITS[criterion]})" if criterion in UNITS else criterion)
+    return ()
 
 
 def _other_settings(recipe: Recipe, key: str) -> str:
@@ -172,8 +158,6 @@ def _level(mean: SeedMean) -> float:
 
 
 def _dose_axis(axes: Axes, axis: Axis) -> None:
-    from matplotlib.ticker import NullLocator
-
     places = [axis.at(value) for value in axis.values]
     if axis.logarithmic:
         axes.set_xscale("log")

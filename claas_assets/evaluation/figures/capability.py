@@ -1,28 +1,15 @@
-"""capability.png: forgetting. The seed's four probes at every step, the 48 items where it decides."""
+"""capability.png: forgetting. The public harness's four probes at every step, the 48 items where it decides."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from claas_assets.evaluation.figures import captions, marks
 from claas_assets.evaluation.figures.series import Measured, Note, Quantity, Run, State, Trace, of_units, trace
-from claas_assets.evaluation.figures.sheet import (
-    VERMILLION,
-    Heading,
-    Sheet,
-    caption,
-    feedback_axis,
-    finish,
-    look,
-    new_sheet,
-    say_instead,
-    value_axis,
-)
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from claas_assets.evaluation.figures.sheet import Heading, Panel, drawn
 
 HEADING = Heading(
     "Is it still able?",
@@ -60,36 +47,22 @@ def bounds(run: Run, of_four: Trace, of_items: Trace) -> dict[str, float]:
     return {} if start is None else {name: start * bound for name, bound in ratio.items()}
 
 
-def _baseline(found: Trace) -> float | None:
-    first = found.points[0] if found.points else None
+def _baseline(trace: Trace) -> float | None:
+    first = trace.points[0] if trace.points else None
     return first.value if first is not None and first.x == 0 and first.measured else None
 
 
 def capability_figure(runs: Sequence[Run]) -> Figure:
-    sheet = new_sheet(len(runs))
-    notes: list[Note] = []
-    for index, run in enumerate(runs):
-        notes.extend(_panel(sheet, index, run))
-    return finish(sheet, HEADING, notes)
+    return drawn(HEADING, runs, _panel)
 
 
-def _panel(sheet: Sheet, index: int, run: Run) -> list[Note]:
-    axes, of_four, of_items = sheet.panels[index], trace(run, FOUR), trace(run, ITEMS)
-    feedback_axis(axes, max(run.asked, run.last_x))
-    sizes = captions.counted((of_four, "probes"), (of_items, "items"))
-    caption(sheet, index, run.name, captions.standing(run), sizes, captions.change_of(run, "capability_change"))
-    notes = [*of_four.notes, *of_items.notes]
-    if of_four.last is None and of_items.last is None:
-        say_instead(sheet, index, captions.nothing(run, of_four))
-        return notes
-    marks.not_run_yet(axes, run)
-    axes.set_ylim(-0.03, 1.03)
-    marks.line(axes, of_four.points, look(0), label="four probes")
-    marks.diamonds(axes, of_items.points, color=VERMILLION, label="item set (full snapshot)")
-    _draw_bounds(axes, bounds(run, of_four, of_items))
-    if sheet.is_leftmost(index):
-        value_axis(axes, "share solved (0–1)")
-    return notes
+def _panel(panel: Panel, run: Run) -> list[Note]:
+    of_four, of_items = trace(run, FOUR), trace(run, ITEMS)
+    traces = {"probes": of_four, "items": of_items}
+    if marks.opened(panel, run, traces, captions.change_of(run, "capability_change"), "share solved (0–1)"):
+        marks.shares(panel.axes, (of_four, "four probes"), (of_items, "item set (full snapshot)"))
+        _draw_bounds(panel.axes, bounds(run, of_four, of_items))
+    return [*of_four.notes, *of_items.notes]
 
 
 def _draw_bounds(axes: Axes, levels: dict[str, float]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from claas_assets.evaluation.figures.series import Run, Trace
 from claas_assets.evaluation.storage.records import Interval
@@ -25,10 +26,10 @@ def said(value: float, interval: Interval | None, unit: str = "", *, signed: boo
     return f"{text} [{lower}, {upper}]{level}"
 
 
-def nothing(run: Run, found: Trace) -> str:
+def nothing(run: Run, trace: Trace) -> str:
     """What an empty panel says."""
-    if found.notes:
-        return found.notes[-1].text
+    if trace.notes:
+        return trace.notes[-1].text
     if not run.states:
         return "nothing is recorded yet: no baseline and no step"
     return "not asked in this run"
@@ -41,20 +42,20 @@ def standing(run: Run) -> str:
     return f"verdict: {run.judged.overall}" if run.judged is not None else "no verdict yet"
 
 
-def counted(*sizes: tuple[Trace, str]) -> str:
-    """ "n = 10 trained-on, 20 held-out"."""
-    known = [f"{found.sizes} {units}" for found, units in sizes if found.sizes]
+def counted(traces: Mapping[str, Trace]) -> str:
+    """ "n = 10 trained-on, 20 held-out"; the keys are the units."""
+    known = [f"{trace.sizes} {units}" for units, trace in traces.items() if trace.sizes]
     return f"n = {', '.join(known)}" if known else ""
 
 
 def change_of(run: Run, criterion: str) -> str:
     """The change that the verdict was given for, with its interval, and what it is evidence of."""
-    found = run.judged.criteria.get(criterion) if run.judged else None
-    if found is None or found.change is None:
+    ruled = run.judged.criteria.get(criterion) if run.judged else None
+    if ruled is None or ruled.change is None:
         return ""
-    return f"change {said(found.change, found.interval, signed=True)}{evidence_of(run, criterion)}"
+    return f"change {said(ruled.change, ruled.interval, signed=True)}{evidence_of(run, criterion)}"
 
 
 def evidence_of(run: Run, criterion: str) -> str:
-    found = run.judged.criteria.get(criterion) if run.judged else None
-    return f": {found.evidence.replace('_', ' ')}" if found is not None and found.evidence else ""
+    ruled = run.judged.criteria.get(criterion) if run.judged else None
+    return f": {ruled.evidence.replace('_', ' ')}" if ruled is not None and ruled.evidence else ""

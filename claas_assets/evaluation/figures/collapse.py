@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from claas_assets.evaluation.figures import marks
 from claas_assets.evaluation.figures.marks import Side
@@ -19,24 +21,9 @@ from claas_assets.evaluation.figures.series import (
     sizes_of,
     trace,
 )
-from claas_assets.evaluation.figures.sheet import (
-    GRAY,
-    Heading,
-    Sheet,
-    caption,
-    feedback_axis,
-    finish,
-    look,
-    new_sheet,
-    say_instead,
-    value_axis,
-)
+from claas_assets.evaluation.figures.sheet import GRAY, Heading, Panel, drawn, look
 from claas_assets.evaluation.metrics.collapse_alerts import FURTHER_ALERTS, OCEAN_ALERTS
 from claas_assets.evaluation.storage.records import CollapseScores, CollapseStats, UnitStats
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 HEADING = Heading(
     "Has it degenerated?",
@@ -172,26 +159,22 @@ GAUGES = (ENTROPY, SAMENESS, LOOPS, DRIFT)
 
 
 def collapse_figure(runs: Sequence[Run]) -> Figure:
-    sheet = new_sheet(len(GAUGES), columns=2, panel_height=2.7)
-    notes: list[Note] = []
-    for index, gauge in enumerate(GAUGES):
-        notes.extend(_panel(sheet, index, gauge, runs))
-    return finish(sheet, HEADING, notes)
+    return drawn(HEADING, GAUGES, lambda panel, gauge: _panel(panel, gauge, runs), columns=2, panel_height=2.7)
 
 
-def _panel(sheet: Sheet, index: int, gauge: Gauge, runs: Sequence[Run]) -> list[Note]:
-    axes = sheet.panels[index]
-    found = [trace(run, gauge.line) for run in runs]
-    feedback_axis(axes, max(max(run.asked, run.last_x) for run in runs))
-    value_axis(axes, gauge.unit)
+def _panel(panel: Panel, gauge: Gauge, runs: Sequence[Run]) -> list[Note]:
+    axes = panel.axes
+    lines = [trace(run, gauge.line) for run in runs]
+    panel.feedback_axis(max(run.end for run in runs))
+    panel.value_axis(gauge.unit)
     full = [trace(run, gauge.full) if gauge.full else Trace((), ()) for run in runs]
-    notes = [note for one, other in zip(found, full, strict=True) for note in _both(one, other)]
-    if all(one.last is None for one in (*found, *full)):
-        caption(sheet, index, gauge.title)
-        say_instead(sheet, index, notes[-1].text if notes else "not asked in this run")
+    notes = [note for one, other in zip(lines, full, strict=True) for note in _both(one, other)]
+    if all(one.last is None for one in (*lines, *full)):
+        panel.caption(gauge.title)
+        panel.say_instead(notes[-1].text if notes else "not asked in this run")
         return notes
-    caption(sheet, index, gauge.title, _sizes(gauge, found, full))
-    for i, (run, one) in enumerate(zip(runs, found, strict=True)):
+    panel.caption(gauge.title, _sizes(gauge, lines, full))
+    for i, (run, one) in enumerate(zip(runs, lines, strict=True)):
         if one.last is not None:
             marks.line(axes, one.points, look(i), label=run.name)
     for i, other in enumerate(full):
@@ -211,14 +194,14 @@ def _levels(axes: Axes, gauge: Gauge, runs: Sequence[Run]) -> None:
     marks.alert_zones(axes, gauge.alerts, {value for _, value in drawn})
 
 
-def _both(found: Trace, full: Trace) -> list[Note]:
+def _both(one: Trace, full: Trace) -> list[Note]:
     """What is missing for one prompt is missing for all: said once."""
-    said = {note.x for note in found.notes}
-    return [*found.notes, *(note for note in full.notes if note.x not in said)]
+    said = {note.x for note in one.notes}
+    return [*one.notes, *(note for note in full.notes if note.x not in said)]
 
 
-def _sizes(gauge: Gauge, found: Sequence[Trace], full: Sequence[Trace]) -> str:
+def _sizes(gauge: Gauge, lines: Sequence[Trace], full: Sequence[Trace]) -> str:
     """The n of the lines, and of the diamonds."""
-    line, all_prompts = (sizes_of([point for one in traces for point in one.points]) for traces in (found, full))
+    line, all_prompts = (sizes_of([point for one in traces for point in one.points]) for traces in (lines, full))
     unit = gauge.units.removesuffix("s") if line == "1" else gauge.units
     return ", ".join(filter(None, (f"n = {line} {unit}" if line else "", f"{all_prompts} ◇" if all_prompts else "")))

@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from claas_assets.evaluation.figures import captions, marks
-from claas_assets.evaluation.figures.series import (
-    Measured,
-    Note,
-    Quantity,
-    Run,
-    State,
-    of_units,
-    reason_for,
-    trace,
-)
-from claas_assets.evaluation.figures.sheet import (
-    GRAY,
-    VERMILLION,
-    Heading,
-    Sheet,
-    caption,
-    feedback_axis,
-    finish,
-    look,
-    new_sheet,
-    say_instead,
-    value_axis,
-)
+from claas_assets.evaluation.figures.series import Measured, Note, Quantity, Run, State, of_units, reason_for, trace
+from claas_assets.evaluation.figures.sheet import GRAY, Heading, Panel, drawn
 from claas_assets.evaluation.metrics.statistics import noise_floor
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 HEADING = Heading(
     "Does it do what the user asked?",
@@ -91,30 +68,17 @@ def _unknown_levels(run: Run) -> list[Note]:
 
 
 def learning_curves_figure(runs: Sequence[Run]) -> Figure:
-    sheet = new_sheet(len(runs))
-    notes: list[Note] = []
-    for index, run in enumerate(runs):
-        notes.extend(_panel(sheet, index, run))
-    return finish(sheet, HEADING, notes)
+    return drawn(HEADING, runs, _panel)
 
 
-def _panel(sheet: Sheet, index: int, run: Run) -> list[Note]:
-    axes, trained, held_out = sheet.panels[index], trace(run, TRAINED), trace(run, HELD_OUT)
-    feedback_axis(axes, max(run.asked, run.last_x))
-    sizes = captions.counted((trained, "trained-on"), (held_out, "held-out"))
-    caption(sheet, index, run.name, captions.standing(run), sizes, captions.change_of(run, "compliance"))
-    notes = [*trained.notes, *held_out.notes, *_unknown_levels(run)]
-    if trained.last is None and held_out.last is None:
-        say_instead(sheet, index, captions.nothing(run, trained))
-        return notes
-    marks.not_run_yet(axes, run)
-    axes.set_ylim(-0.03, 1.03)
-    marks.line(axes, trained.points, look(0), label="trained-on prompts")
-    marks.diamonds(axes, held_out.points, color=VERMILLION, label="held-out prompts (full snapshot)")
-    _levels(axes, run)
-    if sheet.is_leftmost(index):
-        value_axis(axes, "compliance (0–1)")
-    return notes
+def _panel(panel: Panel, run: Run) -> list[Note]:
+    trained, held_out = trace(run, TRAINED), trace(run, HELD_OUT)
+    traces = {"trained-on": trained, "held-out": held_out}
+    if marks.opened(panel, run, traces, captions.change_of(run, "compliance"), "compliance (0–1)"):
+        labels = "trained-on prompts", "held-out prompts (full snapshot)"
+        marks.shares(panel.axes, (trained, labels[0]), (held_out, labels[1]))
+        _levels(panel.axes, run)
+    return [*trained.notes, *held_out.notes, *_unknown_levels(run)]
 
 
 def _levels(axes: Axes, run: Run) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
 
 from claas_assets.evaluation.figures import captions, marks
 from claas_assets.evaluation.figures.series import (
@@ -19,24 +20,9 @@ from claas_assets.evaluation.figures.series import (
     of_units,
     trace,
 )
-from claas_assets.evaluation.figures.sheet import (
-    BLUE,
-    GRAY,
-    Heading,
-    Sheet,
-    caption,
-    feedback_axis,
-    finish,
-    look,
-    new_sheet,
-    say_instead,
-    value_axis,
-)
+from claas_assets.evaluation.figures.sheet import BLUE, GRAY, Heading, Panel, drawn, look
 from claas_assets.evaluation.metrics.statistics import student_t
 from claas_assets.evaluation.storage.records import UnitStats
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 HEADING = Heading(
     "Does the model favor the preferred answer?",
@@ -49,13 +35,12 @@ def change(run: Run, state: State) -> Measured:
     margin, stats = state.snapshot.logprob_margin, state.snapshot.stats.logprob
     if state.x == 0:
         measured = margin is not None and margin.margin is not None
-        found = of_units(stats.margins if stats else None)
-        return Measured(0.0 if measured else None, n=found.n, left_out=found.left_out)
+        return replace(of_units(stats.margins if stats else None), value=0.0 if measured else None, interval=None)
     field = margin.margin_delta_from_baseline if margin else None
     if stats is None:
         return Measured(field)
-    found = _paired(run, stats.margins, field) if stats.delta is None else of_units(stats.delta, field)
-    return replace(found, left_out=left_out(stats.margins))
+    paired = _paired(run, stats.margins, field) if stats.delta is None else of_units(stats.delta, field)
+    return replace(paired, left_out=left_out(stats.margins))
 
 
 def _paired(run: Run, now: UnitStats, field: float | None) -> Measured:
@@ -76,34 +61,22 @@ CHANGE = Quantity(
 
 
 def margins_figure(runs: Sequence[Run]) -> Figure:
-    sheet = new_sheet(len(runs))
-    notes: list[Note] = []
-    for index, run in enumerate(runs):
-        notes.extend(_panel(sheet, index, run).notes)
-    return finish(sheet, HEADING, notes)
+    return drawn(HEADING, runs, _panel)
 
 
-def _panel(sheet: Sheet, index: int, run: Run) -> Trace:
-    axes, found = sheet.panels[index], trace(run, CHANGE)
-    feedback_axis(axes, max(run.asked, run.last_x))
-    caption(
-        sheet, index, run.name, captions.standing(run), captions.counted((found, "pairs")), _change_in_words(run, found)
-    )
-    if found.last is None:
-        say_instead(sheet, index, captions.nothing(run, found))
-        return found
-    marks.not_run_yet(axes, run)
-    axes.axhline(0, color=GRAY, linewidth=0.8, zorder=1)
-    marks.line(axes, found.points, look(0), label="change of margin, mean over pairs")
-    marks.band(axes, found.points, color=BLUE, label="95 % t interval")
-    marks.bounds(axes, run.thresholds("logprob_margin"), unit=" nats")
-    if sheet.is_leftmost(index):
-        value_axis(axes, "change of margin (nats)")
-    return found
+def _panel(panel: Panel, run: Run) -> Sequence[Note]:
+    axes, margin = panel.axes, trace(run, CHANGE)
+    words = _change_in_words(run, margin)
+    if marks.opened(panel, run, {"pairs": margin}, words, "change of margin (nats)"):
+        axes.axhline(0, color=GRAY, linewidth=0.8, zorder=1)
+        marks.line(axes, margin.points, look(0), label="change of margin, mean over pairs")
+        marks.band(axes, margin.points, color=BLUE, label="95 % t interval")
+        marks.bounds(axes, run.thresholds("logprob_margin"), unit=" nats")
+    return margin.notes
 
 
-def _change_in_words(run: Run, found: Trace) -> str:
-    if found.last is None or found.last.x == 0:
+def _change_in_words(run: Run, margin: Trace) -> str:
+    if margin.last is None or margin.last.x == 0:
         return ""
-    change = captions.said(found.last.value, found.last.interval, " nats", signed=True)
+    change = captions.said(margin.last.value, margin.last.interval, " nats", signed=True)
     return change + captions.evidence_of(run, "logprob_margin")

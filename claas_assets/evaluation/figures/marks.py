@@ -10,13 +10,37 @@ from typing import Literal
 
 from matplotlib.axes import Axes
 
-from claas_assets.evaluation.figures.series import Point, Run
-from claas_assets.evaluation.figures.sheet import FONT, GRAY, Look, plain
+from claas_assets.evaluation.figures import captions
+from claas_assets.evaluation.figures.series import Point, Run, Trace
+from claas_assets.evaluation.figures.sheet import FONT, GRAY, VERMILLION, Look, Panel, look, plain
 
 Side = Literal["above", "below"]
 
 _ALERT, _SHADE = "#B2182B", "#f0f0f0"
 _BOUND_DASHES = {"pass": (0, (5, 2)), "fail": (0, (1, 1.6))}
+
+
+def opened(panel: Panel, run: Run, traces: Mapping[str, Trace], change: str, unit: str) -> bool:
+    """A panel for one preference: its axes, how far it came, its n (`traces` by their units) and its `change`.
+
+    False where no trace has a value: the panel then says why, and nothing is to be drawn.
+    """
+    panel.feedback_axis(run.end)
+    panel.caption(run.name, captions.standing(run), captions.counted(traces), change)
+    if all(trace.last is None for trace in traces.values()):
+        panel.say_instead(captions.nothing(run, next(iter(traces.values()))))
+        return False
+    not_run_yet(panel.axes, run)
+    if panel.leftmost:
+        panel.value_axis(unit)
+    return True
+
+
+def shares(axes: Axes, often: tuple[Trace, str], full: tuple[Trace, str]) -> None:
+    """Two shares with their labels: the one asked after every step, and the one of full snapshots."""
+    axes.set_ylim(-0.03, 1.03)
+    line(axes, often[0].points, look(0), label=often[1])
+    diamonds(axes, full[0].points, color=VERMILLION, label=full[1])
 
 
 def line(axes: Axes, points: Sequence[Point], look: Look, *, label: str) -> None:

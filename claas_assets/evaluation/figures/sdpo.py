@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
 
 from claas_assets.evaluation.figures import marks
 from claas_assets.evaluation.figures.series import Note, Point, Run
-from claas_assets.evaluation.figures.sheet import (
-    Heading,
-    Sheet,
-    caption,
-    feedback_axis,
-    finish,
-    look,
-    new_sheet,
-    say_instead,
-    value_axis,
-)
+from claas_assets.evaluation.figures.sheet import Heading, Panel, drawn, look
 from claas_assets.evaluation.storage.records import ScoredStep
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 HEADING = Heading(
     "What did the engine report of its updates?",
@@ -54,21 +42,18 @@ def sdpo_figure(runs: Sequence[Run]) -> Figure:
     keys = reported(runs)
     notes = [note for run in runs for note in missing(run)]
     if not keys:
-        return finish(_empty(runs), HEADING, notes)
-    sheet = new_sheet(min(len(keys), MAX_PANELS), panel_height=2.4)
-    for index, key in enumerate(keys[:MAX_PANELS]):
-        notes.extend(_panel(sheet, index, key, runs))
+        return drawn(HEADING, [runs], _say_nothing, panel_height=1.8, notes=notes)
     heading = HEADING
     if len(keys) > MAX_PANELS:
         heading = Heading(HEADING.title, f"{HEADING.subtitle} Not drawn: {', '.join(keys[MAX_PANELS:])}.")
-    return finish(sheet, heading, notes)
+    shown = keys[:MAX_PANELS]
+    return drawn(heading, shown, lambda panel, key: _panel(panel, key, runs), panel_height=2.4, notes=notes)
 
 
 def reported(runs: Sequence[Run]) -> list[str]:
     """Every key with a number in it in some step, the known ones first."""
-    found = {key for run in runs for step in run.steps for key, value in _numbers(step).items() if value is not None}
-    known = [key for key in KNOWN if key in found]
-    return known + sorted(found - set(KNOWN) - BOOKKEEPING)
+    keys = {key for run in runs for step in run.steps for key, value in _numbers(step).items() if value is not None}
+    return [key for key in KNOWN if key in keys] + sorted(keys - set(KNOWN) - BOOKKEEPING)
 
 
 def points_of(run: Run, key: str) -> list[Point]:
@@ -91,28 +76,24 @@ def _missing_of(step: ScoredStep) -> str:
 
 def _numbers(step: ScoredStep) -> dict[str, float | None]:
     """The numeric entries; None for a number that is not finite. Texts, lists and flags are left out."""
-    return {key: _finite(value) for key, value in (step.engine or {}).items() if _is_number(value)}
+    return {
+        key: float(value) if math.isfinite(value) else None
+        for key, value in (step.engine or {}).items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-def _panel(sheet: Sheet, index: int, key: str, runs: Sequence[Run]) -> list[Note]:
-    axes, (title, unit) = sheet.panels[index], KNOWN.get(key, (key, "as reported"))
-    feedback_axis(axes, max(max(run.asked, run.last_x) for run in runs))
-    caption(sheet, index, title)
-    value_axis(axes, unit)
+def _panel(panel: Panel, key: str, runs: Sequence[Run]) -> list[Note]:
+    title, unit = KNOWN.get(key, (key, "as reported"))
+    panel.feedback_axis(max(run.end for run in runs))
+    panel.caption(title)
+    panel.value_axis(unit)
     notes: list[Note] = []
     for i, run in enumerate(runs):
         points = points_of(run, key)
         if not any(point.measured for point in points):
             continue
-        marks.line(axes, points, look(i), label=run.name)
+        marks.line(panel.axes, points, look(i), label=run.name)
         notes.extend(_gaps(run, key))
     return notes
 
@@ -128,11 +109,10 @@ def _gaps(run: Run, key: str) -> list[Note]:
     return notes
 
 
-def _empty(runs: Sequence[Run]) -> Sheet:
-    sheet = new_sheet(1, panel_height=1.8)
+def _say_nothing(panel: Panel, runs: Sequence[Run]) -> list[Note]:
     steps = sum(len(run.steps) for run in runs)
-    axes = sheet.panels[0]
-    feedback_axis(axes, max(max(run.asked, run.last_x) for run in runs))
-    text = f"no engine numbers in any of {steps} recorded steps" if steps else "no feedback step is recorded yet"
-    say_instead(sheet, 0, text)
-    return sheet
+    panel.feedback_axis(max(run.end for run in runs))
+    panel.say_instead(
+        f"no engine numbers in any of {steps} recorded steps" if steps else "no feedback step is recorded yet"
+    )
+    return []

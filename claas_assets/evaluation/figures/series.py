@@ -68,6 +68,11 @@ class Run:
     def last_x(self) -> int:
         return self.steps[-1].step + 1 if self.steps else 0
 
+    @property
+    def end(self) -> int:
+        """Where the axis ends: the last step that is recorded or was asked for."""
+        return max(self.asked, self.last_x)
+
     def thresholds(self, criterion: str) -> dict[str, float]:
         """The bounds that the verdict was given for, by name; none without a verdict."""
         if self.verdict is None or criterion not in self.verdict.criteria:

@@ -8,15 +8,19 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 
 from claas_assets.evaluation.figures.series import Note, worded
+
+T = TypeVar("T")
 
 INK, GRAY, FAINT = "#1a1a1a", "#595959", "#d9d9d9"
 BLUE, VERMILLION = "#0072B2", "#D55E00"
@@ -56,32 +60,74 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class Sheet:
-    figure: Figure
-    panels: tuple[Axes, ...]
-    columns: int
-    rows: int
+class Panel:
+    axes: Axes
+    width: float
+    """Inches, about: the layout is only made when the picture is drawn."""
+    leftmost: bool
 
-    @property
-    def panel_width(self) -> float:
-        """Inches, about: the layout is only made when the picture is drawn."""
-        return float(self.figure.get_size_inches()[0]) / self.columns - 0.65
+    def feedback_axis(self, last: int) -> None:
+        """0 to `last` feedback steps, with whole numbers only."""
+        end = max(last, 1)
+        self.axes.set_xlim(-0.035 * end, 1.035 * end)
+        self.axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=2))
+        self.axes.set_xlabel("feedback steps (0 = baseline)", fontsize=9, color=GRAY, fontfamily=FONT)
 
-    def is_leftmost(self, index: int) -> bool:
-        return index % self.columns == 0
+    def value_axis(self, label: str) -> None:
+        self.axes.set_ylabel(plain(label), fontsize=9, color=GRAY, fontfamily=FONT)
+
+    def caption(self, title: str, *details: str) -> None:
+        """The panel's name in bold, and one line for each detail; an empty one keeps titles side by side level."""
+        title = title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 13]}…{title[-12:]}"
+        size = min(11.0, self.width * 72 / (0.7 * len(title)))
+        above = 6 + 12.2 * len(details)
+        self.axes.set_title(
+            plain(title), loc="left", fontsize=size, fontweight="bold", color=INK, fontfamily=FONT, pad=above + 1
+        )
+        self.axes.annotate(
+            plain("\n".join(details)), (0, 1), (0, above - 2), xycoords="axes fraction", textcoords="offset points",
+            fontsize=8.5, color=GRAY, va="top", fontfamily=FONT, linespacing=1.2,
+        )  # fmt: skip
+
+    def say_instead(self, text: str) -> None:
+        """Where there is nothing to draw, the panel says why."""
+        axes, width = self.axes, _characters(self.width - 0.4, 9)
+        axes.text(
+            0.5, 0.5, plain("\n".join(textwrap.wrap(text, width))), transform=axes.transAxes, ha="center",
+            va="center", fontsize=9, color=GRAY, fontfamily=FONT,
+        )  # fmt: skip
+        axes.set_yticks([])
+        axes.set_ylabel("")
+        axes.spines["left"].set_visible(False)
+        axes.grid(visible=False)
 
 
-def new_sheet(count: int, columns: int | None = None, panel_height: float = 2.9) -> Sheet:
-    """A sheet of `count` panels, from left to right and down."""
+def drawn(
+    heading: Heading,
+    things: Sequence[T],
+    draw: Callable[[Panel, T], Sequence[Note]],
+    *,
+    columns: int | None = None,
+    panel_height: float = 2.9,
+    notes: Sequence[Note] = (),
+) -> Figure:
+    """A picture with a panel for each of these things, from left to right and down.
+
+    `draw` fills a panel and returns what it must not hide; that is said below the picture, after `notes`.
+    """
+    count = len(things)
     columns = columns or (count if count <= 3 else 2 if count == 4 else 3)
     rows = math.ceil(count / columns)
     figure = Figure(figsize=(_WIDTHS.get(columns, _FULL_WIDTH), rows * panel_height), facecolor="white")
     grid = [axes for row in figure.subplots(rows, columns, squeeze=False) for axes in row]
     for axes in grid[count:]:
         axes.remove()
-    for axes in grid[:count]:
+    width, said = float(figure.get_size_inches()[0]) / columns - 0.65, list(notes)
+    for index, (axes, thing) in enumerate(zip(grid, things, strict=False)):
         _plain_frame(axes)
-    return Sheet(figure=figure, panels=tuple(grid[:count]), columns=columns, rows=rows)
+        said.extend(draw(Panel(axes, width, leftmost=index % columns == 0), thing))
+    _finish(figure, grid[:count], heading, said)
+    return figure
 
 
 def _plain_frame(axes: Axes) -> None:
@@ -92,55 +138,13 @@ def _plain_frame(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def feedback_axis(axes: Axes, last: int) -> None:
-    """0 to `last` feedback steps, with whole numbers only."""
-    from matplotlib.ticker import MaxNLocator
-
-    end = max(last, 1)
-    axes.set_xlim(-0.035 * end, 1.035 * end)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=2))
-    axes.set_xlabel("feedback steps (0 = baseline)", fontsize=9, color=GRAY, fontfamily=FONT)
-
-
-def value_axis(axes: Axes, label: str) -> None:
-    axes.set_ylabel(plain(label), fontsize=9, color=GRAY, fontfamily=FONT)
-
-
-def caption(sheet: Sheet, index: int, title: str, *details: str) -> None:
-    """A panel's name in bold, and one line for each detail; an empty one keeps titles side by side level."""
-    axes, room = sheet.panels[index], sheet.panel_width
-    title = title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 13]}…{title[-12:]}"
-    size = min(11.0, room * 72 / (0.7 * len(title)))
-    above = 6 + 12.2 * len(details)
-    axes.set_title(
-        plain(title), loc="left", fontsize=size, fontweight="bold", color=INK, fontfamily=FONT, pad=above + 1
-    )
-    axes.annotate(
-        plain("\n".join(details)), (0, 1), (0, above - 2), xycoords="axes fraction", textcoords="offset points",
-        fontsize=8.5, color=GRAY, va="top", fontfamily=FONT, linespacing=1.2,
-    )  # fmt: skip
-
-
-def say_instead(sheet: Sheet, index: int, text: str) -> None:
-    """Where there is nothing to draw, the panel says why."""
-    axes, width = sheet.panels[index], _characters(sheet.panel_width - 0.4, 9)
-    axes.text(
-        0.5, 0.5, plain("\n".join(textwrap.wrap(text, width))), transform=axes.transAxes, ha="center", va="center",
-        fontsize=9, color=GRAY, fontfamily=FONT,
-    )  # fmt: skip
-    axes.set_yticks([])
-    axes.set_ylabel("")
-    axes.spines["left"].set_visible(False)
-    axes.grid(visible=False)
-
-
-def finish(sheet: Sheet, heading: Heading, notes: Sequence[Note]) -> Figure:
+def _finish(figure: Figure, axes: Sequence[Axes], heading: Heading, notes: Sequence[Note]) -> None:
     """Put heading, legend and notes around the panels, and make the paper as high as that needs (inches)."""
-    figure, (width, panels) = sheet.figure, sheet.figure.get_size_inches()
+    width, panels = figure.get_size_inches()
     room = width - 2 * _MARGIN
     subtitle = textwrap.wrap(heading.subtitle, _characters(room, 9.5))
     footer = _footer_lines(worded(notes), _characters(room, 8.5))
-    handles = _legend_handles(sheet.panels)
+    handles = _legend_handles(axes)
     columns = _legend_columns([str(handle.get_label()) for handle in handles], room)
     legend_top = 0.47 + len(subtitle) * 0.19
     above = legend_top + math.ceil(len(handles) / columns) * 0.215 + 0.02
@@ -160,7 +164,6 @@ def finish(sheet: Sheet, heading: Heading, notes: Sequence[Note]) -> Figure:
     side = (_MARGIN - _PAD) / width
     inside = (side, below / height, 1 - 2 * side, 1 - (above + below) / height)
     figure.set_layout_engine(ConstrainedLayoutEngine(rect=inside, h_pad=0.08, w_pad=_PAD))
-    return figure
 
 
 def _write(
