@@ -61,11 +61,6 @@ def stop_running(base_model: str, *, timeout_s: float = 30.0) -> bool:
     return _end(_entry(folder), timeout_s)
 
 
-def log_file(base_model: str) -> Path:
-    """Where the stack of a model writes."""
-    return default_state_folder(base_model) / "stack.log"
-
-
 def _running(folder: Path, name: str) -> str | None:
     """The registered stack's URL, if it answers, is healthy, and is what is asked for."""
     entry = _entry(folder)

@@ -61,7 +61,7 @@ def test_it_ends_when_idle(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     while (places.default_state_folder(model) / "stack.json").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not (places.default_state_folder(model) / "stack.json").exists()
-    assert "idle for 1 s" in supervise.log_file(model).read_text()
+    assert "idle for 1 s" in (places.default_state_folder(model) / "stack.log").read_text()
     time.sleep(1.0)
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{url}/v1/health")

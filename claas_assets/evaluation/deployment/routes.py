@@ -23,54 +23,33 @@ GATEWAY_MODEL = "openclaw"
 class Engine:
     """What a mode's deployment can do."""
 
-    exposes_logprobs: bool
-    """A chat answer has its tokens' logprobs where they are asked for."""
-    one_sampler: bool
-    """All chat goes to the latest trained adapter, and init does not reset that: one preference at a time, and
-    the sampler is put on the right weights before anything is measured."""
-    fixed_seed: bool
-    """Samples of one prompt may be the same text, which says nothing about collapse."""
-    serialize_feedback: bool
-    """Feedback goes one at a time per deployment."""
-    adapter_by_name: bool
-    """The model name picks the adapter, so an unknown one is a plain-text 500."""
     start_hint: str
     """What to do where no deployment answers."""
+    exposes_logprobs: bool = True
+    """A chat answer has its tokens' logprobs where they are asked for."""
+    one_sampler: bool = False
+    """All chat goes to the latest trained adapter, and init does not reset that: one preference at a time, and
+    the sampler is put on the right weights before anything is measured."""
+    serialize_feedback: bool = False
+    """Feedback goes one at a time per deployment."""
+    adapter_by_name: bool = True
+    """The model name picks the adapter, so an unknown one is a plain-text 500."""
 
 
 ENGINES: dict[Mode, Engine] = {
-    "embedded": Engine(
-        exposes_logprobs=True,
-        one_sampler=False,
-        fixed_seed=False,
-        serialize_feedback=False,
-        adapter_by_name=True,
-        start_hint="set claas_url=null, and the evaluation finds or starts the embedded stack by itself",
-    ),
+    "embedded": Engine("set claas_url=null, and the evaluation finds or starts the embedded stack by itself"),
     "local": Engine(
-        exposes_logprobs=True,
-        one_sampler=False,
-        fixed_seed=False,
+        "start vLLM and the CLaaS API on that machine, or set claas_url to where they run",
         serialize_feedback=True,
-        adapter_by_name=True,
-        start_hint="start vLLM and the CLaaS API on that machine, or set claas_url to where they run",
     ),
-    "modal": Engine(
-        exposes_logprobs=True,
-        one_sampler=False,
-        fixed_seed=False,
-        serialize_feedback=False,
-        adapter_by_name=True,
-        start_hint="deploy the CLaaS app on Modal, and set claas_url to its address",
-    ),
+    "modal": Engine("deploy the CLaaS app on Modal, and set claas_url to its address"),
     "tinker": Engine(
+        "start the CLaaS API in Tinker mode (with CLAAS_TINKER_API_KEY in its own environment), or set claas_url to "
+        "where it runs",
         exposes_logprobs=False,
         one_sampler=True,
-        fixed_seed=True,
         serialize_feedback=True,
         adapter_by_name=False,
-        start_hint="start the CLaaS API in Tinker mode (with CLAAS_TINKER_API_KEY in its own environment), "
-        "or set claas_url to where it runs",
     ),
 }
 
@@ -126,11 +105,6 @@ class Routes:
         if not self.engine.exposes_logprobs:
             return f"the {self.mode} engine exposes no token logprobs in chat"
         return None
-
-    @property
-    def samples_unavailable(self) -> str | None:
-        """Why identical samples say nothing about collapse here, or None where they do."""
-        return f"the {self.mode} engine samples with a fixed seed" if self.engine.fixed_seed else None
 
     @property
     def gateway_caution(self) -> str | None:

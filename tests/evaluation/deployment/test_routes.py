@@ -57,7 +57,6 @@ def test_a_system_message_of_the_probe_itself_takes_the_default_ones_place() -> 
 def test_only_tinker_has_one_sampler_and_no_logprobs() -> None:
     assert {mode for mode in MODES if direct(mode).engine.one_sampler} == {"tinker"}
     assert {mode for mode in MODES if direct(mode).logprobs_unavailable} == {"tinker"}
-    assert {mode for mode in MODES if direct(mode).samples_unavailable} == {"tinker"}
     assert {mode for mode in MODES if direct(mode).engine.serialize_feedback} == {"local", "tinker"}
 
 
