@@ -23,7 +23,14 @@ def code_candidates(answer: str) -> tuple[str, ...]:
     """
     fenced = _fenced(answer)
     inline = [span for span in _INLINE.findall(answer) if "def " in span or "lambda" in span]
-    readings = ["\n\n".join(fenced), *reversed(fenced), _lines_of_code(answer), answer, *reversed(inline[-5:])]
+    readings = [
+        "\n\n".join(fenced),
+        *reversed(fenced),
+        _lines_of_code(answer),
+        _lines_of_code(_dedented(answer)),
+        answer,
+        *reversed(inline[-5:]),
+    ]
     readings += [_without_last_statement(reading) for reading in readings]
     return tuple(dict.fromkeys(reading for reading in readings if reading.strip()))
 
@@ -51,6 +58,14 @@ def _lines_of_code(answer: str) -> str:
         elif kept:
             break
     return "\n".join(kept)
+
+
+def _dedented(answer: str) -> str:
+    """The answer with its indented code blocks (four blanks, as in Markdown) at the margin."""
+    lines = answer.split("\n")
+    begins = next((number for number, line in enumerate(lines) if _CODE_STARTS.match(line.lstrip())), len(lines))
+    margin = len(lines[begins]) - len(lines[begins].lstrip()) if begins < len(lines) else 0
+    return "\n".join(line[margin:] if not line[:margin].strip() else line for line in lines[begins:])
 
 
 def _without_last_statement(source: str) -> str:

@@ -132,7 +132,7 @@ class JsonObject(_Rule):
         missing = [key for key in self.keys if key not in value]
         if missing:
             return f"without the key {missing[0]!r}"
-        empty = [key for key in self.keys if not _is_filled(value[key])]
+        empty = [key for key in self.keys if not _is_filled(value[key]) or value[key] == key]
         return f"{empty[0]!r} has no value" if empty else None
 
 
@@ -223,9 +223,12 @@ class EndsWith(_Rule):
 
     rule: Literal["ends_with"] = "ends_with"
     phrase: str
+    exact: bool = True
+    """Whether a full stop or an exclamation mark may follow not at all."""
 
     def problem(self, answer: str) -> str | None:
-        obeys = answer.strip().strip("\"'“”").casefold().endswith(self.phrase.casefold())
+        said = answer.strip().strip("\"'“”*_" if self.exact else "\"'“”*_.! ").casefold()
+        obeys = said.endswith(self.phrase.casefold())
         return None if obeys else f"does not end with {self.phrase!r}"
 
 

@@ -62,10 +62,11 @@ _CONCLUDES = regex.compile(
 _LIST_NUMBER = regex.compile(r"^(?:step\s)?\d{1,2}[.):]\s", regex.IGNORECASE)
 # A number followed by one of these is not a quantity of something: what follows is the sentence going on.
 _GOES_ON = frozenset({
+    "comes", "follows", "equals", "has", "have", "would", "can",
     "is", "are", "was", "and", "or", "but", "because", "since", "which", "when", "as", "so", "in", "total",
     "altogether", "too", "also", "if", "that", "for", "by", "after", "before", "with", "to", "at", "on", "it",
-    "the", "not", "now", "then", "left", "more", "each", "again", "correct", "right", "of", "will", "would",
-    "than", "you", "we", "i", "this",
+    "the", "not", "now", "then", "left", "more", "each", "again", "correct", "right", "of", "will", "than", "you",
+    "we", "i", "this",
 })  # fmt: skip
 
 
@@ -148,12 +149,15 @@ class _Reading:
             self._bracketed(tail)
 
     def _claim(self, value: Fraction, start: int, *, calculated: bool = False) -> None:
-        concludes = _CONCLUDES.search(self.clause[max(0, start - 80) : start]) is not None
+        concluded = any(claim.concludes for claim in self.claims)
+        concludes = concluded or _CONCLUDES.search(self.clause[max(0, start - 80) : start]) is not None
         self.claims.append(_Claim(value, concludes, calculated))
 
     def _plain(self, value: Fraction, start: int, end: int) -> None:
-        before = self.clause[:start].rstrip()
-        if before.endswith("(") or (value in self.given and value != self.wanted):
+        before, after = self.clause[:start].rstrip(), self.clause[end:]
+        is_choice = regex.search(r"\bor$", before) or regex.match(r"\s?or\b", after)
+        repeats = value in self.given and value != self.wanted
+        if before.endswith("(") or (repeats and not is_choice):
             return
         if value == 1 != self.wanted or _COMPARED.search(self.clause[max(0, start - 40) : start]):
             return

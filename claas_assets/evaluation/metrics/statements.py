@@ -24,15 +24,16 @@ _LATEX = (
     (regex.compile(r"\\(?:times|cdot)\b"), "*"),
     (regex.compile(r"\\div\b"), "/"),
     (regex.compile(r"\\boxed\b"), "; the answer is "),
-    (regex.compile(r"\\(?:text|mathrm|mathbf|textbf|left|right)\b|\\[()\[\],;! ]|[{}$]|(?<=[A-Za-z])_(?=\{?\d)"), ""),
+    (regex.compile(r"\\(?:text|mathrm|mathbf|textbf|left|right)\b|\\[()\[\],;! ]|[{}$]"), ""),
+    (regex.compile(r"(?<=[A-Za-z])_(?=\d)"), ""),
 )
 _EMPHASIS = regex.compile(r"\*{2,3}|__|`|(?<![\d\s)])\*|\*(?![\d\s(])")
 _SENTENCE_END = regex.compile(r"(?<=[.!?;])[)\"'”»]?\s++|\n++|;")
 _DENIED_BEFORE = regex.compile(
     r"(?:\bnot|\bnor|\bnever|n't|\bcannot|\bno|\bwithout|\bisnt|\binstead of|\brather than|\bunlike|\bexcept|\bthan"
-    r"|\bneither)"
+    r"|\bneither|\b(?:do|does|did)(?:n't|\snot)\s\w{1,12})"
     r"(?:\s(?:only|the|a|an|be|been|called|named|in|at|on|by|it|is|its|that|to|for|of|from|really|written|live|lives|living"
-    r"|think|believe|answer|city|number|equal|equals|cost|costs|exactly|open|opens|have|has|are|there)){0,5}+[\s\"'“«(:]{1,4}$",
+    r"|think|believe|answer|city|number|equal|equals|cost|costs|exactly|open|opens|have|has|are|there)\b){0,5}+[\s\"'“«(:]{1,4}$",
     regex.IGNORECASE,
 )
 _DENIED_AFTER = regex.compile(
@@ -95,9 +96,11 @@ _POSSESSIVE = regex.compile(
     r"^'s?\s(?!plays?\b|works?\b|tragedy\b|famous\b|most\b|hand\b|pen\b|own\b)\w", regex.IGNORECASE
 )
 _BESIDE = regex.compile(
-    r"\b(?:near|nearby|outside|close to|next to|(?:north|south|east|west) of|similar to|like|but|besides|after|before|"
+    r"\b(?:near|nearby|outside|close to|next to|(?:north|south|east|west) of|similar to|like|"
+    r"(?:anything|all|everything) but|"
+    r"besides|after|before|"
     r"(?:son|daughter|wife|friend|brother|sister|father|student|capital|opposite|mayor|suburb) of|against|beyond|hate|"
-    r"love|visited|visit|to)\s(?:the\s)?$",
+    r"love|visited|visit)\s(?:the\s)?$",
     regex.IGNORECASE,
 )
 _ONE_OF_TWO = regex.compile(r"^[\"')]?,?\s?(?:or|/)\s(?:the |a |in |on )?", regex.IGNORECASE)
@@ -128,9 +131,9 @@ def text_problem(text: str, accept: tuple[str, ...], without: tuple[str, ...], a
         before, after = clause[: span[0]], clause[span[1] :]
         if _is_a_choice(before, after, accept):
             return "more than one answer is stated"
-        stated = stated or (
-            not _POSSESSIVE.match(after) and not _BESIDE.search(before) and _is_about(before + after, about)
-        )
+        is_alone = not before.strip("\"'( ") and after[:1] in (",", ":", "(", "")
+        is_meant = not _POSSESSIVE.match(after) and not _BESIDE.search(before)
+        stated = stated or (is_meant and (is_alone or _is_about(before + after, about)))
     return None if stated else f"{accept[0]!r} is not stated"
 
 
@@ -145,6 +148,6 @@ def _is_a_choice(before: str, after: str, accept: tuple[str, ...]) -> bool:
 
 def _is_about(rest: str, about: tuple[str, ...]) -> bool:
     words = [word.casefold() for word in _WORD.findall(rest)]
-    if len(words) <= 3 and not any(word in ("i", "my", "am", "we") for word in words):
+    if len(words) <= 3 and not any(word in ("i", "my", "we") for word in words):
         return True
     return any(word in _ANSWERS or word.startswith(about) for word in words)

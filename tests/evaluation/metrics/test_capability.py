@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,7 +14,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from claas_assets.evaluation.metrics import capability
-from claas_assets.evaluation.metrics.capability import MAX_JUDGED, CapabilitySet, Item, Judgment, judge, load_capability
+from claas_assets.evaluation.metrics.capability import (
+    MAX_JUDGED,
+    CapabilitySet,
+    Item,
+    Judgment,
+    capability_items,
+    judge,
+    load_capability,
+)
 from claas_assets.evaluation.metrics.extraction import code_candidates
 from claas_assets.evaluation.metrics.numbers import number_problem
 from claas_assets.evaluation.metrics.statements import plain
@@ -191,6 +200,21 @@ def test_a_right_answer_is_right_however_it_is_worded(item: str, answer: str) ->
 @pytest.mark.parametrize(("item", "answer"), said("wrong"))
 def test_a_wrong_answer_is_wrong_though_it_has_the_right_words(item: str, answer: str) -> None:
     assert not judge(BY_ID[item], answer).loose  # type: ignore[union-attr]
+
+
+HARD = yaml.safe_load((Path(__file__).parent / "capability_hard_cases.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", HARD, ids=lambda case: f"{case['item']}: {case['answer'][:40]}")
+def test_a_hard_answer_is_judged_as_a_person_would(case: dict[str, Any]) -> None:
+    assert judge(BY_ID[case["item"]], case["answer"]).loose is case["right"]  # type: ignore[union-attr]
+
+
+def test_a_quick_snapshot_asks_the_48_items_of_the_first_version_and_a_standard_one_150() -> None:
+    assert (len(capability_items("quick")), len(capability_items("standard"))) == (48, 150)
+    assert Counter(item.kind for item in capability_items("standard")) == {
+        "code": 16, "instruction": 36, "arithmetic": 35, "fact": 38, "extraction": 25,
+    }  # fmt: skip
 
 
 @given(st.integers(2, 10**9), st.sampled_from(["{}", "It is {}.", "The answer is {}.", "**{}**", "\\boxed{{{}}}"]))
