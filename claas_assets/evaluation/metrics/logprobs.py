@@ -19,10 +19,10 @@ def why_unusable(logprobs: Sequence[float], given_sum: float | None = None) -> s
     """What is wrong with the logprobs of a text, or None. `given_sum`: the server's own sum of them."""
     for position, logprob in enumerate(logprobs):
         if not LOWEST <= logprob <= HIGHEST:  # NaN fails too
-            return f"logprob {position} is {logprob:g}, which is not the logarithm of a probability"
+            return f"logprobs.{position}: {logprob:g} is not the logarithm of a probability"
     total = math.fsum(logprobs)
     if given_sum is not None and not abs(given_sum - total) <= SUM_TOLERANCE * len(logprobs):
-        return f"logprob_sum is {given_sum:g}, and the logprobs add up to {total:.6g}"
+        return f"logprob_sum: {given_sum:g}, and the logprobs add up to {total:.6g}"
     return None
 
 

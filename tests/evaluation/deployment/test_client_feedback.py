@@ -56,7 +56,7 @@ def test_feedback_is_the_contracts_request(fake: MakeFake) -> None:
                 "alpha": 0.0,
                 "is_clip": 5.0,
                 "max_grad_norm": 1.0,
-                "kl_reg_weight": 0.0,
+                "kl_reg_weight": 0.1,
                 "teacher_top_k": 100,
                 "steps_per_batch": 3,
                 "feedback_repetitions": 1,
