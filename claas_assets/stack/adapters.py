@@ -110,10 +110,10 @@ class AdapterStore:
             half_written.unlink()
 
     def create(self, lora_id: str, modules: Mapping[str, tuple[int, int]], r: int, alpha: int) -> AdapterInfo:
-        """A fresh adapter. Creating an untrained one again is the same as creating it once.
+        """A fresh adapter; one of this name, trained or not, is replaced by it.
 
-        Raises `AdapterExistsError` where it was trained already, or where another adapter would be
-        served under the same model name; `AdapterError` where the base model would.
+        Raises `AdapterExistsError` where another adapter would be served under the same model name;
+        `AdapterError` where the base model would.
         """
         name = clean_id(lora_id)
         if model_name(name) == model_name(self.base_model):
@@ -121,10 +121,6 @@ class AdapterStore:
         for other in self.list(""):
             if other != name and model_name(other) == model_name(name):
                 raise AdapterExistsError(f"lora_id {name!r} would share its model name with {other!r}")
-        if self._path(name).exists() and self.info(name).updates > 0:
-            raise AdapterExistsError(
-                f"adapter {name!r} exists and is trained: choose a new lora_id, or delete it first"
-            )
         targets = tuple(sorted({module.rsplit(".", 1)[-1] for module in modules}))
         info = AdapterInfo(name, self.base_model, r, alpha, targets)
         self.save(Adapter(info, fresh_weights(modules, r)))
@@ -167,6 +163,17 @@ class AdapterStore:
         with safe_open(path, framework="pt") as file:
             values = json.loads(file.metadata()["info"])
         return replace(AdapterInfo(**values), target_modules=tuple(values["target_modules"]))
+
+    def updates(self, lora_id: str) -> int:
+        """Gradient updates of an adapter, 0 where there is none."""
+        try:
+            return self.info(lora_id).updates
+        except UnknownAdapterError:
+            return 0
+
+    def written(self, lora_id: str) -> int:
+        """When an adapter was last written, in seconds since 1970."""
+        return int(self._path(clean_id(lora_id)).stat().st_mtime)
 
     def list(self, prefix: str) -> list[str]:
         """Ids that start with `prefix`, sorted."""

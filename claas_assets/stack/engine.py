@@ -123,11 +123,16 @@ class Engine:
 
         return self._exclusively(run)
 
-    def create_adapter(self, lora_id: str, r: int, alpha: int, targets: list[str] | None) -> Future[AdapterInfo]:
-        def run() -> AdapterInfo:
+    def create_adapter(
+        self, lora_id: str, r: int, alpha: int, targets: list[str] | None
+    ) -> Future[tuple[AdapterInfo, int]]:
+        """A fresh adapter, and how many updates one of that name had that it replaces."""
+
+        def run() -> tuple[AdapterInfo, int]:
+            replaced = self.store.updates(lora_id)
             info = self.store.create(lora_id, choose_modules(self.modules, targets), r, alpha)
             self._bound.pop(info.lora_id, None)
-            return info
+            return info, replaced
 
         return self._exclusively(run)
 

@@ -29,6 +29,8 @@ class State:
     lock_wait_s: float = LOCK_WAIT_S
     last_request: float = field(default_factory=time.monotonic)
     """When the last answer was finished, monotonic seconds."""
+    began: int = field(default_factory=lambda: int(time.time()))
+    """Seconds since 1970."""
     running: int = 0
     """Requests that are being answered."""
 

@@ -56,15 +56,16 @@ def test_every_adapter_starts_the_same(store: AdapterStore) -> None:
     assert first.weights["model.layers.0.mlp.down_proj"][0].shape == (4, 6)
 
 
-def test_creating_again(store: AdapterStore, make_engine: MakeEngine) -> None:
+def test_creating_again_begins_afresh_and_says_so(make_engine: MakeEngine) -> None:
     engine = make_engine()
     for _ in range(2):
-        engine.create_adapter("a", 4, 8, None).result()
-    train_little(engine, "a")
-    with pytest.raises(AdapterExistsError, match="choose a new lora_id"):
-        engine.create_adapter("a", 4, 8, None).result()
-    engine.delete_adapter("a").result()
-    assert engine.create_adapter("a", 4, 8, None).result().updates == 0
+        assert engine.create_adapter("a", 4, 8, None).result()[1] == 0
+    train_little(engine, "a", updates=2)
+    info, replaced = engine.create_adapter("a", 4, 8, None).result()
+    assert (info.updates, replaced) == (0, 2)
+    fresh = engine.store.load("a")
+    assert not fresh.moments
+    assert not any(b.any() for _, b in fresh.weights.values())
 
 
 def test_names_that_share_a_model_name(store: AdapterStore) -> None:

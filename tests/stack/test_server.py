@@ -73,7 +73,12 @@ def test_service(client: TestClient, tiny_model: Path) -> None:
         assert health.worker.status == "healthy"
     init(client)
     models = wire.ModelsResponse(**client.get("/v1/models").json())
-    assert [card.id for card in models.data] == [str(tiny_model.resolve()), "eval-kuro-1"]
+    names = [card.id for card in models.data]
+    assert names == [str(tiny_model.resolve()), "eval-kuro-1"]
+    for card in client.get("/v1/models").json()["data"]:
+        assert client.get(f"/v1/models/{card['id']}").json() == card
+        assert abs(card["created"] - time.time()) < 600
+    assert client.get("/v1/models/nobody").status_code == 404
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "localhost.evil.example", ""])
@@ -227,6 +232,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
         ('"temperature": null, "top_p": null, "stop": null', 200),
         ('"n": 1, "tools": [], "response_format": {"type": "text"}', 200),
         ('"n": 2', 400),
+        ('"stream": true, "logprobs": true', 400),
         ('"tools": [{"type": "function"}]', 400),
         ('"response_format": {"type": "json_object"}', 400),
     ],
@@ -356,6 +362,13 @@ def test_text_completion(client: TestClient) -> None:
     found = wire.CompletionResponse(**answer.json())
     assert found.usage
     assert (found.usage.prompt_tokens, found.usage.completion_tokens) == (4, 5)
+
+
+@pytest.mark.parametrize("more", [{"stream": True}, {"echo": True}, {"logprobs": 3}, {"best_of": 2}])
+def test_text_completion_refuses_what_it_would_ignore(client: TestClient, more: dict[str, Any]) -> None:
+    init(client)
+    answer = client.post("/v1/completions", json={"model": "eval-kuro-1", "prompt": "Once", **more})
+    assert (answer.status_code, next(iter(more)) in answer.text) == (400, True)
 
 
 def test_score(client: TestClient) -> None:

@@ -24,10 +24,12 @@ def router(state: State) -> APIRouter:
                 403,
                 f"base_model {body.base_model!r} is not allowed: this stack serves {state.base_model!r}",
             )
-        info: AdapterInfo = await asyncio.wrap_future(
+        made: tuple[AdapterInfo, int] = await asyncio.wrap_future(
             engine.create_adapter(body.lora_id, body.lora_r, body.lora_alpha, body.target_modules)
         )
-        return wire.LoraInitResponse(lora_id=info.lora_id)
+        info, replaced = made
+        said = {"replaced_updates": replaced} if replaced else {}  # an adapter of that name was trained; it is gone
+        return wire.LoraInitResponse.model_validate({"lora_id": info.lora_id, **said})
 
     @routes.get("/v1/lora")
     async def list_adapters(prefix: str = "") -> wire.LoraListResponse:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from claas_assets import wire
 from claas_assets.stack import streaming
@@ -47,8 +47,17 @@ def _part_text(part: Any) -> str:
 
 Message = Annotated[wire.ChatMessage, BeforeValidator(_plain_message)]
 Stop = Annotated[list[str] | None, BeforeValidator(_as_list)]
-UNSERVED = {"tools": None, "functions": None, "response_format": {"type": "text"}, "n": 1, "audio": None}
+CHAT_UNSERVED = {"tools": None, "functions": None, "response_format": {"type": "text"}, "n": 1, "audio": None}
+TEXT_UNSERVED = {"stream": False, "echo": False, "logprobs": None, "n": 1, "best_of": 1, "suffix": None}
 """What OpenAI's API has and this server has not, with the value that asks for nothing."""
+
+
+def _check_served(body: BaseModel, unserved: dict[str, Any]) -> None:
+    """400 for a feature that would be ignored."""
+    for name, nothing in unserved.items():
+        asked = (body.model_extra or {}).get(name)
+        if asked not in (None, nothing, []):
+            raise HTTPException(400, f"{name!r} is not served by this stack; got {asked!r:.100}")
 
 
 class ChatRequest(wire.ChatCompletionRequest):
@@ -72,13 +81,6 @@ class ChatRequest(wire.ChatCompletionRequest):
         """The newer of OpenAI's two names wins."""
         return self.max_completion_tokens or self.max_tokens
 
-    def check_served(self) -> None:
-        """400 for a feature that would be ignored."""
-        for name, nothing in UNSERVED.items():
-            asked = (self.model_extra or {}).get(name, nothing)
-            if asked not in (nothing, []):
-                raise HTTPException(400, f"{name!r} is not served by this stack; got {asked!r:.100}")
-
 
 class TextRequest(wire.CompletionRequest):
     stop: Stop = None
@@ -90,7 +92,9 @@ def router(state: State) -> APIRouter:
 
     @routes.post("/v1/chat/completions", response_model=None)
     async def chat(body: ChatRequest, http: Request) -> wire.ChatCompletionResponse | StreamingResponse:
-        body.check_served()
+        _check_served(body, CHAT_UNSERVED)
+        if body.stream and body.logprobs:
+            raise HTTPException(400, "'logprobs' are not served in a stream by this stack")
         lora_id, messages = state.adapter_of(body.model), _messages(body.messages)
         prompt = await _tokens(state, lambda text: text.prompt(messages), sum(len(m["content"]) for m in messages))
         top = (body.top_logprobs or 0) if body.logprobs else 0
@@ -111,6 +115,7 @@ def router(state: State) -> APIRouter:
 
     @routes.post("/v1/completions")
     async def complete(body: TextRequest, http: Request) -> wire.CompletionResponse:
+        _check_served(body, TEXT_UNSERVED)
         lora_id = state.adapter_of(body.model)
         prompt = await _tokens(state, lambda text: text.encode(body.prompt), len(body.prompt))
         request = Generation(

@@ -40,7 +40,18 @@ def router(state: State) -> APIRouter:
 
     @routes.get("/v1/models")
     async def models() -> wire.ModelsResponse:
-        names = [state.base_model, *(wire.model_name(lora_id) for lora_id in engine.store.list(""))]
-        return wire.ModelsResponse(data=[wire.ModelCard(id=name) for name in names])
+        cards = [_card(state, None), *(_card(state, lora_id) for lora_id in engine.store.list(""))]
+        return wire.ModelsResponse(data=cards)
+
+    @routes.get("/v1/models/{model:path}")
+    async def model(model: str) -> wire.ModelCard:
+        return _card(state, state.adapter_of(model))
 
     return routes
+
+
+def _card(state: State, lora_id: str | None) -> wire.ModelCard:
+    """A model as OpenAI lists it: `created` is when its weights were last written (the base model: loaded)."""
+    name = state.base_model if lora_id is None else wire.model_name(lora_id)
+    created = state.began if lora_id is None else state.engine.store.written(lora_id)
+    return wire.ModelCard.model_validate({"id": name, "created": created, "owned_by": "claas_assets"})
