@@ -1,8 +1,9 @@
-"""Which α and learning rate suit the embedded default model: `python -m benchmarks.embedded_sweep`.
+"""Which recipe suits the embedded default model: `python -m benchmarks.embedded_sweep`.
 
-Each point trains a fresh adapter for STEPS feedback steps on a real embedded stack, exactly as the loop
-does but without measuring in between, and is then measured once: held-out compliance, over-application,
-and the drift of fixed texts (nats a token; beyond 0.3 the model is broken). It prints a Markdown table.
+Each point trains a fresh adapter for STEPS feedback steps on a real embedded stack, exactly as the loop does
+but without measuring in between, and is then measured once, on *trained* prompts: how many obey, how many
+answers are loops, and the drift of fixed texts (nats a token). A default must never be chosen on held-out
+prompts: they are for the verdict. It prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -27,28 +28,41 @@ from claas_assets.evaluation.training.rollouts import roll_out
 from claas_assets.stack.supervise import ensure_running
 
 STEPS = 6
-GRID = ((0.5, 5e-4), (0.1, 5e-4), (0.0, 1e-4), (0.0, 2e-4), (0.0, 3e-4), (0.0, 5e-4))
-MEASURED = ("compliance/heldout_prompts", "compliance/over_application", "collapse/fixed_text")
+GRID = ("0:3e-4:0.05:64", "0:3e-4:0.1:64", "0:3e-4:0.1:96", "0:3e-4:0.2:96", "0:4e-4:0.1:64", "0.5:5e-4:0.05:96")
+MEASURED = ("compliance/probe_prompts", "collapse/fixed_text")
 
 
 @dataclass(frozen=True)
 class Point:
+    """A recipe, as `alpha:learning rate:kl_reg_weight:rollout_max_tokens`, for one preference."""
+
     preference: str
-    alpha: float
-    learning_rate: float
+    recipe: str
 
     def config(self) -> EvalConfig:
+        alpha, learning_rate, kl_reg_weight, rollout_max_tokens = self.recipe.split(":")
         return EvalConfig(
             preferences=[self.preference],
             num_steps=STEPS,
             metrics=["compliance", "collapse"],
-            training={"alpha": self.alpha, "learning_rate": self.learning_rate},
-        )
+            rollout_max_tokens=int(rollout_max_tokens),
+            training={
+                "alpha": float(alpha), "learning_rate": float(learning_rate), "kl_reg_weight": float(kl_reg_weight)
+            },
+        )  # fmt: skip
 
 
 async def measure(context: TrainingContext, lora_id: str, baseline: EvalSnapshot | None) -> EvalSnapshot:
     config = context.config
-    plan = ProbePlan(context.preference, "full", STEPS, True, config.seed, config.probe_max_tokens)
+    plan = ProbePlan(
+        preference=context.preference,
+        size="full",
+        step=STEPS,
+        collapse_due=True,
+        seed=config.seed,
+        max_tokens=config.probe_max_tokens,
+        temperature=config.probe_temperature,
+    )
     probes = [probe for probe in gather_probes(config.metrics, plan) if probe.key.startswith(MEASURED)]
     transcripts, _ = await Asker(context.client, lora_id, seed=config.seed).ask(probes, lambda done, total: None)
     return score_snapshot(
@@ -66,9 +80,9 @@ async def trained(context: TrainingContext, lora_id: str, folder: Path) -> None:
 async def sweep(points: list[Point], folder: Path) -> None:
     url = ensure_running(EvalConfig().base_model, on_progress=lambda text: None)
     print(
-        "| preference | alpha | learning rate | held-out before → after | over-application | fixed texts (nats) | s |"
+        "| preference | α | learning rate | λ | rollout tokens | obeys before → after | loops | fixed texts (nats) | s |"
     )
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("| --- " * 9 + "|")
     baselines: dict[str, EvalSnapshot] = {}
     for point in points:
         config, began = point.config(), time.monotonic()
@@ -91,22 +105,29 @@ def row(point: Point, before: EvalSnapshot, after: EvalSnapshot, seconds: float)
     assert then is not None
     assert now is not None
     assert collapse is not None
-    held_out = f"{then.sets['heldout_prompts'].mean:.2f} → {now.sets['heldout_prompts'].mean:.2f}"
-    over = 1 - (now.sets["over_application"].mean or 0.0)
-    return (
-        f"| {point.preference} | {point.alpha:g} | {point.learning_rate:g} | {held_out} | {over:.2f} "
-        f"| {collapse.fixed_text_drift:+.2f} | {seconds:.0f} |"
-    )
+    degenerate = after.stats.degenerate
+    assert degenerate is not None
+    trained, untrained = now.sets["probe_prompts"], then.sets["probe_prompts"]
+    cells = [
+        point.preference,
+        *point.recipe.split(":"),
+        f"{sum(untrained.obeyed.values())} → {sum(trained.obeyed.values())} of {trained.n}",
+        f"{sum(degenerate.on_preference.scores.values()):.0f}",
+        f"{collapse.fixed_text_drift:+.2f}",
+        f"{seconds:.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preferences", nargs="+", default=["identity"])
-    parser.add_argument("--grid", nargs="+", metavar="ALPHA:LR", help="points such as 0:2e-4")
+    parser.add_argument(
+        "--grid", nargs="+", metavar="RECIPE", default=list(GRID), help="α:lr:λ:tokens, such as 0:3e-4:0.1:96"
+    )
     parser.add_argument("--folder", type=Path, default=Path("build/sweep"), help="journals go there")
     arguments = parser.parse_args()
-    grid = [tuple(map(float, text.split(":"))) for text in arguments.grid] if arguments.grid else list(GRID)
-    points = [Point(name, alpha, rate) for name in arguments.preferences for alpha, rate in grid]
+    points = [Point(name, recipe) for name in arguments.preferences for recipe in arguments.grid]
     asyncio.run(sweep(points, arguments.folder))
 
 

@@ -161,7 +161,7 @@ class EvalConfig(_Section):
         default=300, ge=0, le=86_400, description="how long to wait for a deployment that went away"
     )
     rollout_temperature: float = Field(default=0.7, ge=0, le=2, description="sampling of the trained answers")
-    rollout_max_tokens: int = Field(default=64, ge=8, le=32768, description="token limit of a rollout")
+    rollout_max_tokens: int = Field(default=96, ge=8, le=32768, description="token limit of a rollout")
     probe_max_tokens: int = Field(default=160, ge=8, le=32768, description="token limit of a probe")
     probe_temperature: float = Field(default=0.7, ge=0, le=2, description="sampling of the probes; seeded above 0")
     snapshot_size: SnapshotScale = Field(
