@@ -79,9 +79,8 @@ async def trained(context: TrainingContext, lora_id: str, folder: Path) -> None:
 
 async def sweep(points: list[Point], folder: Path) -> None:
     url = ensure_running(EvalConfig().base_model, on_progress=lambda text: None)
-    print(
-        "| preference | α | learning rate | λ | rollout tokens | obeys before → after | loops | fixed texts (nats) | s |"
-    )
+    columns = ("preference", "α", "learning rate", "λ", "rollout tokens", "obeys", "loops", "fixed texts (nats)", "s")
+    print(f"| {' | '.join(columns)} |")
     print("| --- " * 9 + "|")
     baselines: dict[str, EvalSnapshot] = {}
     for point in points:
