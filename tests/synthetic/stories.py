@@ -217,7 +217,7 @@ def verdict(story: Story, baseline: EvalSnapshot, last: EvalSnapshot) -> Verdict
     for name, differences, interval in _changes(baseline, last):
         criteria[name] = Criterion(
             value=None, change=fmean(differences), interval=interval(differences, 0.95), n=len(differences),
-            threshold=bounds.get(name), grade=grade, evidence=evidence(differences, interval),
+            threshold=bounds.get(name, {}), grade=grade, evidence=evidence(differences, interval),
         )  # fmt: skip
     return VerdictRecord(
         preference=story.name, lora_id=f"demo/{story.name}", run_id="demo", logprob_margin_delta=story.nats,

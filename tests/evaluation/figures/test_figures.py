@@ -351,7 +351,7 @@ def test_alert_zones_reach_from_the_alert_bound_to_the_end_of_the_axis(made):
 
 def test_the_capability_bound_is_the_tolerated_loss_from_the_baseline():
     records = demo([IDENTITY])
-    start = records.baselines["identity"].stats.general.items.mean
+    start = records.scores["identity"].baseline.stats.general.items.mean
     assert levels(drawn(records, "capability").axes[0], "tolerated") == pytest.approx([start - 0.15])
 
 
@@ -361,14 +361,14 @@ def test_without_items_the_ratio_of_the_four_probes_gives_the_bounds():
         return snapshot.model_copy(update={"stats": snapshot.stats.model_copy(update={"general": general})})
 
     records = with_states(demo([IDENTITY]), "identity", drop)
-    start = records.baselines["identity"].general.general_score
+    start = records.scores["identity"].baseline.general.general_score
     assert start > 0
     assert levels(drawn(records, "capability").axes[0], "pass", "fail") == pytest.approx([0.7 * start, 0.9 * start])
 
 
 def test_ceiling_and_noise_floor_are_drawn_where_measured():
     records = demo([CONCISE])
-    compliance = records.baselines["concise"].stats.compliance
+    compliance = records.scores["concise"].baseline.stats.compliance
     axes = drawn(records, "learning_curves").axes[0]
     assert levels(axes, "ceiling") == pytest.approx([compliance.sets["ceiling"].mean])
     phi = 1.959964 * math.sqrt(2 * 0.01 / 20)
@@ -401,7 +401,7 @@ def test_a_deterministic_server_has_its_noise_floor_at_the_baseline():
         return snapshot.model_copy(update={"stats": snapshot.stats.model_copy(update={"compliance": compliance})})
 
     records = with_states(demo([CONCISE]), "concise", still)
-    start = records.baselines["concise"].stats.compliance.sets["heldout_prompts"].mean
+    start = records.scores["concise"].baseline.stats.compliance.sets["heldout_prompts"].mean
     assert levels(drawn(records, "learning_curves").axes[0], "noise floor") == [start]
 
 
