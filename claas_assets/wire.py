@@ -5,8 +5,6 @@ fake deployment of the tests all use these models. Requests forbid nothing (real
 ignore unknown keys); answers keep unknown keys, since two generations of servers are live.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any, Literal
 

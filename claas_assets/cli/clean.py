@@ -8,8 +8,6 @@ steps recorded, with a verdict). Others stay, whoever made them. The results sta
 adapter is gone cannot be given more steps.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import sys

@@ -1,7 +1,5 @@
 """A comparison on the terminal. Everything that is not ours is shown through `one_line`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

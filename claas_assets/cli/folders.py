@@ -1,7 +1,5 @@
 """Arguments that are folders of this machine."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

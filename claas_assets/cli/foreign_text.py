@@ -1,7 +1,5 @@
 """The one door to the terminal for foreign text: names, reasons, answers, and errors that quote them."""
 
-from __future__ import annotations
-
 import sys
 
 from rich.text import Text

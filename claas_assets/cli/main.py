@@ -4,8 +4,6 @@ Exit codes: 0 complete, whatever the verdict; 1 a deployment or a run; 2 the con
 anything was sent; 3 a verdict that `fail_on` names; 130 Ctrl-C.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re

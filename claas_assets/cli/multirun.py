@@ -6,8 +6,6 @@ them. A job that no longer is what its folder began with (another order of the v
 refused by the check that every resume makes.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Any

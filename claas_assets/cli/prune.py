@@ -8,8 +8,6 @@ The newest `--keep` are never deleted, and none that is younger than `--older-th
 running or pinned, nor anything that is not a run folder. Symbolic links are not followed.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """`claas-eval report RUN`: writes the run's report.html."""
 
-from __future__ import annotations
-
 import argparse
 
 from claas_assets.cli.folders import local_folder

@@ -1,7 +1,5 @@
 """`claas-eval rescore RUN`: a run's tables, verdicts, summary and plots again, from its files alone."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`claas-eval view [RESULTS_DIR] [--port PORT]`: the results in a browser, from files alone."""
 
-from __future__ import annotations
-
 import argparse
 import socket
 import sys

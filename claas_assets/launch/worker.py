@@ -9,8 +9,6 @@ each preference as it ends: {"ended": name, "reason": null or why it failed}, or
 true}. The end of its input stops it as Ctrl-C does: then whoever started it is gone.
 """
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """Preferences side by side: a process each (`worker.py`), since Dagster's runs do not share one."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import signal

@@ -1,7 +1,5 @@
 """Run the embedded stack: `python -m claas_assets.stack --port 8080`."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

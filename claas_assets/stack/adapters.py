@@ -5,8 +5,6 @@ optimizer state and update counter can never disagree, whenever the process ends
 the PEFT folder.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import math

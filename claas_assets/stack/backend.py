@@ -5,8 +5,6 @@
 that it computes with (`bind`); gradients pass through.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 

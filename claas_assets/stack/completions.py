@@ -4,8 +4,6 @@ Feedback names an answer by its text alone, so what was sampled (token ids, logp
 for a while: 100 entries, oldest out first, one hour.
 """
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections import OrderedDict

@@ -3,8 +3,6 @@
 Slower than `llama.py`, and deterministic because nothing is ever batched.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """What every request passes before a route sees it: size, encoding, text that can be written down."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From a model's name to an engine that is ready."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

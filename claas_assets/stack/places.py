@@ -1,7 +1,5 @@
 """Where the embedded stack keeps weights, adapters, its address and its log."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from pathlib import Path

@@ -9,8 +9,6 @@ teacher does not list still gets a gradient.
 Axes: T completion tokens, V vocabulary, S support with its tail bucket. Logprobs in nats.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The CLaaS contract over HTTP, served by one engine: the routes, and how errors are answered."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from fastapi import Depends, FastAPI, Request

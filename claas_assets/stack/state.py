@@ -1,7 +1,5 @@
 """What the endpoints share, and how a model's name finds its adapter."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 import uuid

@@ -1,7 +1,5 @@
 """A chat completion as server-sent events in OpenAI's chunk shape."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator

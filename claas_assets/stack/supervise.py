@@ -5,8 +5,6 @@ its address in a registry file once it serves, writes to a log file beside it, a
 when nothing has asked it anything for a while.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

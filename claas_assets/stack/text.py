@@ -1,7 +1,5 @@
 """Messages to token ids and back, through the model's own chat template."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

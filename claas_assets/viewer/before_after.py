@@ -1,7 +1,5 @@
 """One prompt before and after training: both answers with the verifier's reasons."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

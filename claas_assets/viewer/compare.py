@@ -1,7 +1,5 @@
 """Runs side by side as a page: what may be compared, what differs, and the answers of the prompts that flipped."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

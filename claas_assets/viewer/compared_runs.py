@@ -1,7 +1,5 @@
 """Whole runs for a comparison: read once while they do not change, and only what it needs is kept of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path

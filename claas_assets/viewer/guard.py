@@ -1,7 +1,5 @@
 """What every answer of the viewer passes: the Host header checked, and headers that let a page do nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

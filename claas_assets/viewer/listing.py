@@ -1,7 +1,5 @@
 """The list: filtered, sorted and cut into pages on the server, so that all runs take part and no script is needed."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

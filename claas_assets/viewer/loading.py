@@ -1,7 +1,5 @@
 """The records of a run for its pages: each file read once while it does not change, and what cannot be read said."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Each page as HTML, from a folder. What cannot be read is part of the page, never an error instead of it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """A run as one HTML file: opens from disk, prints, needs no network and no script."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The states of an adapter as a table: a column a quantity, a row the baseline and each step."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path

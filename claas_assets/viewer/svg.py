@@ -4,8 +4,6 @@ A strict Content-Security-Policy forbids style attributes and style elements, so
 becomes presentation attributes; the page's style sheet overrides them by value in the dark.
 """
 
-from __future__ import annotations
-
 import re
 import threading
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """A sweep as a page: its recipes over their seeds, one criterion in detail, and the dose-response figure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 

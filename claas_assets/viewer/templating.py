@@ -1,7 +1,5 @@
 """The Jinja environment: everything escaped, a missing name is an error, numbers and foreign text by filter."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 from functools import cache

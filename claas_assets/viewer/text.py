@@ -1,7 +1,5 @@
 """Foreign text on a page: escaped, with what is invisible made visible, and cut where it is long."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Two answers, and which words only one of them has."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher

@@ -4,8 +4,6 @@ The newer one makes `steps_per_batch` gradient updates in a call and says how ma
 ignores `steps_per_batch` and `feedback_repetitions`, makes one update a call, and says nothing.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -9,8 +9,6 @@ All are file locks, which the system frees when a process ends, however it ends:
 Evaluations on two machines do not see each other's.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import hashlib

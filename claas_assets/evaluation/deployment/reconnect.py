@@ -1,7 +1,5 @@
 """Waiting for a deployment that went away in the middle of an evaluation."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Awaitable, Callable

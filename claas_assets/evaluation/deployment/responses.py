@@ -3,8 +3,6 @@
 Each reader takes the body of a 200 and raises `MalformedAnswer` saying what is wrong and where.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -6,8 +6,6 @@ with a bearer token and the user's message alone: the gateway adds its own syste
 scoring and feedback go to CLaaS either way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit

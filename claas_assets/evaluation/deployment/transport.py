@@ -11,8 +11,6 @@ Which faults are repeated, and what the last one becomes:
 The token of a gateway never reaches a message: it is blotted out of what a server answers as that arrives.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

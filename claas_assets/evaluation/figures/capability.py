@@ -1,7 +1,5 @@
 """capability.png: forgetting. The public harness's four probes at every step, the 48 items where it decides."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes

@@ -1,7 +1,5 @@
 """What a panel says in words: how far a run came, its n, its change. No matplotlib here."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

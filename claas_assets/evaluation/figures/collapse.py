@@ -1,7 +1,5 @@
 """collapse.png: a dashboard of four signs of degeneration, all preferences in one panel each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

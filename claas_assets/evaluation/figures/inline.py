@@ -1,7 +1,5 @@
 """A sparkline inside Markdown that Dagster shows inline, which it does below 1,000 characters."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """margins.png: change of the logprob margin since the baseline, with its t interval."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean

@@ -2,8 +2,6 @@
 diamond is a full snapshot (it decides), a band or a bar is its interval, a broken line is a bound.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal

@@ -1,7 +1,5 @@
 """sdpo.png: what the engine said of its own updates, one panel for each number that it reported."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

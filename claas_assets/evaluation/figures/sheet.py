@@ -3,8 +3,6 @@
 Sizes are chosen for a README, where a picture 1,600 pixels wide is shown at about half of that.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import textwrap

@@ -1,7 +1,5 @@
 """A curve as wide as a word: a few hundred bytes of SVG, written by hand (no matplotlib)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

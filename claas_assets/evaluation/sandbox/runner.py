@@ -32,8 +32,6 @@ What it does not protect against:
 - a program that recognizes the inputs and answers them from a table: that is a right answer.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

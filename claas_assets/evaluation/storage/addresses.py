@@ -3,8 +3,6 @@
 An address is never put through `pathlib`, which would make `s3:/bucket` of it.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Names that become paths or URLs, checked before they do."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 

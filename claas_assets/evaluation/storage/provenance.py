@@ -1,7 +1,5 @@
 """Where a record comes from: versions, the checkout, the deployment. No secret is part of it."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """A configuration as `metadata.json` holds it: plain values, perhaps of an older version."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

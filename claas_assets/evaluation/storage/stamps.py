@@ -1,7 +1,5 @@
 """When a file of this machine last changed, and whether it is a file: links, pipes and folders are refused."""
 
-from __future__ import annotations
-
 import os
 import stat
 from pathlib import Path

@@ -9,8 +9,6 @@ cache. What remains are matrix products over several rows and the length over wh
 (sequences of a step).
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any

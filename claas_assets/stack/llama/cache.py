@@ -6,8 +6,6 @@ attends over the length that the longest open sequence needs; the rest of a shor
 which does not change its sums (measured when the model is loaded). L is that length.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -7,8 +7,6 @@ costs without one, and sampling and training compute with the same weights, so t
 ratio of the first update is 1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

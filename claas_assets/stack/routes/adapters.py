@@ -1,7 +1,5 @@
 """Adapters: made, listed, exported, deleted, and how often they were updated."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Annotated
 

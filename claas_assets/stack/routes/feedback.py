@@ -1,7 +1,5 @@
 """Feedback: find what was sampled for each answer, then train on it."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from typing import Any

@@ -1,7 +1,5 @@
 """Chat, text completion and scoring: hand the work to the engine, wrap what comes back."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable

@@ -1,7 +1,5 @@
 """What the stack is, how it feels, and which models it has."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import APIRouter
