@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from claas_assets.evaluation.config import default_preferences_dir
+from claas_assets.evaluation.config import preference_folder
 from claas_assets.evaluation.storage.records import VerdictRecord
 from claas_assets.evaluation.storage.run_folder import RunFolder
 
@@ -57,7 +57,7 @@ def main() -> None:
 
 def placebo_preferences(folder: Path) -> Path:
     """A folder with `identity` as it is, but for its feedback."""
-    text = (default_preferences_dir() / f"{PREFERENCE}.yaml").read_text(encoding="utf-8")
+    text = (preference_folder(None) / f"{PREFERENCE}.yaml").read_text(encoding="utf-8")
     values = yaml.safe_load(text)
     (folder / f"{PREFERENCE}.yaml").write_text(yaml.safe_dump({**values, "feedback_string": PLACEBO}), "utf-8")
     return folder

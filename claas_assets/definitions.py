@@ -45,7 +45,7 @@ def build_definitions(config: EvalConfig) -> dg.Definitions:
         resources={
             "settings": settings,
             "run_folder": run_folder,
-            "deployment": Deployment(settings=settings, run_folder=run_folder),
+            "deployment": Deployment(run_folder=run_folder),
             FILES: RunFolderFiles(run_folder=run_folder),
         },
         executor=dg.in_process_executor,

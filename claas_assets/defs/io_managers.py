@@ -100,7 +100,7 @@ class RunFolderIOManager(dg.IOManager):
         a run went on and failed before they were made again."""
         scores = current(folder.scores(), folder.steps_recorded())
         if scores is None:
-            preferences = self.run_folder.settings.read().preference_folder()
+            preferences = self.run_folder.config().preference_folder()
             scores = results.score(folder.training(), load_preference(folder.name, preferences))
             folder.write_scores(scores)
         return scores

@@ -7,7 +7,6 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from claas_assets.defs.run_folder import PARTITION_TAG, CurrentRunFolder
-from claas_assets.defs.settings import EvaluationSettings
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.deployment.locks import deployment_lock
 from claas_assets.evaluation.deployment.routes import ENGINES
@@ -37,12 +36,11 @@ class Deployment(dg.ConfigurableResource):
     slot, which the run that has the deployment may need.
     """
 
-    settings: dg.ResourceDependency[EvaluationSettings]
     run_folder: dg.ResourceDependency[CurrentRunFolder]
     _held: contextlib.ExitStack = PrivateAttr(default_factory=contextlib.ExitStack)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        config = self.settings.read()
+        config = self.run_folder.config()
         if config.claas_url is not None and ENGINES[config.mode].one_sampler:
             say = context.log.info if context.log is not None else print
             tags = context.run.tags if context.run is not None else {}
@@ -59,7 +57,7 @@ class Deployment(dg.ConfigurableResource):
 
     def training_context(self, context: dg.AssetExecutionContext) -> TrainingContext:
         """This partition's preference on the deployment. A broken preference file fails here."""
-        config = self.settings.read().model_copy(update={"output_dir": str(self.run_folder.path)})
+        config = self.run_folder.config()
         preference = load_preference(context.partition_key, config.preference_folder())
         report = reporter(context)
         url = find_or_start(config, lambda text: report(Event(preference.name, "deployment", text)))

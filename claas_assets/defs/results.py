@@ -6,7 +6,6 @@ from claas_assets.defs import metadata
 from claas_assets.defs.automation import when_inputs_change, when_preference_file_changes_too, when_verdicts_change
 from claas_assets.defs.io_managers import BY_PARTITION
 from claas_assets.defs.run_folder import CurrentRunFolder
-from claas_assets.defs.settings import EvaluationSettings
 from claas_assets.defs.sources import PREFERENCE_FILE
 from claas_assets.defs.training import FILES
 from claas_assets.evaluation.config import EvalConfig
@@ -30,11 +29,10 @@ def result_assets(preferences: dg.PartitionsDefinition, config: EvalConfig) -> l
     )  # fmt: skip
     def scores(
         context: dg.AssetExecutionContext,
-        settings: EvaluationSettings,
         run_folder: CurrentRunFolder,
         training_steps: TrainingRecord,
     ) -> dg.MaterializeResult:
-        preference = load_preference(context.partition_key, settings.read().preference_folder())
+        preference = load_preference(context.partition_key, run_folder.config().preference_folder())
         record = results.score(training_steps, preference)
         return _result(record, metadata.of_scores(record, run_folder.path))
 
@@ -61,10 +59,8 @@ def result_assets(preferences: dg.PartitionsDefinition, config: EvalConfig) -> l
         code_version=verdict_version(config.thresholds), automation_condition=when_inputs_change(),
         description="Criteria, grades, evidence, and the verdict in words. Thresholds are today's.",
     )  # fmt: skip
-    def verdict(
-        settings: EvaluationSettings, run_folder: CurrentRunFolder, scores: ScoresRecord
-    ) -> dg.MaterializeResult:
-        record = results.verdict(scores, settings.read().thresholds)
+    def verdict(run_folder: CurrentRunFolder, scores: ScoresRecord) -> dg.MaterializeResult:
+        record = results.verdict(scores, run_folder.config().thresholds)
         return _result(record, metadata.of_verdict(record, scores, run_folder.path))
 
     return [scores, metric_table, collapse_snapshots, verdict]

@@ -15,6 +15,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from claas_assets.defs.settings import EvaluationSettings
+from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.storage.journal import STEPS_FILE
 from claas_assets.evaluation.storage.names import check_run_id, run_id_at
@@ -31,7 +32,7 @@ from claas_assets.evaluation.storage.run_folder import (
     PreferenceFolder,
     RunFolder,
 )
-from claas_assets.evaluation.storage.stores import Place, exists, folders_in, place_at, read_text
+from claas_assets.evaluation.storage.stores import Place, exists, folders_in, read_text
 
 RUN_TAG = "claas/eval_run"
 _BACKFILL_TAG, _ROOT_BACKFILL_TAG = "dagster/backfill", "dagster/root_backfill_id"
@@ -83,7 +84,7 @@ class CurrentRunFolder(dg.ConfigurableResource):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         if context.run is None or context.instance is None:
             raise RunFolderError("a run folder exists only inside a Dagster run")
-        results_dir = place_at(self.settings.results_dir)
+        results_dir = self.settings.results_dir
         self._planned = planned_assets(context.instance, context.run)
         self._path = results_dir / resolve_run_id(context.instance, context.run, results_dir, self.run_id)
 
@@ -91,6 +92,10 @@ class CurrentRunFolder(dg.ConfigurableResource):
     def path(self) -> Place:
         place: Place = self._path
         return place
+
+    def config(self) -> EvalConfig:
+        """The configuration of this run, with this folder in it."""
+        return self.settings.of_run(self.path)
 
     @property
     def folder(self) -> RunFolder:

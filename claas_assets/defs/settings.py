@@ -5,13 +5,15 @@ the values of the chosen configuration are baked into generated classes *as* cla
 """
 
 from enum import Enum
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Optional, Union, get_args, get_origin
 
 import dagster as dg
-from pydantic import BaseModel, Field, PrivateAttr, TypeAdapter, create_model
+from pydantic import BaseModel, Field, TypeAdapter, create_model
 
-from claas_assets.evaluation.config import EvalConfig, load_config
+from claas_assets.evaluation.config import EvalConfig, load_config, preference_folder
+from claas_assets.evaluation.storage.stores import Place, place_at
 
 _NOT_IN_LAUNCHPAD = {"output_dir"}  # the run folder is the run's (see run_folder.py); its parent is results_dir
 
@@ -55,21 +57,19 @@ def _launchpad_type(annotation: Any) -> Any:
 
 
 class EvaluationSettings(dg.ConfigurableResource):
-    """Base of the generated resource; `read()` is the validated configuration of this run."""
+    """Base of the generated resource: the values of the launchpad."""
 
-    _config: EvalConfig | None = PrivateAttr(default=None)
-
-    def read(self) -> EvalConfig:
-        """Raises `ConfigError` naming the field when a value is out of range."""
-        if self._config is None:
-            values = self.values.model_dump(mode="json")  # type: ignore[attr-defined]
-            results_dir = values.pop("results_dir")
-            self._config = load_config({**values, "output_dir": f"{results_dir.rstrip('/')}/unused"})
-        return self._config
+    def of_run(self, run_folder: Place) -> EvalConfig:
+        """The configuration of a run in that folder. Raises `ConfigError` naming the field that is out of range."""
+        values = self.values.model_dump(mode="json", exclude={"results_dir"})  # type: ignore[attr-defined]
+        return load_config({**values, "output_dir": str(run_folder)})
 
     @property
-    def results_dir(self) -> str:
-        return str(self.values.results_dir)  # type: ignore[attr-defined]
+    def results_dir(self) -> Place:
+        return place_at(self.values.results_dir)  # type: ignore[attr-defined]
+
+    def preference_folder(self) -> Path:
+        return preference_folder(self.values.preferences_dir)  # type: ignore[attr-defined]
 
 
 def evaluation_settings(config: EvalConfig) -> Any:

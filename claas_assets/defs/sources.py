@@ -5,7 +5,6 @@ Training froze the text of the file in `metadata.json`, so only scoring is downs
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
@@ -32,7 +31,7 @@ def _preference_files(preferences: dg.PartitionsDefinition) -> dg.AssetsDefiniti
         "A run that scores observes the file that it reads by itself.",
     )  # fmt: skip
     def preference_file(settings: EvaluationSettings) -> dg.DataVersionsByPartition:
-        folder = settings.read().preference_folder()
+        folder = settings.preference_folder()
         files = {key: _file(folder, key) for key in preferences.get_partition_keys()}
         return dg.DataVersionsByPartition(
             {key: preference_file_version(path) for key, path in files.items() if path.is_file()}
@@ -50,9 +49,8 @@ class ObservingRunFolder(CurrentRunFolder):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         super().setup_for_execution(context)
         preference = context.run.tags.get(PARTITION_TAG) if context.run else None
-        settings: Any = self.settings
         if preference is not None and context.instance is not None and "scores" in self._planned:
-            observe(context.instance, settings.read().preference_folder(), preference)
+            observe(context.instance, self.config().preference_folder(), preference)
 
 
 def observe(instance: dg.DagsterInstance, folder: Path, preference: str) -> None:

@@ -294,7 +294,7 @@ class EvalConfig(_Section):
         return place_at(self.output_dir)
 
     def preference_folder(self) -> Path:
-        return Path(self.preferences_dir) if self.preferences_dir else default_preferences_dir()
+        return preference_folder(self.preferences_dir)
 
     def training_inputs(self) -> dict[str, Any]:
         """What training depends on: frozen in `metadata.json` when the adapter is made.
@@ -312,9 +312,11 @@ class EvalConfig(_Section):
         return measuring_inputs(self.model_dump(mode="json"))
 
 
-def default_preferences_dir() -> Path:
-    """`./preferences` where it exists, else the shipped ones: beside the package (an editable install), or in the
-    environment's `share/claas_assets/preferences` (a wheel)."""
+def preference_folder(named: str | None) -> Path:
+    """`named`; null: `./preferences` where it exists, else the shipped ones: beside the package (an editable install),
+    or in the environment's `share/claas_assets/preferences` (a wheel)."""
+    if named:
+        return Path(named)
     here, beside = Path("preferences"), Path(__file__).resolve().parents[2] / "preferences"
     installed = Path(sysconfig.get_path("data")) / "share" / "claas_assets" / "preferences"
     return next((folder for folder in (here, beside) if folder.is_dir()), installed)

@@ -42,7 +42,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Told:
+class ShownTranscript:
     """A transcript for display."""
 
     key: str
@@ -69,7 +69,7 @@ def side_of(snapshot: EvalSnapshot, transcript: Transcript) -> Side:
     )
 
 
-def groups_of(snapshot: EvalSnapshot) -> list[tuple[str, list[Told]]]:
+def groups_of(snapshot: EvalSnapshot) -> list[tuple[str, list[ShownTranscript]]]:
     """(title, transcripts) of a snapshot, in the order of `GROUPS`; what has no group there comes last."""
     order = list(GROUPS)
 
@@ -78,7 +78,7 @@ def groups_of(snapshot: EvalSnapshot) -> list[tuple[str, list[Told]]]:
 
     found = sorted(snapshot.rollouts, key=place)  # stable: as asked within a group
     return [
-        (GROUPS[order[at]] if at < len(order) else "Other", [_told(snapshot, transcript) for transcript in group])
+        (GROUPS[order[at]] if at < len(order) else "Other", [_shown(snapshot, transcript) for transcript in group])
         for at, group in groupby(found, key=place)
     ]
 
@@ -102,9 +102,9 @@ def last_asked(
     return None
 
 
-def _told(snapshot: EvalSnapshot, transcript: Transcript) -> Told:
+def _shown(snapshot: EvalSnapshot, transcript: Transcript) -> ShownTranscript:
     meta = transcript.metadata
-    return Told(
+    return ShownTranscript(
         key=transcript.key,
         kind=meta.kind,
         question=next((m.content for m in reversed(transcript.messages) if m.role == "user"), ""),

@@ -22,7 +22,7 @@ from claas_assets.viewer import pages
 from claas_assets.viewer.compare import MAX_RUNS, compare_csv, compare_json, compare_page
 from claas_assets.viewer.compared_runs import read_runs
 from claas_assets.viewer.guard import LOOPBACK, TEXT_POLICY, Guard
-from claas_assets.viewer.places import Places
+from claas_assets.viewer.results_folder import ResultsFolder
 from claas_assets.viewer.svg import figure_svg
 from claas_assets.viewer.sweep import NotOfThisSweep, sweep_page
 from claas_assets.viewer.templating import STATIC
@@ -37,7 +37,7 @@ RunIds = Annotated[list[str], Query()]
 def build_app(results_dir: Path, allowed_hosts: Iterable[str] = LOOPBACK, only: str | None = None) -> FastAPI:
     """The pages of the runs below `results_dir`, or of its run `only` alone."""
     app = FastAPI(title="claas-eval", openapi_url=None, docs_url=None, redoc_url=None)
-    places = Places(results_dir, only)
+    places = ResultsFolder(results_dir, only)
     app.include_router(_lists(places))
     app.include_router(_runs(places))
     app.include_router(_comparisons(places))
@@ -76,7 +76,7 @@ def _base(request: Request) -> str:
     return str(request.scope.get("root_path", ""))
 
 
-def _lists(places: Places) -> APIRouter:
+def _lists(places: ResultsFolder) -> APIRouter:
     router = APIRouter()
 
     @router.get("/")
@@ -117,7 +117,7 @@ def _told(run: RunOverview) -> dict[str, Any]:
     return told
 
 
-def _runs(places: Places) -> APIRouter:
+def _runs(places: ResultsFolder) -> APIRouter:
     router = APIRouter(prefix="/runs/{run_id}")
 
     @router.get("")
@@ -153,7 +153,7 @@ def _runs(places: Places) -> APIRouter:
     return router
 
 
-def _comparisons(places: Places) -> APIRouter:
+def _comparisons(places: ResultsFolder) -> APIRouter:
     router = APIRouter()
 
     def chosen(run: list[str]) -> list[tuple[Path, RunOverview]]:

@@ -35,7 +35,7 @@ def test_list_names_everything_that_the_definitions_have():
     }
     repository = defs.get_repository_def()
     assert listed["assets"] == {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
-    assert {"evaluate", "rescore", "report", "summarize"} <= listed["jobs"]
+    assert {"evaluate", "rescore", "publish", "summarize"} <= listed["jobs"]
     assert {"finish_evaluation", "new_deployment", "bad_verdict", "failed_evaluation"} <= listed["sensors"]
     assert listed["schedules"] == {"nightly"}
 

@@ -40,14 +40,14 @@ def test_none_blocks(finished):
 
 
 def test_a_failed_check_is_an_error_in_the_ui_and_leaves_the_run_and_the_summary_whole(finished):
-    run = finished.materialize(
-        "verdict", partition="identity", thresholds={"compliance": {"pass_at": 5.0, "fail_at": 4.0}}
-    )
+    file = finished.root / "preferences" / "identity.yaml"
+    file.write_text(file.read_text().replace("  name: kuro\n", "  name: zora\n", 1))
+    run = finished.materialize("scores", "verdict", partition="identity")
     found = results_of(run)
     assert run.success
     assert not found["preference_learned"].passed
     assert found["preference_learned"].severity == dg.AssetCheckSeverity.ERROR
-    assert found["preference_learned"].metadata["pass_at"].value == 5.0
+    assert found["preference_learned"].metadata["value"].value == 0.0
     assert found["no_over_application"].passed
     assert finished.materialize("summary").success
 
@@ -90,7 +90,7 @@ def test_curves_sizes_and_the_way_to_the_viewer_stand_beside_each_result(finishe
     curves = {name: value.value for name, value in shown["collapse_snapshots"].items() if name.endswith("_curve")}
     assert "entropy_ratio_curve" in curves
     assert all(len(text) < 1000 and "data:image/svg+xml;base64," in text for text in curves.values())
-    assert shown["verdict"]["criterion/compliance"].value > 0.8
+    assert shown["verdict"]["criterion/obeyed"].value > 0.8
 
 
 def test_the_rescore_job_scores_again_from_files_alone_and_checks_it(finished):

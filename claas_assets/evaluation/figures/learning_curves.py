@@ -53,7 +53,7 @@ def noise_level(run: Run) -> float | None:
     units = (stats.sets.get("heldout_prompts") or stats.sets.get("probe_prompts")) if stats else None
     if stats is None or units is None or units.mean is None:
         return None
-    criterion = run.judged.criteria.get("compliance") if run.judged else None
+    criterion = run.judged.criteria.get(run.judged.learning) if run.judged else None
     floor = criterion.floor if criterion else None
     floor = noise_floor(stats.noise, units.n) if floor is None else floor
     return None if floor is None else units.mean + floor
@@ -74,7 +74,7 @@ def learning_curves_figure(runs: Sequence[Run]) -> Figure:
 def _panel(panel: Panel, run: Run) -> list[Note]:
     trained, held_out = trace(run, TRAINED), trace(run, HELD_OUT)
     traces = {"trained-on": trained, "held-out": held_out}
-    if marks.opened(panel, run, traces, captions.change_of(run, "compliance"), "compliance (0–1)"):
+    if marks.opened(panel, run, traces, captions.change_of(run, run.learning), "compliance (0–1)"):
         labels = "trained-on prompts", "held-out prompts (full snapshot)"
         marks.shares(panel.axes, (trained, labels[0]), (held_out, labels[1]))
         _levels(panel.axes, run)
@@ -87,4 +87,4 @@ def _levels(axes: Axes, run: Run) -> None:
         marks.level(axes, top, "ceiling: untrained, feedback in the prompt", color="#009E73", style="-")
     if floor is not None:
         marks.level(axes, floor, "noise floor above the baseline", color=GRAY, style="-")
-    marks.bounds(axes, run.thresholds("compliance"))
+    marks.bounds(axes, run.thresholds(run.learning))

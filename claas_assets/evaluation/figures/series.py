@@ -73,6 +73,11 @@ class Run:
         """Where the axis ends: the last step that is recorded or was asked for."""
         return max(self.asked, self.last_x)
 
+    @property
+    def learning(self) -> str:
+        """The name of the criterion on what was learned."""
+        return self.verdict.learning if self.verdict else "obeyed"
+
     def thresholds(self, criterion: str) -> dict[str, float]:
         """The bounds that the verdict was given for, by name; none without a verdict."""
         if self.verdict is None or criterion not in self.verdict.criteria:

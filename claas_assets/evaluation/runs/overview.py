@@ -138,7 +138,7 @@ def _preference(path: Path, stamps: tuple[Stamp | None, ...], begun: _Begun | st
     state, words = _progress(recorded, asked, has_baseline=has_baseline, alive=alive, judged=ruled is not None)
     if ruled is None:
         return PreferenceOverview(path.name, state, words)
-    shown = ruled.criteria.get("compliance") or Criterion(value=None, grade="unavailable")
+    shown = ruled.criteria.get(ruled.learning) or Criterion(value=None, grade="unavailable")
     return PreferenceOverview(
         name=path.name, state=state, words=words, overall=ruled.overall, baseline=shown.baseline,
         value=shown.value, change=shown.change, interval=shown.interval, alerts=tuple(ruled.alerts),

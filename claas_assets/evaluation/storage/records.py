@@ -721,6 +721,11 @@ class VerdictRecord(Record):
     looks: int = 1
     """How many times a last step was judged: `num_steps` may grow, and each look is a chance to be wrong."""
 
+    @property
+    def learning(self) -> str:
+        """The name of the criterion on what was learned; in a verdict of version 0.1.0, `compliance`."""
+        return "compliance" if "compliance" in self.criteria else "obeyed"
+
 
 Summary = dict[str, VerdictRecord]
 """`summary.json`: every preference of the run that has an adapter; one that did not finish is `unfinished`."""

@@ -97,7 +97,7 @@ def no_over_application(verdict: VerdictRecord) -> Outcome:
 
 def preference_learned(verdict: VerdictRecord) -> Outcome:
     """Compliance rose beyond noise, to where it passes. A model that complied already is not said to have learned."""
-    criterion = verdict.criteria.get("compliance")
+    criterion = verdict.criteria.get(verdict.learning)
     if criterion is None or criterion.value is None:
         return _not_judged(verdict, criterion)
     numbers, said = _numbers(criterion), f"{criterion.grade}: {criterion.sentence}"
@@ -110,7 +110,7 @@ def preference_learned(verdict: VerdictRecord) -> Outcome:
 
 def baseline_has_headroom(verdict: VerdictRecord) -> Outcome:
     """The untouched model does not comply already: else nothing can be shown to have been learned."""
-    criterion = verdict.criteria.get("compliance")
+    criterion = verdict.criteria.get(verdict.learning)
     if criterion is None or criterion.baseline is None:
         return _not_judged(verdict, criterion)
     bound, before = criterion.threshold["pass_at"], criterion.baseline

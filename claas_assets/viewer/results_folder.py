@@ -12,7 +12,7 @@ from claas_assets.evaluation.runs.overview import RunOverview
 from claas_assets.evaluation.storage.names import check_run_id, is_preference_name
 
 
-class Places:
+class ResultsFolder:
     """Names → folders below the results folder, checked before they become paths."""
 
     def __init__(self, root: Path, only: str | None = None) -> None:
