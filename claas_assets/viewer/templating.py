@@ -17,6 +17,7 @@ from claas_assets.viewer.text import cut, plain, visible
 STATIC = Path(__file__).with_name("static")
 
 CRITERIA = {
+    "obeyed": "obeys the preference (rate)",
     "compliance": "compliance with the preference",
     "logprob_margin": "logprob margin, increase in nats",
     "capability_ratio": "capability, four probes (ratio)",
@@ -26,6 +27,8 @@ CRITERIA = {
     "loops": "loops (rise of rep4)",
     "fixed_text_drift": "drift of fixed texts, nats a token",
     "over_application": "over-application (rate)",
+    "degenerate_on_preference": "degenerate answers to the preference's prompts",
+    "degenerate_elsewhere": "degenerate answers elsewhere",
 }
 
 

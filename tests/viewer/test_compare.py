@@ -82,14 +82,12 @@ def test_values_intervals_grades_and_evidence_stand_beside_each_other(made, made
     text = page_of(made_client, "/compare?run=a&run=b").text
     runs = [load_run(made / name) for name in ("a", "b")]
     for run in runs:
-        criterion = run.preferences["identity"].verdict.criteria["compliance"]
+        criterion = run.preferences["identity"].verdict.criteria["obeyed"]
         assert criterion.grade in text
         assert f"0.15 → {criterion.value:.2f}" in text
         assert f"{criterion.change:+.2f} [{criterion.interval.lower:+.2f}, ".replace("-", "−") in text
-    found = compare(runs).preferences[0].pairs[0].differences["compliance"]
-    told = (
-        f"compliance with the preference +0.35 [{found.interval.lower:+.2f}, {found.interval.upper:+.2f}] 20 0.00 shown"
-    )
+    found = compare(runs).preferences[0].pairs[0].differences["obeyed"]
+    told = f"obeys the preference (rate) +0.35 [{found.interval.lower:+.2f}, {found.interval.upper:+.2f}] 20 0.00 shown"
     assert told in text
 
 
@@ -131,7 +129,7 @@ def test_what_must_not_be_compared_is_said_first_and_no_difference_is_claimed(ma
     assert "flipped" not in text
     assert "Held-out prompts: not compared. base models differ" in text
     differences = text[text.index("other-model against a") :]
-    assert differences.count("no difference is claimed: base models differ") == 3
+    assert differences.count("no difference is claimed: base models differ") == 5
     assert "0.35" not in differences
     assert "not comparable" in text
     assert "Must not be compared" not in page_of(made_client, "/compare?run=a&run=b").text
@@ -155,8 +153,8 @@ def test_the_same_as_json_and_csv(made, made_client):
     table = made_client.get("/compare.csv?run=a&run=b")
     assert table.headers["content-type"].startswith("text/csv")
     rows = {(row["criterion"], row["run_id"]): row for row in csv.DictReader(io.StringIO(table.text))}
-    assert float(rows["compliance", "b"]["difference"]) == pytest.approx(0.35)
-    assert rows["compliance", "a"]["difference"] == ""
+    assert float(rows["obeyed", "b"]["difference"]) == pytest.approx(0.35)
+    assert rows["obeyed", "a"]["difference"] == ""
     links = page_of(made_client, "/compare?run=a&run=b").links
     assert {"/compare.json?run=a&run=b", "/compare.csv?run=a&run=b"} <= set(links)
 
@@ -279,11 +277,11 @@ def test_the_dose_response_is_drawn_into_the_page_for_the_chosen_criterion(made_
     page = page_of(made_client, "/sweeps/rates")
     (figure,) = [svg for svg in page.all("svg") if svg.get("class") == "figure"]
     assert figure["aria-label"] == "Dose and response"
-    assert "compliance after the last step against training.learning_rate" in page.text
+    assert "obeyed after the last step against training.learning_rate" in page.text
     assert not any("style" in attrs for _, attrs in page.elements)
     (form,) = page.all("form")
     assert (form["method"], form["action"]) == ("get", "/sweeps/rates")
-    assert [o["value"] for o in page.all("option") if "selected" in o] == ["compliance"]
+    assert [o["value"] for o in page.all("option") if "selected" in o] == ["obeyed"]
     other = page_of(made_client, "/sweeps/rates?criterion=logprob_margin")
     assert [o["value"] for o in other.all("option") if "selected" in o] == ["logprob_margin"]
     assert "logprob_margin after the last step against" in other.text
@@ -295,7 +293,7 @@ def test_two_swept_keys_can_each_be_the_dose(own):
         write_run(folder, job(f"s-clip-{seed}", 9, rate=1e-3, seed=seed, batch_size=2))
     page = page_of(client, "/sweeps/rates?x=batch_size")
     assert "against batch_size" in page.text
-    assert [o["value"] for o in page.all("option") if "selected" in o] == ["compliance", "batch_size"]
+    assert [o["value"] for o in page.all("option") if "selected" in o] == ["obeyed", "batch_size"]
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,9 @@ def _read(folder: PreferenceFolder) -> PreferenceRun:
     recorded = len(training.steps)
     verdict = current(folder.verdict(), recorded)
     if verdict is None:
-        verdict = judge(training.as_scored(), Thresholds(**adapter.config.get("thresholds", {})))
+        bounds = adapter.config.get("thresholds", {})
+        known = {name: bounds[name] for name in Thresholds.model_fields if name in bounds}  # 0.1.0 had others too
+        verdict = judge(training.as_scored(), Thresholds(**known))
     return PreferenceRun(
         adapter=adapter,
         baseline=training.baseline,

@@ -439,8 +439,14 @@ class AdapterRecord(Record):
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the metrics asked for."""
-        return list(self.config["metrics"])
+        """Names of the metrics asked for; none where the configuration names none. Raises `RunFolderError`."""
+        names = self.config.get("metrics", [])
+        if not isinstance(names, list):
+            raise RunFolderError(
+                f"metadata.json of run {self.run_id}, preference {self.preference}: config.metrics is {names!r}, which "
+                "is no list of names"
+            )
+        return names
 
     @property
     def deployment(self) -> str:
