@@ -1,8 +1,9 @@
 """What makes two runs incomparable, and what of their configuration differs.
 
 A difference in how a run was *made* (learning rate, steps, seed) is what one compares. A difference in how
-it was *measured* (metric versions, prompts, verifier), in what it was to learn, or in the model it began
-from is an obstacle: numbers stand side by side, and no paired difference is claimed.
+it was *measured* (token limit, temperature, metrics, size of snapshot, versions, prompts, verifier), in what it
+was to learn, or in the model it began from is an obstacle: numbers stand side by side, and no paired difference
+is claimed.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.metrics import metric_names
 from claas_assets.evaluation.runs.loading import PreferenceRun
-from claas_assets.evaluation.storage.recorded_config import flat
+from claas_assets.evaluation.storage.recorded_config import flat, measuring_inputs
 from claas_assets.evaluation.storage.records import EvalSnapshot, Record
 from claas_assets.evaluation.verdict.criteria import RULES
 
 EVERY = tuple(rule.name for rule in RULES)
 _NOT_COMPARED = {"output_dir", "sweep_id"}  # where a run is, not what it is
-_SETS = {"neutral_prompts": "collapse", "fixed_texts": "collapse", "capability items": "general"}
+_SETS = {"neutral_prompts": "collapse", "fixed_texts": "collapse", "capability_items": "general"}
+"""Prompts that a metric brings with it → the metric."""
 _PARTS = {
     "feedback_string": EVERY,
     "probe_prompts": EVERY,  # trained on
@@ -54,7 +58,7 @@ class ConfigDifference(Record):
 
 def obstacles(one: PreferenceRun, other: PreferenceRun) -> list[Obstacle]:
     """Everything that stands between two runs of one preference; empty where they may be compared."""
-    return [*_base_model(one, other), *_preference_text(one, other), *_versions(one, other)]
+    return [*_base_model(one, other), *_measuring(one, other), *_preference_text(one, other), *_versions(one, other)]
 
 
 def blocking(found: Sequence[Obstacle], criterion: str) -> list[Obstacle]:
@@ -65,6 +69,18 @@ def _base_model(one: PreferenceRun, other: PreferenceRun) -> Iterator[Obstacle]:
     models = str(one.adapter.config.get("base_model")), str(other.adapter.config.get("base_model"))
     if models[0] != models[1]:
         yield Obstacle(what="base models differ", values=models, criteria=EVERY)
+
+
+def _measuring(one: PreferenceRun, other: PreferenceRun) -> Iterator[Obstacle]:
+    """A longer answer, or a sampled one, is another measurement, whatever the metric."""
+    inputs = measuring_inputs(one.adapter.config), measuring_inputs(other.adapter.config)
+    for key in inputs[0]:
+        if inputs[0][key] != inputs[1][key]:
+            yield Obstacle(what=f"{key} differ", values=_said(inputs[0][key], inputs[1][key]), criteria=EVERY)
+
+
+def _said(one: Any, other: Any) -> tuple[str, str]:
+    return (", ".join(one), ", ".join(other)) if isinstance(one, list) else (str(one), str(other))
 
 
 def _preference_text(one: PreferenceRun, other: PreferenceRun) -> Iterator[Obstacle]:
@@ -98,8 +114,19 @@ def _versions(one: PreferenceRun, other: PreferenceRun) -> Iterator[Obstacle]:
 
 
 def _measured_by(name: str) -> tuple[str, ...]:
+    """The criteria of a metric or prompt set. Raises `RunFolderError` for a name that is neither."""
+    if name == "preference":
+        return EVERY
+    if name == "degenerate":
+        return ("obeyed", "degenerate_on_preference", "degenerate_elsewhere")
     metric = _SETS.get(name, name)
-    return tuple(rule.name for rule in RULES if rule.metric == metric) or EVERY
+    if metric not in metric_names():
+        known = ", ".join(("preference", "degenerate", *metric_names(), *_SETS))
+        raise RunFolderError(
+            f"versions: there is no metric and no set of prompts {name!r}, so what it makes incomparable is not known. "
+            f"Names: {known}. The runs may be of a newer version of this package"
+        )
+    return tuple(rule.name for rule in RULES if rule.metric == metric)
 
 
 def _verdict_versions(run: PreferenceRun) -> Mapping[str, int]:
@@ -111,7 +138,7 @@ def _step_versions(run: PreferenceRun) -> dict[str, int]:
     if snapshot is None:
         return {}
     general = snapshot.stats.general
-    items = {"capability items": general.items_version} if general and general.items_version is not None else {}
+    items = {"capability_items": general.items_version} if general and general.items_version is not None else {}
     return {**snapshot.versions, **items}
 
 
