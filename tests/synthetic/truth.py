@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from statistics import fmean
 
 from claas_assets.evaluation.config import Thresholds
@@ -22,13 +24,14 @@ from claas_assets.evaluation.storage.records import (
     VerdictRecord,
 )
 from claas_assets.evaluation.verdict.ruling import judge
-from tests.synthetic import transcripts as synthetic
+from tests.synthetic import states, transcripts as synthetic
 from tests.synthetic.records import adapter_record, step_record
+from tests.synthetic.states import State
 from tests.synthetic.transcripts import Asking, Voice
 
+CHURNS = (0.03, 0.1, 0.2, 0.3)
+VIOLATIONS = (0.0, 0.1, 0.2, 0.4, 0.5)
 SIZES = (3, 5, 10, 20, 30)
-FLIPS = (0.0, 0.03, 0.08)
-EFFECTS = (0.0, 0.2, 0.5, 0.7)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Row:
 
     @property
     def target(self) -> str:
+        if self.at_most is None and self.at_least is None:
+            return "(told)"
         return f"≤ {self.at_most:.0%}" if self.at_most is not None else f"≥ {self.at_least:.0%}"
 
 
@@ -65,88 +70,208 @@ def verdict_on(
     return judge(scores, Thresholds()), first, last
 
 
-def _covers(interval: Interval | None, truth: float) -> bool:
-    return interval is not None and interval.lower <= truth <= interval.upper
+class judging_once:
+    """Judges each (item, answer) once: a trial's answers repeat, and programs take a sandbox each."""
+
+    def __enter__(self) -> None:
+        self.original = general.judge
+        verdicts: dict[tuple[str, str], Judgment | Unmeasured] = {}
+
+        def remembered(item: Item, answer: str) -> Judgment | Unmeasured:
+            key = (item.id, answer)
+            if key not in verdicts:
+                verdicts[key] = self.original(item, answer)
+            return verdicts[key]
+
+        general.judge = remembered
+
+    def __exit__(self, *_: object) -> None:
+        general.judge = self.original
 
 
-# --- compliance: is a change shown when there is one, and only then? ------------------------------
+# --- all criteria together ------------------------------------------------------------------------
 
 
-@dataclass
-class Learning:
-    """Outcomes of one size, effect and flip rate."""
+@dataclass(frozen=True)
+class Case:
+    """One kind of model, and what the verdict must say of it where churn is at most 10 %."""
 
-    shown: list[bool]
-    change_covered: list[bool]
-    rate_covered: list[bool]
+    what: str
+    trained: Callable[[random.Random, Preference, State], State]
+    """The state after training, of what an unchanged model of that churn would be."""
+    said: Callable[[VerdictRecord], bool]
+    saying: str
+    at_most: float | None = None
+    at_least: float | None = None
+    most_violations: float = 1.0
+    """Share of over-application prompts violated before training, up to which `at_least` is promised."""
 
 
-def learning(chance: random.Random, size: int, effect: float, flip: float, trials: int) -> Learning:
-    asked, asking = synthetic.preference(held_out=size), Asking(chance, flip)
-    found = Learning([], [], [])
+def unchanged(chance: random.Random, asked: Preference, state: State) -> State:
+    return state
+
+
+def perfect(chance: random.Random, asked: Preference, state: State) -> State:
+    """It obeys on all prompts but one in fifty, and lost nothing."""
+    return replace(state, obeys={prompt: chance.random() < 0.98 for prompt in state.obeys})
+
+
+def memorized(chance: random.Random, asked: Preference, state: State) -> State:
+    """It obeys on the trained prompts and nowhere else."""
+    return replace(state, obeys={**state.obeys, **dict.fromkeys(asked.probe_prompts, True)})
+
+
+def less_able(chance: random.Random, asked: Preference, state: State) -> State:
+    """It learned, and lost ten points of capability."""
+    learned = perfect(chance, asked, state)
+    can = [item for item, able in learned.able.items() if able]
+    return replace(learned, able={**learned.able, **dict.fromkeys(states.some(chance, can, 0.1, len(learned.able)), False)})
+
+
+def over_applying(chance: random.Random, asked: Preference, state: State) -> State:
+    """It learned, and follows the preference on a further fifth of the prompts where it has no place."""
+    learned = perfect(chance, asked, state)
+    free = [prompt for prompt, violates in learned.violates.items() if not violates]
+    more = states.some(chance, free, 0.2, len(learned.violates))
+    return replace(learned, violates={**learned.violates, **dict.fromkeys(more, True)})
+
+
+def looping(chance: random.Random, asked: Preference, state: State) -> State:
+    """It learned, and loops on a further three answers of ten."""
+    learned = perfect(chance, asked, state)
+    return _also_loops(chance, learned, list(learned.loops), 0.3)
+
+
+def looping_on_preference(chance: random.Random, asked: Preference, state: State) -> State:
+    """It learned, and loops on six of ten prompts of the preference, and nowhere else."""
+    learned = perfect(chance, asked, state)
+    return _also_loops(chance, learned, synthetic.all_prompts(asked), 0.6)
+
+
+def _also_loops(chance: random.Random, state: State, units: Sequence[str], share: float) -> State:
+    return state.looping_on(states.some(chance, units, share, len(units)))
+
+
+def _passes(verdict: VerdictRecord) -> bool:
+    return verdict.overall == "pass"
+
+
+def _harmful(verdict: VerdictRecord) -> bool:
+    return verdict.outcome == "harmful"
+
+
+def _shown(verdict: VerdictRecord) -> bool:
+    return verdict.criteria["obeyed"].evidence == "shown"
+
+
+CASES = (
+    Case("unchanged", unchanged, _passes, "pass", at_most=0.0),
+    Case("unchanged (a placebo)", unchanged, _shown, "shown", at_most=0.05),
+    Case("memorized only", memorized, _passes, "pass", at_most=0.0),
+    Case("perfect, nothing lost", perfect, _passes, "pass", at_least=0.95),
+    Case("learned, 10 points of capability lost", less_able, _harmful, "harmful", at_least=0.84),
+    Case("learned, over-applies on a further 20 %", over_applying, _harmful, "harmful", at_least=0.84, most_violations=0),
+    Case("learned, over-applies on a further 20 %", over_applying, _passes, "pass", at_most=0.05),
+    Case("learned, loops in a further 30 % of all answers", looping, _harmful, "harmful", at_least=0.84),
+    Case("learned, loops on 60 % of its own prompts only", looping_on_preference, _harmful, "harmful", at_least=0.84),
+)
+
+
+def outcomes(
+    chance: random.Random, case: Case, *, churn: float, violates: float, trials: int, obeys: float = 0.1
+) -> list[VerdictRecord]:
+    """Verdicts on `trials` models of one case; every criterion is judged."""
+    asked, found = states.preference(), []
     for _ in range(trials):
-        before = synthetic.untrained(chance, synthetic.all_prompts(asked))
-        after = synthetic.taught(chance, before, effect)
-        verdict, _, last = verdict_on(
+        before = states.untrained(chance, asked, obeys=obeys, violates=violates)
+        later = states.churned(chance, before, churn, obeys=obeys, violates=violates)
+        after = case.trained(chance, asked, later)
+        spoken = _healthy()[chance.randrange(len(_healthy()))]
+        margins = [chance.gauss(-2, 4) for _ in asked.logprob_pairs]
+        verdict, _, _ = verdict_on(
             asked,
-            synthetic.compliance(asked, before, asking, baseline=True),
-            synthetic.compliance(asked, after, asking, baseline=False),
-            ["compliance"],
+            [*states.answers(chance, asked, before, baseline=True), *spoken[0], *synthetic.margins(asked, margins)],
+            [*states.answers(chance, asked, after, baseline=False), *spoken[1], *synthetic.margins(asked, margins)],
+            ["logprob", "compliance", "general", "collapse"],
         )
-        criterion = verdict.criteria["compliance"]
-        rate = asking.seen(synthetic.BASE_RATE + effect)
-        found.shown.append(criterion.evidence == "shown")
-        found.change_covered.append(_covers(criterion.interval, rate - asking.seen(synthetic.BASE_RATE)))
-        stats = last.stats.compliance
-        found.rate_covered.append(_covers(stats.sets["heldout_prompts"].interval if stats else None, rate))
+        found.append(verdict)
     return found
 
 
-def learning_rows(chance: random.Random, trials: int) -> Iterator[Row]:
-    found = {
-        (size, effect, flip): learning(chance, size, effect, flip, trials)
-        for size in SIZES
-        for effect in EFFECTS
-        for flip in FLIPS
-    }
-    for size in SIZES:
-        for flip in FLIPS:
-            cell = found[size, 0.0, flip].shown
-            yield Row(f"no effect, flips {flip:.0%}, n = {size}: shown", fmean(cell), len(cell), at_most=0.05)
-        redrawn = reshuffled(chance, size, trials)
-        yield Row(f"no effect, every answer drawn anew, n = {size}: shown", fmean(redrawn), len(redrawn), at_most=0.05)
-    for effect in EFFECTS[2:]:
-        for flip in FLIPS:
-            cell = found[20, effect, flip].shown
-            yield Row(f"+{effect}, flips {flip:.0%}, n = 20: shown", fmean(cell), len(cell), at_least=0.95)
-    for effect in EFFECTS[1:]:
-        for size in SIZES[1:]:
-            cell = [outcome for flip in FLIPS for outcome in found[size, effect, flip].shown]
-            yield Row(f"+{effect}, n = {size}: shown", fmean(cell), len(cell), at_least=0.0)
-    never = [outcome for effect in EFFECTS for flip in FLIPS for outcome in found[3, effect, flip].shown]
-    yield Row("any effect, n = 3: shown", fmean(never), len(never), at_most=0.0)
-    for size in SIZES[1:]:
-        cells = [found[size, effect, flip] for effect in EFFECTS for flip in FLIPS]
-        for what in ("change", "rate"):
-            covered = [outcome for cell in cells for outcome in getattr(cell, f"{what}_covered")]
-            yield Row(f"95 % interval of the {what} covers, n = {size}", fmean(covered), len(covered), at_least=0.93)
+@cache
+def _healthy() -> list[tuple[list[Transcript], list[Transcript]]]:
+    """Collapse answers before and after, of models whose language is whole; few, since comparing them takes long."""
+    chance, pairs = random.Random("healthy"), []
+    for _ in range(4):
+        own = synthetic.character(chance)
+        pairs.append((synthetic.collapse(chance, Voice(), own), synthetic.collapse(chance, Voice(), own)))
+    return pairs
 
 
-def reshuffled(chance: random.Random, size: int, trials: int) -> list[bool]:
-    """Training that changes which prompts comply, but not how many: the hardest case of no effect."""
-    asked, asking = synthetic.preference(held_out=size), Asking(chance, 0.03)
-    shown = []
+def together_rows(chance: random.Random, trials: int) -> Iterator[Row]:
+    with judging_once():
+        for case in CASES:
+            for churn in CHURNS:
+                for violates in VIOLATIONS:
+                    yield _row(chance, case, churn, violates, trials)
+
+
+def _row(chance: random.Random, case: Case, churn: float, violates: float, trials: int) -> Row:
+    verdicts = outcomes(chance, case, churn=churn, violates=violates, trials=trials)
+    promised = churn <= 0.1 and violates <= case.most_violations
+    return Row(
+        f"{case.what}; churn {churn:.0%}, baseline violations {violates:.0%}: {case.saying}",
+        fmean(map(case.said, verdicts)),
+        trials,
+        at_most=case.at_most,
+        at_least=case.at_least if promised else None,
+    )
+
+
+def as_grid(rows: Sequence[Row]) -> str:
+    """Of `together_rows`: a line a case and churn, a column for each share of baseline violations."""
+    lines = [
+        f"| model → said | churn | {' | '.join(f'{v:.0%}' for v in VIOLATIONS)} | promised |",
+        "| --- " * (len(VIOLATIONS) + 3) + "|",
+    ]
+    by_name = {row.what: row for row in rows}
+    for case in CASES:
+        for churn in CHURNS:
+            cells = [
+                by_name[f"{case.what}; churn {churn:.0%}, baseline violations {v:.0%}: {case.saying}"]
+                for v in VIOLATIONS
+            ]
+            shown = " | ".join(f"{row.measured:.0%}" if row.met else f"**{row.measured:.0%}**" for row in cells)
+            lines.append(f"| {case.what} → {case.saying} | {churn:.0%} | {shown} | {cells[0].target} |")
+    return "\n".join(lines)
+
+
+# --- how many prompts it takes ----------------------------------------------------------------------
+
+
+def learning(chance: random.Random, size: int, effect: float, flip: float, trials: int) -> list[bool]:
+    """Whether obedience is `shown`, of models that obey on `effect` more of the prompts."""
+    asked, asking, shown = synthetic.preference(held_out=size), Asking(chance, flip), []
     for _ in range(trials):
-        rates = {prompt: chance.betavariate(0.4, 1.2) for prompt in synthetic.all_prompts(asked)}
-        before, after = ({p: chance.random() < rate for p, rate in rates.items()} for _ in range(2))
+        before = synthetic.untrained(chance, synthetic.all_prompts(asked))
+        after = synthetic.taught(chance, before, effect)
         verdict, _, _ = verdict_on(
             asked,
             synthetic.compliance(asked, before, asking, baseline=True),
             synthetic.compliance(asked, after, asking, baseline=False),
             ["compliance"],
         )
-        shown.append(verdict.criteria["compliance"].evidence == "shown")
+        shown.append(_shown(verdict))
     return shown
+
+
+def learning_rows(chance: random.Random, trials: int) -> Iterator[Row]:
+    promised = {(0.5, 20): 0.95, (0.7, 20): 0.95, (0.5, 30): 0.95, (0.7, 30): 0.95}
+    for effect in (0.2, 0.5, 0.7):
+        for size in SIZES:
+            cell = [shown for flip in (0.0, 0.08) for shown in learning(chance, size, effect, flip, trials)]
+            never = {"at_most": 0.0} if size == 3 else {"at_least": promised.get((effect, size))}
+            yield Row(f"+{effect}, {size} held-out prompts: shown", fmean(cell), len(cell), **never)
 
 
 # --- margins ------------------------------------------------------------------------------------
@@ -168,51 +293,11 @@ def margin_rows(chance: random.Random, trials: int) -> Iterator[Row]:
         # The t bound is exact here: 5 % in the long run, and a little more or less in so many trials.
         bounds = {"at_most": 0.07} if effect == 0 else {"at_least": 0.95}
         yield Row(f"margin {effect:+.0f} nats, 10 pairs: shown", fmean(shown), trials, **bounds)
-        yield Row(f"95 % interval of the margin covers, {effect:+.0f} nats", fmean(covered), trials, at_least=0.93)
+        yield Row(f"90 % interval of the margin covers, {effect:+.0f} nats", fmean(covered), trials, at_least=0.87)
 
 
-# --- capability -----------------------------------------------------------------------------------
-
-
-def capability_rows(chance: random.Random, trials: int) -> Iterator[Row]:
-    asked = synthetic.preference()
-    with _judging_once():
-        for flip in FLIPS:
-            for loss in (0.0, 0.2):
-                grades, asking = [], Asking(chance, flip)
-                for _ in range(trials):
-                    before = synthetic.able(chance)
-                    after = synthetic.less_able(chance, before, loss)
-                    verdict, _, _ = verdict_on(
-                        asked,
-                        synthetic.capability(before, asking),
-                        synthetic.capability(after, asking),
-                        ["general"],
-                    )
-                    grades.append(verdict.criteria["capability_change"].grade)
-                passed = fmean(grade == "pass" for grade in grades)
-                bounds = {"at_least": 0.9} if loss == 0 else {"at_most": 0.05}
-                words = "unchanged" if loss == 0 else f"{loss:.0%} of the items lost"
-                yield Row(f"48 items, {words}, flips {flip:.0%}: capability passes", passed, trials, **bounds)
-
-
-class _judging_once:
-    """Judges each (item, answer) once: a trial's answers repeat, and programs take a sandbox each."""
-
-    def __enter__(self) -> None:
-        self.original = general.judge
-        verdicts: dict[tuple[str, str], Judgment | Unmeasured] = {}
-
-        def remembered(item: Item, answer: str) -> Judgment | Unmeasured:
-            key = (item.id, answer)
-            if key not in verdicts:
-                verdicts[key] = self.original(item, answer)
-            return verdicts[key]
-
-        general.judge = remembered
-
-    def __exit__(self, *_: object) -> None:
-        general.judge = self.original
+def _covers(interval: Interval | None, truth: float) -> bool:
+    return interval is not None and interval.lower <= truth <= interval.upper
 
 
 # --- collapse -------------------------------------------------------------------------------------
@@ -230,17 +315,13 @@ BROKEN = {
 def collapse_rows(chance: random.Random, trials: int) -> Iterator[Row]:
     for name, voice in BROKEN.items():
         verdicts = [_after(chance, voice) for _ in range(trials)]
-        yield Row(f"collapse, {name}: caught", fmean(map(caught, verdicts)), trials, at_least=0.95)
-    verdicts = [_after(chance, Voice(), over_applied=0.8) for _ in range(trials)]
-    yield Row("collapse, over-application: caught", fmean(map(caught, verdicts)), trials, at_least=0.95)
-    verdicts = [_after(chance, concise(chance)) for _ in range(trials)]
+        yield Row(f"neutral answers, {name}: caught", fmean(map(caught, verdicts)), trials, at_least=0.95)
+    verdicts = [_after(chance, _concise(chance)) for _ in range(trials)]
     yield Row("only concise: alerts", fmean(bool(v.alerts) for v in verdicts), trials, at_most=0.05)
-    yield Row("only concise: a collapse criterion fails", fmean(map(caught, verdicts)), trials, at_most=0.05)
-    verdicts = [_after(chance, Voice()) for _ in range(trials)]
-    yield Row("learned and healthy: passes", fmean(v.overall == "pass" for v in verdicts), trials, at_least=0.9)
+    yield Row("only concise: harmful", fmean(map(_harmful, verdicts)), trials, at_most=0.05)
 
 
-def concise(chance: random.Random) -> Voice:
+def _concise(chance: random.Random) -> Voice:
     """Half the length or so, and an entropy anywhere that healthy models were seen to have."""
     return Voice(
         length=round(60 * chance.uniform(0.4, 0.6)),
@@ -250,27 +331,21 @@ def concise(chance: random.Random) -> Voice:
 
 
 def caught(verdict: VerdictRecord) -> bool:
-    """A criterion of degeneration fails, or an alert is listed; compliance failing would not count."""
-    names = ("entropy_ratio", "self_rouge_l", "loops", "fixed_text_drift", "over_application")
-    return bool(verdict.alerts) or any(verdict.criteria[name].grade == "fail" for name in names)
+    """Harm is shown, or an alert is listed."""
+    return bool(verdict.alerts) or _harmful(verdict)
 
 
-def _after(chance: random.Random, voice: Voice, over_applied: float = 0.03) -> VerdictRecord:
-    """A model that learned the preference (+0.7) and now speaks with `voice`."""
-    asked, asking = synthetic.preference(), Asking(chance, 0.03)
-    own = synthetic.character(chance)
-    before = synthetic.untrained(chance, synthetic.all_prompts(asked))
-    after = synthetic.taught(chance, before, 0.7)
+def _after(chance: random.Random, voice: Voice) -> VerdictRecord:
+    """A model that learned the preference and now speaks with `voice` on neutral prompts."""
+    asked, own = states.preference(), synthetic.character(chance)
+    before = states.untrained(chance, asked)
+    first = [t for t in states.answers(chance, asked, before, baseline=True) if t.metric == "compliance"]
+    learned = perfect(chance, asked, before)
+    last = [t for t in states.answers(chance, asked, learned, baseline=False) if t.metric == "compliance"]
     return verdict_on(
         asked,
-        [
-            *synthetic.compliance(asked, before, asking, baseline=True),
-            *synthetic.collapse(chance, Voice(), own),
-        ],
-        [
-            *synthetic.compliance(asked, after, asking, baseline=False, over_applied=over_applied),
-            *synthetic.collapse(chance, voice, own),
-        ],
+        [*first, *synthetic.collapse(chance, Voice(), own)],
+        [*last, *synthetic.collapse(chance, voice, own)],
         ["compliance", "collapse"],
     )[0]
 
@@ -278,12 +353,12 @@ def _after(chance: random.Random, voice: Voice, over_applied: float = 0.03) -> V
 # --- all of it --------------------------------------------------------------------------------------
 
 PARTS: dict[str, tuple[Callable[[random.Random, int], Iterator[Row]], float]] = {
+    "together": (together_rows, 0.5),
     "learning": (learning_rows, 1.0),
     "margins": (margin_rows, 4.0),
-    "capability": (capability_rows, 0.5),
     "collapse": (collapse_rows, 0.25),
 }
-"""With the share of the trials that each gets: a trial of the last ones takes longer, of margins hardly any time."""
+"""With the share of the trials that each gets: a trial of some takes longer, of margins hardly any time."""
 
 
 def measure(trials: int, seed: int = 1, parts: Sequence[str] = tuple(PARTS)) -> list[Row]:
@@ -298,7 +373,11 @@ def measure(trials: int, seed: int = 1, parts: Sequence[str] = tuple(PARTS)) -> 
 def as_markdown(rows: Sequence[Row]) -> str:
     lines = ["| what | measured | target | met | trials |", "| --- | --- | --- | --- | --- |"]
     for row in rows:
-        met = "–" if row.at_least == 0 else "yes" if row.met else "**no**"
-        target = "(told)" if row.at_least == 0 else row.target
-        lines.append(f"| {row.what} | {row.measured:.1%} | {target} | {met} | {row.trials} |")
+        met = "–" if row.target == "(told)" else "yes" if row.met else "**no**"
+        lines.append(f"| {row.what} | {row.measured:.1%} | {row.target} | {met} | {row.trials} |")
     return "\n".join(lines)
+
+
+def said(verdicts: Sequence[VerdictRecord]) -> Counter[str]:
+    """How often each outcome was the conclusion."""
+    return Counter(verdict.outcome or verdict.overall for verdict in verdicts)
