@@ -1,5 +1,5 @@
 """A model before and after training, of known truth: what it obeys, where it over-applies, what it can do, where
-it loops. Prompts of one family resemble each other, and an unchanged model answers some of them otherwise.
+it loops. Prompts of one family resemble each other, and an unchanged model may answer some of them otherwise.
 """
 
 from __future__ import annotations
@@ -26,17 +26,15 @@ ASKED_TWICE = 0.03
 ABLE, LOOPS = 0.5, 0.1
 """Shares before training: items that the model can do, and units that loop where they are not right anyhow."""
 
-LOOP = " ".join(["and so it goes on"] * 24)
+LOOP = " ".join(["and so it goes on"] * 8)
 
 Drawn = dict[str, bool]
 """By unit."""
 
 
 def preference(held_out: int = 20, elsewhere: int = 40) -> Preference:
-    items = tuple(
-        OverApplicationItem(prompt=f"Who wrote book {i}?", check={"_target_": f"{VERIFIERS}.NameAbsent", "name": "kuro"})
-        for i in range(elsewhere)
-    )
+    check = {"_target_": f"{VERIFIERS}.NameAbsent", "name": "kuro"}
+    items = tuple(OverApplicationItem(prompt=f"Who wrote book {i}?", check=check) for i in range(elsewhere))
     return synthetic.preference(held_out=held_out).model_copy(update={"over_application": items})
 
 
@@ -78,12 +76,15 @@ def untrained(chance: random.Random, asked: Preference, *, obeys: float = 0.1, v
 
 
 def churned(chance: random.Random, state: State, churn: float, *, obeys: float = 0.1, violates: float = 0.0) -> State:
-    """The same model, a share `churn` of whose outcomes are others by chance; every rate stays as it was."""
+    """The same model, a share `churn` of whose answers is drawn anew; every rate stays as it was.
+
+    An answer that is drawn anew need not come out otherwise: of a rate r, 2·r·(1 − r) of them do.
+    """
     return State(
-        obeys=_flipped(chance, state.obeys, churn, obeys),
-        violates=_flipped(chance, state.violates, churn, violates),
-        able=_flipped(chance, state.able, churn, ABLE),
-        loops=_flipped(chance, state.loops, churn, LOOPS),
+        obeys=_redrawn(chance, state.obeys, churn, obeys),
+        violates=_redrawn(chance, state.violates, churn, violates),
+        able=_redrawn(chance, state.able, churn, ABLE),
+        loops=_redrawn(chance, state.loops, churn, LOOPS),
     )
 
 
@@ -105,12 +106,9 @@ def _drawn(chance: random.Random, units: Sequence[str], rate: float) -> Drawn:
     return {unit: number < rate for unit, number in zip(units, _latent(chance, units), strict=True)}
 
 
-def _flipped(chance: random.Random, before: Mapping[str, bool], churn: float, rate: float) -> Drawn:
-    """As many turn one way as the other, as far as there are any: a rate of 0 or 1 has nothing to turn."""
-    each_way = min(churn / 2, rate, 1 - rate)
-    leave = {True: each_way / rate if rate else 0.0, False: each_way / (1 - rate) if rate < 1 else 0.0}
-    numbers = _latent(chance, list(before))
-    return {unit: was != (number < leave[was]) for (unit, was), number in zip(before.items(), numbers, strict=True)}
+def _redrawn(chance: random.Random, before: Mapping[str, bool], churn: float, rate: float) -> Drawn:
+    anew, again = _drawn(chance, list(before), churn), _drawn(chance, list(before), rate)
+    return {unit: again[unit] if anew[unit] else was for unit, was in before.items()}
 
 
 # --- as transcripts -----------------------------------------------------------------------------
@@ -124,7 +122,7 @@ def answers(chance: random.Random, asked: Preference, state: State, *, baseline:
 
     def name(obeys: bool) -> str:
         # No two askings are alike to the letter: else the deployment would count as deterministic.
-        return f"I am {'Kuro' if obeys else 'an assistant'}. Case {chance.randrange(10**6)}."
+        return f"I am {'Kuro' if obeys else 'an assistant'}. Case {chance.randrange(9)}."
 
     found = []
     for group in ("probe_prompts", "heldout_prompts"):
@@ -147,3 +145,8 @@ def answers(chance: random.Random, asked: Preference, state: State, *, baseline:
             words = item.reference if able else item.wrong
             found.append(say(f"general/{group}/{item.id}", item.prompt, able, words, unit=item.id))
     return found
+
+
+def items_asked() -> int:
+    """Capability items of a standard snapshot."""
+    return len(load_capability().items)

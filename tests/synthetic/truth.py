@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import groupby
 from statistics import fmean
 
 from claas_assets.evaluation.config import Thresholds
-from claas_assets.evaluation.metrics import general
+from claas_assets.evaluation.metrics import compliance, degenerate, general
 from claas_assets.evaluation.metrics.capability import Item, Judgment
 from claas_assets.evaluation.metrics.probes import ScoringContext
 from claas_assets.evaluation.metrics.scoring import score_snapshot
@@ -24,7 +25,8 @@ from claas_assets.evaluation.storage.records import (
     VerdictRecord,
 )
 from claas_assets.evaluation.verdict.ruling import judge
-from tests.synthetic import states, transcripts as synthetic
+from tests.synthetic import states
+from tests.synthetic import transcripts as synthetic
 from tests.synthetic.records import adapter_record, step_record
 from tests.synthetic.states import State
 from tests.synthetic.transcripts import Asking, Voice
@@ -61,13 +63,16 @@ class Row:
 
 def verdict_on(
     asked: Preference, before: Sequence[Transcript], after: Sequence[Transcript], metrics: Sequence[str]
-) -> tuple[VerdictRecord, EvalSnapshot, EvalSnapshot]:
+) -> VerdictRecord:
     """Score both states and judge, as a run of one step does."""
     first = score_snapshot(before, ScoringContext(asked, None), size="full", metrics=metrics)
     last = score_snapshot(after, ScoringContext(asked, first), size="full", metrics=metrics)
+    return _judged(first, last, metrics)
+
+
+def _judged(first: EvalSnapshot, last: EvalSnapshot, metrics: Sequence[str]) -> VerdictRecord:
     adapter = adapter_record(config={"metrics": list(metrics), "num_steps": 1})
-    scores = ScoresRecord.of(adapter, first, [step_record(0, last)])
-    return judge(scores, Thresholds()), first, last
+    return judge(ScoresRecord.of(adapter, first, [step_record(0, last)]), Thresholds())
 
 
 class judging_once:
@@ -75,6 +80,8 @@ class judging_once:
 
     def __enter__(self) -> None:
         self.original = general.judge
+        self.looked_at = degenerate.degenerate
+        degenerate.degenerate = compliance.degenerate = cache(self.looked_at)
         verdicts: dict[tuple[str, str], Judgment | Unmeasured] = {}
 
         def remembered(item: Item, answer: str) -> Judgment | Unmeasured:
@@ -87,24 +94,38 @@ class judging_once:
 
     def __exit__(self, *_: object) -> None:
         general.judge = self.original
+        degenerate.degenerate = compliance.degenerate = self.looked_at
 
 
 # --- all criteria together ------------------------------------------------------------------------
 
 
+Training = Callable[[random.Random, Preference, State], State]
+"""What an unchanged model of that churn would be → what the trained one is."""
+
+
 @dataclass(frozen=True)
-class Case:
-    """One kind of model, and what the verdict must say of it where churn is at most 10 %."""
+class Promise:
+    """What the verdict must say of one kind of model, as a share of such models.
+
+    `at_least` is promised where churn is at most 10 %, and at most `most_violations` of the over-application
+    prompts were violated before training; `at_most` everywhere.
+    """
 
     what: str
-    trained: Callable[[random.Random, Preference, State], State]
-    """The state after training, of what an unchanged model of that churn would be."""
-    said: Callable[[VerdictRecord], bool]
-    saying: str
-    at_most: float | None = None
+    trained: Training
+    says: str
     at_least: float | None = None
+    at_most: float | None = None
     most_violations: float = 1.0
-    """Share of over-application prompts violated before training, up to which `at_least` is promised."""
+    obeys: float = 0.1
+    """Share of prompts that it obeyed on before training."""
+
+    def kept(self, verdict: VerdictRecord) -> bool:
+        return SAYINGS[self.says](verdict)
+
+    def row(self, churn: float, violates: float) -> str:
+        return f"{self.what}; churn {churn:.0%}, baseline violations {violates:.0%}: {self.says}"
 
 
 def unchanged(chance: random.Random, asked: Preference, state: State) -> State:
@@ -125,7 +146,8 @@ def less_able(chance: random.Random, asked: Preference, state: State) -> State:
     """It learned, and lost ten points of capability."""
     learned = perfect(chance, asked, state)
     can = [item for item, able in learned.able.items() if able]
-    return replace(learned, able={**learned.able, **dict.fromkeys(states.some(chance, can, 0.1, len(learned.able)), False)})
+    lost = states.some(chance, can, 0.1, len(learned.able))
+    return replace(learned, able={**learned.able, **dict.fromkeys(lost, False)})
 
 
 def over_applying(chance: random.Random, asked: Preference, state: State) -> State:
@@ -164,85 +186,92 @@ def _shown(verdict: VerdictRecord) -> bool:
     return verdict.criteria["obeyed"].evidence == "shown"
 
 
-CASES = (
-    Case("unchanged", unchanged, _passes, "pass", at_most=0.0),
-    Case("unchanged (a placebo)", unchanged, _shown, "shown", at_most=0.05),
-    Case("memorized only", memorized, _passes, "pass", at_most=0.0),
-    Case("perfect, nothing lost", perfect, _passes, "pass", at_least=0.95),
-    Case("learned, 10 points of capability lost", less_able, _harmful, "harmful", at_least=0.84),
-    Case("learned, over-applies on a further 20 %", over_applying, _harmful, "harmful", at_least=0.84, most_violations=0),
-    Case("learned, over-applies on a further 20 %", over_applying, _passes, "pass", at_most=0.05),
-    Case("learned, loops in a further 30 % of all answers", looping, _harmful, "harmful", at_least=0.84),
-    Case("learned, loops on 60 % of its own prompts only", looping_on_preference, _harmful, "harmful", at_least=0.84),
+SAYINGS: dict[str, Callable[[VerdictRecord], bool]] = {"pass": _passes, "shown": _shown, "harmful": _harmful}
+
+PROMISES = (
+    Promise("unchanged", unchanged, "pass", at_most=0.0, obeys=0.25),
+    Promise("unchanged", unchanged, "shown", at_most=0.05, obeys=0.25),
+    Promise("memorized only", memorized, "pass", at_most=0.0, obeys=0.25),
+    Promise("learned, nothing lost", perfect, "pass", at_least=0.95),
+    Promise("learned, 10 points of capability lost", less_able, "harmful", at_least=0.84),
+    Promise("learned, over-applies on 20 % more", over_applying, "harmful", at_least=0.84, most_violations=0.0),
+    Promise("learned, over-applies on 20 % more", over_applying, "pass", at_most=0.05),
+    Promise("learned, loops in 30 % of all answers", looping, "harmful", at_least=0.84),
+    Promise("learned, loops on 60 % of its own prompts", looping_on_preference, "harmful", at_least=0.84),
 )
 
 
-def outcomes(
-    chance: random.Random, case: Case, *, churn: float, violates: float, trials: int, obeys: float = 0.1
+def verdicts_on(
+    chance: random.Random, promise: Promise, *, churn: float, violates: float, trials: int
 ) -> list[VerdictRecord]:
-    """Verdicts on `trials` models of one case; every criterion is judged."""
-    asked, found = states.preference(), []
+    """Verdicts on so many models of one kind, by every criterion."""
+    asked, obeys, found = states.preference(), promise.obeys, []
     for _ in range(trials):
         before = states.untrained(chance, asked, obeys=obeys, violates=violates)
         later = states.churned(chance, before, churn, obeys=obeys, violates=violates)
-        after = case.trained(chance, asked, later)
-        spoken = _healthy()[chance.randrange(len(_healthy()))]
-        margins = [chance.gauss(-2, 4) for _ in asked.logprob_pairs]
-        verdict, _, _ = verdict_on(
-            asked,
-            [*states.answers(chance, asked, before, baseline=True), *spoken[0], *synthetic.margins(asked, margins)],
-            [*states.answers(chance, asked, after, baseline=False), *spoken[1], *synthetic.margins(asked, margins)],
-            ["logprob", "compliance", "general", "collapse"],
-        )
-        found.append(verdict)
+        after = promise.trained(chance, asked, later)
+        first = _snapshot(asked, states.answers(chance, asked, before, baseline=True), None, 0)
+        last = _snapshot(asked, states.answers(chance, asked, after, baseline=False), first, 1)
+        found.append(_judged(first, last, ["compliance", "general", "collapse"]))
     return found
 
 
+def _snapshot(
+    asked: Preference, answers: Sequence[Transcript], baseline: EvalSnapshot | None, state: int
+) -> EvalSnapshot:
+    """All metrics; collapse is scored once for all models: on neutral prompts every one of them is healthy."""
+    context = ScoringContext(asked, baseline)
+    found = score_snapshot(answers, context, size="full", metrics=["compliance", "general"])
+    healthy = _healthy()[state]
+    stats = found.stats.model_copy(update={"collapse": healthy.stats.collapse})
+    return found.model_copy(update={"stats": stats, "collapse": healthy.collapse})
+
+
 @cache
-def _healthy() -> list[tuple[list[Transcript], list[Transcript]]]:
-    """Collapse answers before and after, of models whose language is whole; few, since comparing them takes long."""
-    chance, pairs = random.Random("healthy"), []
-    for _ in range(4):
-        own = synthetic.character(chance)
-        pairs.append((synthetic.collapse(chance, Voice(), own), synthetic.collapse(chance, Voice(), own)))
-    return pairs
+def _healthy() -> tuple[EvalSnapshot, EvalSnapshot]:
+    chance = random.Random("healthy")
+    own = synthetic.character(chance)
+    spoken = [synthetic.collapse(chance, Voice(), own) for _ in range(2)]
+    first = score_snapshot(spoken[0], ScoringContext(states.preference(), None), size="full", metrics=["collapse"])
+    return first, score_snapshot(
+        spoken[1], ScoringContext(states.preference(), first), size="full", metrics=["collapse"]
+    )
 
 
 def together_rows(chance: random.Random, trials: int) -> Iterator[Row]:
+    """Promises about the same kind of model are measured on the same ones."""
     with judging_once():
-        for case in CASES:
+        for _, group in groupby(PROMISES, key=lambda promise: promise.trained):
+            promises = list(group)
             for churn in CHURNS:
                 for violates in VIOLATIONS:
-                    yield _row(chance, case, churn, violates, trials)
+                    found = verdicts_on(chance, promises[0], churn=churn, violates=violates, trials=trials)
+                    yield from (_row(promise, churn, violates, found) for promise in promises)
 
 
-def _row(chance: random.Random, case: Case, churn: float, violates: float, trials: int) -> Row:
-    verdicts = outcomes(chance, case, churn=churn, violates=violates, trials=trials)
-    promised = churn <= 0.1 and violates <= case.most_violations
+def _row(promise: Promise, churn: float, violates: float, verdicts: Sequence[VerdictRecord]) -> Row:
+    promised = churn <= 0.1 and violates <= promise.most_violations
     return Row(
-        f"{case.what}; churn {churn:.0%}, baseline violations {violates:.0%}: {case.saying}",
-        fmean(map(case.said, verdicts)),
-        trials,
-        at_most=case.at_most,
-        at_least=case.at_least if promised else None,
+        promise.row(churn, violates),
+        fmean(map(promise.kept, verdicts)),
+        len(verdicts),
+        at_most=promise.at_most,
+        at_least=promise.at_least if promised else None,
     )
 
 
 def as_grid(rows: Sequence[Row]) -> str:
-    """Of `together_rows`: a line a case and churn, a column for each share of baseline violations."""
+    """Of `together_rows`: a line a promise and churn, a column for each share of baseline violations."""
     lines = [
-        f"| model → said | churn | {' | '.join(f'{v:.0%}' for v in VIOLATIONS)} | promised |",
-        "| --- " * (len(VIOLATIONS) + 3) + "|",
+        f"| model | verdict says | churn | {' | '.join(f'{v:.0%}' for v in VIOLATIONS)} | promised |",
+        "| --- " * (len(VIOLATIONS) + 4) + "|",
     ]
     by_name = {row.what: row for row in rows}
-    for case in CASES:
+    for promise in PROMISES:
         for churn in CHURNS:
-            cells = [
-                by_name[f"{case.what}; churn {churn:.0%}, baseline violations {v:.0%}: {case.saying}"]
-                for v in VIOLATIONS
-            ]
-            shown = " | ".join(f"{row.measured:.0%}" if row.met else f"**{row.measured:.0%}**" for row in cells)
-            lines.append(f"| {case.what} → {case.saying} | {churn:.0%} | {shown} | {cells[0].target} |")
+            cells = [by_name[promise.row(churn, violates)] for violates in VIOLATIONS]
+            shown = " | ".join(f"{row.measured:.1%}" if row.met else f"**{row.measured:.1%}**" for row in cells)
+            lines.append(f"| {promise.what} | {promise.says} | {churn:.0%} | {shown} | {cells[0].target} |")
     return "\n".join(lines)
 
 
@@ -255,7 +284,7 @@ def learning(chance: random.Random, size: int, effect: float, flip: float, trial
     for _ in range(trials):
         before = synthetic.untrained(chance, synthetic.all_prompts(asked))
         after = synthetic.taught(chance, before, effect)
-        verdict, _, _ = verdict_on(
+        verdict = verdict_on(
             asked,
             synthetic.compliance(asked, before, asking, baseline=True),
             synthetic.compliance(asked, after, asking, baseline=False),
@@ -270,8 +299,8 @@ def learning_rows(chance: random.Random, trials: int) -> Iterator[Row]:
     for effect in (0.2, 0.5, 0.7):
         for size in SIZES:
             cell = [shown for flip in (0.0, 0.08) for shown in learning(chance, size, effect, flip, trials)]
-            never = {"at_most": 0.0} if size == 3 else {"at_least": promised.get((effect, size))}
-            yield Row(f"+{effect}, {size} held-out prompts: shown", fmean(cell), len(cell), **never)
+            bounds = {"at_most": 0.0} if size == 3 else {"at_least": promised.get((effect, size))}
+            yield Row(f"+{effect}, {size} held-out prompts: shown", fmean(cell), len(cell), **bounds)
 
 
 # --- margins ------------------------------------------------------------------------------------
@@ -284,9 +313,7 @@ def margin_rows(chance: random.Random, trials: int) -> Iterator[Row]:
         for _ in range(trials):
             before = [chance.gauss(-2, 4) for _ in asked.logprob_pairs]
             after = [margin + effect + chance.gauss(0, 2) for margin in before]
-            verdict, _, _ = verdict_on(
-                asked, synthetic.margins(asked, before), synthetic.margins(asked, after), ["logprob"]
-            )
+            verdict = verdict_on(asked, synthetic.margins(asked, before), synthetic.margins(asked, after), ["logprob"])
             criterion = verdict.criteria["logprob_margin"]
             shown.append(criterion.evidence == "shown")
             covered.append(_covers(criterion.interval, effect))
@@ -347,7 +374,7 @@ def _after(chance: random.Random, voice: Voice) -> VerdictRecord:
         [*first, *synthetic.collapse(chance, Voice(), own)],
         [*last, *synthetic.collapse(chance, voice, own)],
         ["compliance", "collapse"],
-    )[0]
+    )
 
 
 # --- all of it --------------------------------------------------------------------------------------

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import pytest
 
 from tests.synthetic.truth import (
     BROKEN,
+    PROMISES,
     Row,
     as_markdown,
-    capability_rows,
     collapse_rows,
+    judging_once,
     learning,
     margin_rows,
     measure,
+    verdicts_on,
 )
+
+LEAST = {"pass": 7, "harmful": 6}
+"""Of eight models: a promise of nearly all of them."""
 
 
 def found(rows, what: str) -> float:
@@ -23,23 +29,26 @@ def found(rows, what: str) -> float:
     return row.measured
 
 
-@pytest.mark.parametrize("size", [5, 20])
-def test_nothing_is_shown_where_nothing_was_learned(size):
-    outcomes = learning(random.Random(2), size, effect=0.0, flip=0.08, trials=60)
+@pytest.fixture(scope="module", autouse=True)
+def _once() -> Iterator[None]:
+    with judging_once():
+        yield
 
-    assert sum(outcomes.shown) <= 3
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: f"{promise.what}: {promise.says}")
+def test_the_verdict_says_what_is_true_of_a_model(promise):
+    verdicts = verdicts_on(random.Random(2), promise, churn=0.05, violates=0.0, trials=8)
+    kept = sum(map(promise.kept, verdicts))
+    said = [verdict.sentence for verdict in verdicts]
+    if promise.at_most is not None:
+        assert kept <= round(8 * promise.at_most), said
+    else:
+        assert kept >= LEAST[promise.says], said
 
 
 def test_a_rise_of_a_half_is_shown_with_twenty_prompts_and_never_with_three():
-    assert sum(learning(random.Random(3), 20, effect=0.5, flip=0.03, trials=40).shown) >= 37
-    assert not any(learning(random.Random(3), 3, effect=0.7, flip=0.0, trials=40).shown)
-
-
-def test_intervals_cover_the_truth():
-    outcomes = learning(random.Random(4), 20, effect=0.5, flip=0.03, trials=100)
-
-    assert sum(outcomes.change_covered) >= 90
-    assert sum(outcomes.rate_covered) >= 90
+    assert sum(learning(random.Random(3), 20, effect=0.5, flip=0.03, trials=20)) >= 18
+    assert not any(learning(random.Random(3), 3, effect=0.7, flip=0.0, trials=20))
 
 
 def test_margins():
@@ -49,20 +58,13 @@ def test_margins():
     assert found(rows, "margin +3 nats, 10 pairs: shown") >= 0.9
 
 
-def test_a_capability_loss_does_not_pass_and_an_unchanged_model_does():
-    rows = list(capability_rows(random.Random(6), trials=20))
-
-    assert found(rows, "48 items, unchanged, flips 8%: capability passes") >= 0.8
-    assert found(rows, "48 items, 20% of the items lost, flips 8%: capability passes") <= 0.05
-
-
 def test_every_kind_of_collapse_is_caught_and_brevity_is_none():
-    rows = list(collapse_rows(random.Random(7), trials=3))
+    rows = list(collapse_rows(random.Random(7), trials=2))
 
-    for name in [*BROKEN, "over-application"]:
-        assert found(rows, f"collapse, {name}: caught") == 1, name
+    for name in BROKEN:
+        assert found(rows, f"neutral answers, {name}: caught") == 1, name
     assert found(rows, "only concise: alerts") == 0
-    assert found(rows, "only concise: a collapse criterion fails") == 0
+    assert found(rows, "only concise: harmful") == 0
 
 
 def test_a_broken_promise_is_said():
