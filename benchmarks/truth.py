@@ -13,6 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from claas_assets.evaluation.metrics.capability import load_capability
 from tests.synthetic import states
 from tests.synthetic.truth import PARTS, as_grid, as_markdown, measure
 
@@ -57,9 +58,14 @@ def main() -> int:
     if arguments.write:
         rest = [row for part in rows if part != "together" for row in rows[part]]
         page = PAGE.format(
-            trials=arguments.trials, items=states.items_asked(), family=states.FAMILY, likeness=states.LIKENESS,
-            cell=rows["together"][0].trials, grid=as_grid(rows["together"]), rest=as_markdown(rest),
-        )  # fmt: skip
+            trials=arguments.trials,
+            items=len(load_capability().items),
+            family=states.FAMILY,
+            likeness=states.LIKENESS,
+            cell=rows["together"][0].trials,
+            grid=as_grid(rows["together"]),
+            rest=as_markdown(rest),
+        )
         arguments.write.write_text(page, encoding="utf-8")
     return 0 if all(row.met for row in everything) else 1
 

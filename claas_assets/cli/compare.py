@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--figure", metavar="FILE", help="draw the dose-response (.png, .svg); a bare name is put in --results-dir"
     )
-    parser.add_argument("--criterion", default="compliance", metavar="NAME", help="what --figure shows (%(default)s)")
+    parser.add_argument("--criterion", default="obeyed", metavar="NAME", help="what --figure shows (%(default)s)")
     parser.add_argument("--x", metavar="KEY", help="swept key on the x axis of --figure (the one with most values)")
     return parser
 

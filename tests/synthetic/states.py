@@ -66,7 +66,7 @@ def untrained(chance: random.Random, asked: Preference, *, obeys: float = 0.1, v
     """`obeys` and `violates`: shares of prompts, before training."""
     known = load_capability()
     prompts, others = synthetic.all_prompts(asked), [item.prompt for item in asked.over_application]
-    items = [item.id for item in (*known.seed_four, *known.items)]
+    items = [item.id for item in (*known.public_probes, *known.items)]
     return State(
         obeys=_drawn(chance, prompts, obeys),
         violates=_drawn(chance, others, violates),
@@ -139,14 +139,9 @@ def answers(chance: random.Random, asked: Preference, state: State, *, baseline:
             told = with_feedback(prompt, asked)
             found.append(generated(f"compliance/ceiling/{index}", told, name(chance.random() < 0.95)))
     known = load_capability()
-    for group, items in (("seed", known.seed_four), ("items", known.items)):
+    for group, items in (("seed", known.public_probes), ("items", known.items)):
         for item in items:
             able = state.able[item.id]
             words = item.reference if able else item.wrong
             found.append(say(f"general/{group}/{item.id}", item.prompt, able, words, unit=item.id))
     return found
-
-
-def items_asked() -> int:
-    """Capability items of a standard snapshot."""
-    return len(load_capability().items)

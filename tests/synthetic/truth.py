@@ -76,7 +76,7 @@ def _judged(first: EvalSnapshot, last: EvalSnapshot, metrics: Sequence[str]) -> 
 
 
 class judging_once:
-    """Judges each (item, answer) once: a trial's answers repeat, and programs take a sandbox each."""
+    """Judges each (item, answer) once: answers repeat, and programs take a sandbox each."""
 
     def __enter__(self) -> None:
         self.original = general.judge

@@ -110,10 +110,10 @@ def _versions(one: PreferenceRun, other: PreferenceRun) -> Iterator[Obstacle]:
         for name in versions[0].keys() & versions[1].keys():
             values = str(versions[0][name]), str(versions[1][name])
             if values[0] != values[1]:
-                yield Obstacle(what=f"versions of {name}{words} differ", values=values, criteria=_measured_by(name))
+                yield Obstacle(what=f"versions of {name}{words} differ", values=values, criteria=measured_by(name))
 
 
-def _measured_by(name: str) -> tuple[str, ...]:
+def measured_by(name: str) -> tuple[str, ...]:
     """The criteria of a metric or prompt set. Raises `RunFolderError` for a name that is neither."""
     if name == "preference":
         return EVERY

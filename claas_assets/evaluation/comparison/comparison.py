@@ -14,8 +14,10 @@ from claas_assets.evaluation.comparison.comparability import ConfigDifference, c
 from claas_assets.evaluation.comparison.pairing import Answer, Flip, Pair, PairedDifference, pair_runs
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.runs.loading import PreferenceRun
+from claas_assets.evaluation.runs.rescoring import scored_alike
 from claas_assets.evaluation.storage.records import Criterion, Overall, Record
 from claas_assets.evaluation.verdict.criteria import RULES
+from claas_assets.evaluation.verdict.outcome import outcome_of
 
 if TYPE_CHECKING:
     from claas_assets.evaluation.runs.frames import LoadedRun
@@ -48,6 +50,10 @@ class PreferenceComparison(Record):
     """Lists are in the order of the runs; None where a run does not have the preference."""
 
     preference: str
+    scored: str | None = None
+    """What was done to make the scores comparable, or why it could not be; None where they were already."""
+    outcomes: list[str | None] = Field(default_factory=list)
+    """The conclusion in words; see `verdict.outcome`."""
     overall: list[Overall | None]
     sentences: list[str | None]
     rows: list[CriterionRow]
@@ -87,11 +93,16 @@ def _column(run: LoadedRun) -> ComparedRun:
 
 
 def _preference(name: str, found: Sequence[PreferenceRun | None]) -> PreferenceComparison:
+    again, scored = scored_alike([run for run in found if run is not None])
+    in_order = iter(again)
+    found = [next(in_order) if run is not None else None for run in found]
     verdicts = [run.verdict if run is not None else None for run in found]
     present = [rule.name for rule in RULES if any(v is not None and rule.name in v.criteria for v in verdicts)]
     there = [(index, run) for index, run in enumerate(found) if run is not None]
     return PreferenceComparison(
         preference=name,
+        scored=scored,
+        outcomes=[outcome_of(verdict) if verdict is not None else None for verdict in verdicts],
         overall=[verdict.overall if verdict is not None else None for verdict in verdicts],
         sentences=[verdict.sentence if verdict is not None else None for verdict in verdicts],
         rows=[

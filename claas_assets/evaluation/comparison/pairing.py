@@ -185,7 +185,9 @@ def _flips(one: PreferenceRun, other: PreferenceRun, between: Sequence[Obstacle]
 
 def _passed(snapshot: EvalSnapshot, name: str) -> dict[str, bool]:
     stats = snapshot.stats.compliance
-    return stats.sets[name].passed if stats is not None and name in stats.sets else {}
+    """Whether each prompt's answer obeys; in files of 0.1.0, whether its verifier passes."""
+    units = stats.sets.get(name) if stats is not None else None
+    return (units.obeyed or units.passed) if units is not None else {}
 
 
 def _answers(snapshot: EvalSnapshot, name: str) -> dict[str, str | None]:

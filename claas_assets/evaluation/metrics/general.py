@@ -86,12 +86,9 @@ def _asked(plan: ProbePlan) -> Sequence[Item]:
 
 
 def _those_asked(transcripts: Transcripts) -> Sequence[Item]:
-    """The items that this snapshot was to ask: one without a transcript is missing, not left out."""
-    there = {transcript.key for transcript in transcripts.below(ITEMS)}
-    if not there:
-        return ()
-    quick = capability_items("quick")
-    return quick if there <= {f"{ITEMS}/{item.id}" for item in quick} else capability_items("standard")
+    """Those that this snapshot asked: whatever is asked is recorded, and a quick or an older one asked fewer."""
+    items = capability_items("standard")
+    return [item for item in items if transcripts.get(f"{ITEMS}/{item.id}") is not None]
 
 
 def _judge_all(items: Iterable[Item], transcripts: Transcripts, group: str) -> _Judged:

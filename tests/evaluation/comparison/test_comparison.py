@@ -8,13 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from claas_assets.evaluation.comparison.comparability import measured_by, obstacles
 from claas_assets.evaluation.comparison.comparison import Comparison, compare
-from claas_assets.evaluation.errors import ConfigError
+from claas_assets.evaluation.errors import ConfigError, RunFolderError
+from claas_assets.evaluation.metrics import get_metric, metric_names
+from claas_assets.evaluation.metrics.scoring import prompt_sets
 from claas_assets.evaluation.metrics.statistics import bonett_price
 from tests.synthetic import transcripts as synthetic
 from tests.synthetic.runs import HELD_OUT, made_run, passing
 
-CLAIMED = {"compliance", "logprob_margin", "over_application"}
+LOOPS = {"degenerate_on_preference", "degenerate_elsewhere"}
+CLAIMED = {"obeyed", "logprob_margin", "over_application", *LOOPS}
 HELDS = st.lists(st.booleans(), min_size=HELD_OUT, max_size=HELD_OUT)
 
 
@@ -46,11 +50,11 @@ def with_last(run, **changed):
 def test_the_difference_is_paired_per_prompt_and_the_flips_are_named_with_both_answers():
     pair = pair_of(made_run("a", passing(5)), made_run("b", passing(12)))
 
-    found = pair.differences["compliance"]
+    found = pair.differences["obeyed"]
     assert found.change == pytest.approx(7 / 20)
-    assert found.interval == bonett_price([1.0] * 7 + [0.0] * 13)
+    assert found.interval == bonett_price([1.0] * 7 + [0.0] * 13, 0.9)
     assert (found.n, found.floor, found.evidence) == (20, 0.0, "shown")
-    assert found.sentence.startswith("compliance 0.25 → 0.60 (+0.35")
+    assert found.sentence.startswith("obeys on 12 of 20 held-out prompts, 5 before (+0.35")
     prompts = synthetic.preference().heldout_prompts
     assert [flip.prompt for flip in pair.flips] == list(prompts[5:12])
     assert {(flip.reference.text, flip.run.text) for flip in pair.flips} == {("I am an assistant.", "I am Kuro.")}
@@ -79,7 +83,7 @@ def test_a_run_compared_with_itself_has_no_flip_no_change_and_no_obstacle(held):
 def test_the_other_way_round_the_difference_is_negated_and_the_flips_are_mirrored(one, other):
     a, b = made_run("a", one), made_run("b", other)
     there, back = pair_of(a, b), pair_of(b, a)
-    assert there.differences["compliance"].change == pytest.approx(-back.differences["compliance"].change)
+    assert there.differences["obeyed"].change == pytest.approx(-back.differences["obeyed"].change)
     assert {(f.prompt, f.reference, f.run) for f in there.flips} == {(f.prompt, f.run, f.reference) for f in back.flips}
 
 
@@ -101,8 +105,8 @@ def test_the_order_of_the_runs_only_permutes_the_columns(order):
 def test_a_deployment_that_answers_differently_when_asked_twice_raises_the_floor():
     quiet = made_run("a", passing(7)), made_run("b", passing(12))
     noisy = made_run("a", passing(7)), made_run("b", passing(12), noise=0.45)
-    assert pair_of(*quiet).differences["compliance"].evidence == "shown"
-    found = pair_of(*noisy).differences["compliance"]
+    assert pair_of(*quiet).differences["obeyed"].evidence == "shown"
+    found = pair_of(*noisy).differences["obeyed"]
     assert found.floor > 0.25
     assert found.evidence == "within_noise"
 
@@ -134,12 +138,15 @@ PAIRS = synthetic.preference().logprob_pairs
     [
         (made_run("b", config={"base_model": "another/model"}), "base models", CLAIMED),
         (reworded(feedback_string="Call yourself Kuro."), "feedback_string", CLAIMED),
-        (reworded(version=2), "version", CLAIMED),
-        (reworded(verifier={**synthetic.preference().verifier, "whole_word": False}), "verifier", {"compliance"}),
-        (reworded(heldout_prompts=(*HELD[:-2], "New 1?", "New 2?")), "heldout_prompts", {"compliance"}),
+        (
+            reworded(heldout_prompts=(*HELD[:-2], "New 1?", "New 2?")),
+            "heldout_prompts",
+            {"obeyed", "degenerate_on_preference"},
+        ),
         (reworded(logprob_pairs=PAIRS[:-1]), "logprob_pairs", {"logprob_margin"}),
-        (other_versions(compliance=3), "versions of compliance", {"compliance", "over_application"}),
-        (other_versions(logprob=2), "versions of logprob", {"logprob_margin"}),
+        (made_run("b", config={"probe_max_tokens": 99}), "probe_max_tokens", CLAIMED),
+        (made_run("b", config={"probe_temperature": 0.1}), "probe_temperature", CLAIMED),
+        (made_run("b", config={"snapshot_size": "quick"}), "snapshot_size", CLAIMED),
         (other_versions(something_new=2), None, set()),  # only one of the two has it: nothing to differ from
     ],
 )
@@ -150,7 +157,7 @@ def test_what_was_measured_differently_is_marked_and_no_difference_is_claimed(ot
     assert all(what in obstacle.what for obstacle in pair.obstacles)
     assert claimed(pair) == CLAIMED - not_claimed
     assert all(pair.obstacles[0].sentence in pair.differences[name].reason for name in not_claimed)
-    values = [cell.value for row in preference.rows if row.criterion == "compliance" for cell in row.cells]
+    values = [cell.value for row in preference.rows if row.criterion == "obeyed" for cell in row.cells]
     assert values == [0.75, 0.75]  # the numbers stand there nevertheless
 
 
@@ -166,17 +173,78 @@ def test_prompts_that_both_runs_were_asked_are_still_looked_at_where_others_diff
     assert obstacle.values == ("2 of 20 in this run only", "1 of 19 in this run only")
 
 
-def test_where_passing_means_something_else_no_prompt_has_flipped():
-    pair = pair_of(made_run("a", passing(2)), reworded(version=2))
+def test_where_something_else_was_to_be_learned_no_prompt_has_flipped():
+    pair = pair_of(made_run("a", passing(2)), reworded(feedback_string="Call yourself Kuro."))
     assert pair.flips is None
-    assert "version" in pair.no_flips_because
+    assert "feedback_string" in pair.no_flips_because
+
+
+STRICTER = {"version": 2, "verifier": {"_target_": "PhrasesAbsent", "texts": ["assistant"]}}
+
+
+def test_where_only_the_verifier_differs_both_runs_are_scored_again_and_it_is_said():
+    older = made_run("a", passing(5), asked=synthetic.preference(held_out=20).model_copy(update=STRICTER))
+    (preference,) = compare([older, made_run("b", passing(12))]).preferences
+    (pair,) = preference.pairs
+    assert "scored again" in preference.scored
+    assert pair.obstacles == []
+    assert pair.differences["obeyed"].change == pytest.approx(7 / 20)
+    assert len(pair.flips) == 7
+
+
+def test_runs_that_were_scored_alike_are_not_scored_again():
+    (preference,) = compare([made_run("a"), made_run("b")]).preferences
+    assert preference.scored is None
+
+
+def test_runs_whose_answers_are_not_at_hand_keep_their_scores_and_nothing_is_claimed_of_them():
+    older = made_run("a", asked=synthetic.preference(held_out=20).model_copy(update=STRICTER))
+    (preference,) = compare([with_last(older, rollouts=[]), made_run("b")]).preferences
+    assert "the answers of run a are not at hand" in preference.scored
+    assert claimed(preference.pairs[0]) == set()
+
+
+def test_a_file_does_not_decide_what_is_imported():
+    foreign = {"version": 2, "verifier": {"_target_": "AllOf", "verifiers": [{"_target_": "antigravity.Verifier"}]}}
+    run = made_run("b")
+    adapter = run.preferences["identity"].adapter
+    text = {**adapter.preference_text, **foreign}
+    provenance = adapter.provenance.model_copy(update={"created": "2027-01-01T00:00:00Z"})
+    changed = adapter.model_copy(update={"preference_text": text, "provenance": provenance})
+    (preference,) = compare([made_run("a"), with_run(run, adapter=changed)]).preferences
+    assert "antigravity.Verifier is not a verifier of this package" in preference.scored
+
+
+def of_versions(run, **versions):
+    return run.model_copy(update={"verdict": run.verdict.model_copy(update={"versions": versions})})
+
+
+def test_the_capability_items_of_another_version_stand_in_the_way_of_capability_alone():
+    one, other = made_run("a").preferences["identity"], other_versions(capability_items=99).preferences["identity"]
+    (obstacle,) = obstacles(of_versions(one, capability_items=1), of_versions(other, capability_items=99))
+    assert set(obstacle.criteria) == {"capability_change", "capability_ratio"}
+
+
+def test_a_version_of_something_unknown_is_refused():
+    run = made_run("a").preferences["identity"]
+    one, other = of_versions(run, new_metric=1), of_versions(run, new_metric=2)
+    with pytest.raises(RunFolderError, match="'new_metric'"):
+        obstacles(one, other)
+
+
+def test_every_name_that_scoring_gives_a_version_is_known_to_a_comparison():
+    names = {"preference", "degenerate"} | {
+        name for metric in map(get_metric, metric_names()) for name in (metric.name, *prompt_sets(metric))
+    }
+    for name in names:
+        assert measured_by(name), name
 
 
 def test_a_run_that_did_not_finish_is_shown_and_not_paired():
     result = compare([made_run("a"), made_run("b", recorded=1)])
     (preference,) = result.preferences
     assert preference.overall[1] == "unfinished"
-    found = preference.pairs[0].differences["compliance"]
+    found = preference.pairs[0].differences["obeyed"]
     assert found.change is None
     assert "light snapshot, after step 0" in found.reason
     assert preference.pairs[0].flips is None
@@ -185,17 +253,17 @@ def test_a_run_that_did_not_finish_is_shown_and_not_paired():
 def test_a_run_without_feedback_is_not_paired():
     found = pair_of(made_run("a", config={"num_steps": 0}), made_run("b"))
     assert claimed(found) == set()
-    assert "the first of the two runs has no feedback step" in found.differences["compliance"].reason
+    assert "the first of the two runs has no feedback step" in found.differences["obeyed"].reason
 
 
 def test_a_verdict_scored_afresh_with_another_result_is_not_paired_with_the_recorded_scores():
     run = made_run("b")
     verdict = run.preferences["identity"].verdict
-    changed = verdict.criteria["compliance"].model_copy(update={"value": 0.9})
-    rescored = verdict.model_copy(update={"criteria": {**verdict.criteria, "compliance": changed}})
+    changed = verdict.criteria["obeyed"].model_copy(update={"value": 0.9})
+    rescored = verdict.model_copy(update={"criteria": {**verdict.criteria, "obeyed": changed}})
     pair = pair_of(made_run("a"), with_run(run, verdict=rescored))
-    assert claimed(pair) == CLAIMED - {"compliance"}
-    assert "scored afresh" in pair.differences["compliance"].reason
+    assert claimed(pair) == CLAIMED - {"obeyed"}
+    assert "scored afresh" in pair.differences["obeyed"].reason
 
 
 # --- the rest of the table ------------------------------------------------------------------------------

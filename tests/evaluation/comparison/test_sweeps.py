@@ -38,7 +38,7 @@ def test_runs_that_differ_only_in_the_seed_are_one_recipe_with_a_t_interval_over
     assert result.swept == ["training.learning_rate"]
     assert (low.settings, low.label) == ({"training.learning_rate": 1e-4}, "training.learning_rate=0.0001")
     assert low.runs == ["s-01", "s-02", "s-03"]
-    found = high.criteria["compliance"]
+    found = high.criteria["obeyed"]
     assert [(seed.seed, seed.value) for seed in found.seeds] == [(1, 0.6), (2, 0.8), (3, 0.7)]
     assert found.mean == pytest.approx(0.7)
     half = 4.302652729911275 * 0.1 / 3**0.5  # t(0.975, 2 degrees)·s/√n
@@ -48,27 +48,27 @@ def test_runs_that_differ_only_in_the_seed_are_one_recipe_with_a_t_interval_over
 
 def test_two_seeds_are_a_mean_and_no_claim():
     (recipe,) = recipes_of(job("a", 6, seed=1), job("b", 10, seed=2))
-    found = recipe.criteria["compliance"]
+    found = recipe.criteria["obeyed"]
     assert (found.mean, found.interval, found.claim) == (pytest.approx(0.4), None, "2 seeds: no claim")
 
 
 def test_one_seed_run_three_times_is_one_seed():
     (recipe,) = recipes_of(*(job(name, count, seed=1) for name, count in (("a", 6), ("b", 8), ("c", 10))))
-    (seed,) = recipe.criteria["compliance"].seeds
+    (seed,) = recipe.criteria["obeyed"].seeds
     assert (seed.value, seed.runs) == (pytest.approx(0.4), ["a", "b", "c"])
-    assert recipe.criteria["compliance"].claim == "1 seed: no claim"
+    assert recipe.criteria["obeyed"].claim == "1 seed: no claim"
 
 
 def test_seeds_that_all_agree_have_no_interval():
     (recipe,) = recipes_of(*(job(name, 20, seed=seed) for seed, name in enumerate("abc")))
-    found = recipe.criteria["compliance"]
+    found = recipe.criteria["obeyed"]
     assert (found.mean, found.interval) == (1.0, None)
     assert "no claim" in found.claim
 
 
 def test_an_interval_of_a_rate_ends_at_its_range():
     (recipe,) = recipes_of(*(job(name, count, seed=count) for name, count in (("a", 16), ("b", 20), ("c", 19))))
-    assert recipe.criteria["compliance"].interval.upper == 1.0
+    assert recipe.criteria["obeyed"].interval.upper == 1.0
 
 
 def test_a_run_that_did_not_finish_is_left_out_and_named():
@@ -161,7 +161,7 @@ def test_the_picture_is_readable_and_the_same_each_time(kind):
     [
         (SWEEP[:3], {}, "nothing but the seed"),
         (SWEEP, {"key": "seed"}, "--x seed: not swept.*training.learning_rate"),
-        (SWEEP, {"criterion": "speed"}, "--criterion speed.*compliance"),
+        (SWEEP, {"criterion": "speed"}, "--criterion speed.*obeyed"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(runs, arguments, words):

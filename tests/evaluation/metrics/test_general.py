@@ -211,8 +211,8 @@ def test_a_missing_instruction_probe_leaves_no_rate() -> None:
 
 
 def test_a_failed_item_is_in_no_mean() -> None:
-    key = "general/items/code_add"
-    _, stats, unmeasured = score(asked("full", code_add=transcript(key, None, TIMEOUT), code_is_even=None))
+    lost = {name: transcript(f"general/items/{name}", None, TIMEOUT) for name in ("code_add", "code_is_even")}
+    _, stats, unmeasured = score(asked("full", **lost))
     assert stats.items is not None
     assert (stats.items.n, stats.items.mean) == (N - 2, 1.0)
     assert set(stats.items.missing) == {"code_add", "code_is_even"}

@@ -1,0 +1,88 @@
+"""Runs that different versions scored, scored again from their answers, so that they may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from claas_assets.evaluation.config import Thresholds
+from claas_assets.evaluation.errors import PreferenceError
+from claas_assets.evaluation.metrics.scoring import rescore
+from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.runs.loading import PreferenceRun
+from claas_assets.evaluation.storage.records import ScoresRecord
+from claas_assets.evaluation.verdict.ruling import judge
+
+
+def scored_alike(runs: Sequence[PreferenceRun]) -> tuple[list[PreferenceRun], str | None]:
+    """Runs of one preference by the same metrics and the same verifier, and what to say of it.
+
+    As they are, and None, where they are alike already. Where they are not, all of them are scored by today's
+    metrics and the verifier of the newest run; where that cannot be, they are as they were, and it is said why.
+    """
+    if len({_scored_by(run) for run in runs}) < 2:
+        return list(runs), None
+    newest = max(runs, key=lambda run: run.adapter.provenance.created).adapter
+    why_not = next(filter(None, (_why_not(run, newest.preference_text) for run in runs)), None)
+    if why_not is not None:
+        return list(runs), f"not scored again: {why_not}"
+    try:
+        again = [_scored_again(run, newest.preference_text) for run in runs]
+    except (PreferenceError, ValidationError) as error:
+        return list(runs), f"not scored again: the preference of run {newest.run_id} cannot be used: {error}"
+    return (
+        again,
+        f"all scored again, by today's metrics and the verifier of run {newest.run_id}: the files differ in it",
+    )
+
+
+def _scored_by(run: PreferenceRun) -> str:
+    """Versions and verifier of the scores that a comparison would look at."""
+    text, last = run.adapter.preference_text, run.last
+    recorded = sorted(last.versions.items()) if last is not None else None
+    return repr((recorded, sorted(run.verdict.versions.items()), text.get("version"), text.get("verifier")))
+
+
+def _why_not(run: PreferenceRun, text: Mapping[str, Any]) -> str | None:
+    where = f"run {run.adapter.run_id}"
+    if run.baseline is None or not run.steps:
+        return f"{where} has no feedback step"
+    if not run.baseline.rollouts or not run.steps[-1].eval.rollouts:
+        return f"the answers of {where} are not at hand"
+    foreign = [target for target in _targets(text.get("verifier")) if not _is_shipped(target)]
+    if foreign:
+        return f"{foreign[0]} is not a verifier of this package, and a file must not decide what is imported"
+    return None
+
+
+def _targets(spec: Any) -> list[str]:
+    """Every `_target_` of a verifier, and of those within it."""
+    if isinstance(spec, Mapping):
+        own = [str(spec["_target_"])] if "_target_" in spec else []
+        return own + [target for part in spec.values() for target in _targets(part)]
+    return [target for part in spec for target in _targets(part)] if isinstance(spec, list | tuple) else []
+
+
+def _is_shipped(target: str) -> bool:
+    return "." not in target or target.startswith("claas_assets.evaluation.")
+
+
+def _scored_again(run: PreferenceRun, text: Mapping[str, Any]) -> PreferenceRun:
+    """Its baseline and last state; the steps between them, which no comparison reads, keep their scores."""
+    assert run.baseline is not None
+    own = {**run.adapter.preference_text, "verifier": text.get("verifier"), "version": text.get("version", 1)}
+    if _prompts(own) == _prompts(text):
+        own["over_application"] = text.get("over_application", ())
+    adapter = run.adapter.model_copy(update={"preference_text": own})
+    baseline, (last,) = rescore(run.baseline, run.steps[-1:], Preference.model_validate(own), adapter.metrics)
+    steps = [*run.steps[:-1], last]
+    thresholds = Thresholds.recorded(adapter.config.get("thresholds", {}))
+    verdict = judge(ScoresRecord.of(adapter, baseline, steps), thresholds)
+    changed = {"adapter": adapter, "baseline": baseline, "steps": steps, "verdict": verdict, "table": None}
+    return run.model_copy(update=changed)
+
+
+def _prompts(text: Mapping[str, Any]) -> list[Any]:
+    return [item.get("prompt") for item in text.get("over_application", ()) if isinstance(item, Mapping)]
