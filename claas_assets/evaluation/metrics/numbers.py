@@ -11,6 +11,7 @@ where one is expected.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -149,12 +150,12 @@ class _Reading:
             self._bracketed(tail)
 
     def _claim(self, value: Fraction, start: int, *, calculated: bool = False) -> None:
-        concluded = any(claim.concludes for claim in self.claims)
+        concluded = bool(self.claims) and self.claims[-1].concludes
         concludes = concluded or _CONCLUDES.search(self.clause[max(0, start - 80) : start]) is not None
         self.claims.append(_Claim(value, concludes, calculated))
 
     def _plain(self, value: Fraction, start: int, end: int) -> None:
-        before, after = self.clause[:start].rstrip(), self.clause[end:]
+        before, after = self.clause[max(0, start - 20) : start].rstrip(), self.clause[end : end + 20]
         is_choice = regex.search(r"\bor$", before) or regex.match(r"\s?or\b", after)
         repeats = value in self.given and value != self.wanted
         if before.endswith("(") or (repeats and not is_choice):
@@ -166,7 +167,8 @@ class _Reading:
         self._claim(value, start)
 
     def _is_other_quantity(self, start: int, end: int) -> bool:
-        following = [t for t in self.tokens if t.start >= end][:3]
+        first = bisect_left(self.tokens, end, key=lambda token: token.start)
+        following = self.tokens[first : first + 3]
         words: list[str] = []
         for token in following:
             if token.kind != "word":

@@ -26,7 +26,9 @@ import struct
 import sys
 from typing import Any
 
-UNPRIVILEGED_ID = 65534  # nobody: mapped in every usual container, and RLIMIT_NPROC binds it
+NOBODY = 65534  # mapped in every usual container, and RLIMIT_NPROC binds it
+UNUSED_IDS = range(60578, 61184)
+"""Users that nobody is given (systemd leaves them free). Each run is another one, so that none can signal another."""
 
 # Modules that a small function may reasonably import. They are loaded before the seal, since no file
 # can be opened after it; those with an underscore or a dot are what others load lazily.
@@ -40,7 +42,8 @@ PRELOADED = (
 )  # fmt: skip
 
 CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = 0x04000000, 0x08000000, 0x10000000, 0x40000000
-PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 22, 38, 2
+PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 1, 22, 38, 2
+SIGKILL = 9
 
 # Everything that a sealed program may ask of the kernel, as (x86-64, arm64) numbers. No call here opens a
 # file or a socket, starts a process or a thread, signals another process, or changes an identity.
@@ -65,7 +68,7 @@ class Refused(Exception):
 # --- the seal ---------------------------------------------------------------------------------
 
 
-def seal(limits: dict[str, Any], launcher: str, without: list[str]) -> dict[str, Any]:
+def seal(limits: dict[str, Any], launcher: str, without: list[str], parent: int) -> dict[str, Any]:
     """Give up every right; returns how. Raises `Refused` where the program could start processes."""
     missing: list[str] = []
     _limit(limits, missing)
@@ -77,6 +80,8 @@ def seal(limits: dict[str, Any], launcher: str, without: list[str]) -> dict[str,
         files = "chroot"
     nobody = "uid" not in without and os.geteuid() == 0 and _attempt("uid", _become_nobody, missing)
     _attempt("capabilities", _drop_capabilities, missing)
+    # After the change of user, which the kernel takes as a reason to forget it.
+    _attempt("end with the parent", lambda: _end_with_parent(None if launcher else parent), missing)
     filtered = "seccomp" not in without and _attempt("seccomp", _filter_calls, missing)
     if filtered:
         network = "seccomp" if network == "none" else network
@@ -140,10 +145,26 @@ def _limit(limits: dict[str, Any], missing: list[str]) -> None:
 
 
 def _become_nobody() -> None:
-    """Root may exceed RLIMIT_NPROC, signal anybody and leave a chroot; nobody may not."""
+    """Root may exceed RLIMIT_NPROC, signal anybody and leave a chroot; a user of the run's own may not."""
     os.setgroups([])
-    os.setresgid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
-    os.setresuid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
+    try:
+        _become(UNUSED_IDS[os.getpid() % len(UNUSED_IDS)])
+    except OSError:  # a user namespace that does not map it
+        _become(NOBODY)
+
+
+def _become(user: int) -> None:
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+
+
+def _end_with_parent(parent: int | None) -> None:
+    """A parent that is killed takes this process with it (bwrap, where it is the parent, does so itself)."""
+    if sys.platform != "linux":
+        return
+    _checked(_libc().prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)  # it was killed before this call
 
 
 def _drop_capabilities() -> None:
@@ -334,7 +355,7 @@ def main() -> None:
     try:
         for module in PRELOADED:
             importlib.import_module(module)
-        report = seal(job["limits"], job["launcher"], job["without"])
+        report = seal(job["limits"], job["launcher"], job["without"], job["parent"])
     except Exception as error:  # whatever it is: without a seal nothing is run, and the parent is told why
         send({"refused": str(error) if isinstance(error, Refused) else _one_line(error)})
         os._exit(1)

@@ -13,21 +13,24 @@ What closes the process, each layer on its own, all of them where the system gra
 | layer | granted | closes |
 | --- | --- | --- |
 | limits | any POSIX system | CPU time, memory, files (0 bytes may be written), processes and threads (0 more) |
-| nobody | to root with CAP_SETUID | being root: the process limit binds, no signal reaches us |
+| own user | to root with CAP_SETUID | being root: the process limit binds, no signal reaches us or a run beside |
 | namespaces | bwrap, where installed (ordinary users); else unshare(2) | network, shared memory |
 | empty root | CAP_SYS_CHROOT, ours or the user namespace's; bwrap | files, /proc: our environment, our home |
 | seccomp | Linux on x86-64 and arm64, containers without any privilege too | all but computing, see below |
 
 With seccomp a program can compute, allocate, sleep, read the clock and write to its pipe; opening a file or a
 socket, forking, starting a thread and sending a signal all answer EPERM. So no process can be left behind;
-the process group is killed all the same. Without it these hold by limits, namespaces and identity. Root that
-cannot become nobody and has no seccomp could start processes without limit: it is refused (`unavailable`).
+the process group is killed all the same, and a parent that is killed takes the program
+with it. Without it these hold by limits, namespaces and identity. Root that
+cannot become another user and has no seccomp could start processes without limit: it is refused (`unavailable`).
 Standard output and error go nowhere; the pipe is read up to `Limits.answer_bytes`.
 
 What it does not protect against:
 - faults of the kernel or the processor (side channels, a hole in one of the few calls that are left);
 - a system that grants neither seccomp nor namespaces (macOS, say), for an ordinary user: there a program can
   read the user's files, use the network and send signals. `Isolation` says `network: none`, `files: open`;
+- two of several hundred runs at once as root, without seccomp, may be the same user and signal each other (the user
+  follows from the process id);
 - use of one core for `cpu_s` seconds and of `memory_bytes` of memory, a run at a time;
 - a program that recognizes the inputs and answers them from a table: that is a right answer.
 """
@@ -133,6 +136,7 @@ def run_function(
     job = {
         "candidates": candidates, "function": function, "calls": encoded,
         "limits": asdict(limits), "without": sorted(without), "launcher": _launcher(without),
+        "parent": os.getpid(),
     }  # fmt: skip
     try:
         run = _run_child(job, limits)
@@ -260,7 +264,7 @@ def _read_run(run: _Run, n_calls: int, limits: Limits) -> SandboxResult:
     isolation = Isolation(**{**sealed, "missing": tuple(sealed["missing"])})
     second = messages[1] if len(messages) > 1 else {}
     if "invalid" in second:
-        return _unanswered("invalid", str(second["invalid"]), n_calls, isolation)
+        return _unanswered("invalid", _printable(second["invalid"]), n_calls, isolation)
     if "program" not in second:
         return _unanswered(*_how_it_ended(run, limits), n_calls, isolation)
     answers = _answers(messages[2:], n_calls)
@@ -270,6 +274,11 @@ def _read_run(run: _Run, n_calls: int, limits: Limits) -> SandboxResult:
         status, reason = "memory", f"more than {limits.memory_bytes >> 20} MiB"
     calls = tuple(answers.get(index, CallResult(error=reason)) for index in range(n_calls))
     return SandboxResult(status, reason, calls, bool(second["program"]["docstring"]), isolation)
+
+
+def _printable(said: Any) -> str:
+    """A program's words without lone surrogates: JSON carries them, a file in UTF-8 does not."""
+    return str(said).encode("utf-8", "replace").decode("utf-8")
 
 
 def _message(line: bytes) -> dict[str, Any]:
@@ -289,12 +298,12 @@ def _answers(messages: list[dict[str, Any]], n_calls: int) -> dict[int, CallResu
         if type(index) is not int or not 0 <= index < n_calls or index in answers:
             continue
         if "error" in message:
-            answers[index] = CallResult(error=str(message["error"])[:300])
+            answers[index] = CallResult(error=_printable(message["error"])[:300])
             continue
         try:
             answers[index] = CallResult(value=sandbox_child.decode(message.get("value")))
         except (ValueError, TypeError, RecursionError) as error:
-            answers[index] = CallResult(error=f"sent what is not plain data: {error}"[:300])
+            answers[index] = CallResult(error=_printable(f"sent what is not plain data: {error}")[:300])
     return answers
 
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -390,6 +391,61 @@ def _working_folder(pid: str) -> str:
         return os.readlink(f"/proc/{pid}/cwd")
     except OSError:
         return ""
+
+
+@pytest.mark.parametrize("code", ["raise ValueError('\\ud800')", "return '\\ud800'", "return ['\\udfff' * 3]"])
+def test_a_lone_surrogate_comes_back_as_text_that_a_file_takes(code: str) -> None:
+    result = run(f"def f(): {code}")
+    assert result.calls[0].error is None or result.calls[0].error.encode()
+    assert repr(result.calls[0].value).encode()
+
+
+ABANDONED = """
+import os, sys, threading, time
+sys.path.insert(0, sys.argv[1])
+from claas_assets.evaluation.sandbox.runner import LAYERS, run_function
+code = "import time\\ndef f():\\n    time.sleep(60)"
+threading.Thread(target=lambda: run_function(code, "f", [()], without=frozenset(sys.argv[2].split(",")))).start()
+while not (kids := open(f"/proc/self/task/{os.getpid()}/children").read() or [
+    pid for task in os.listdir("/proc/self/task") for pid in open(f"/proc/self/task/{task}/children").read().split()
+]):
+    time.sleep(0.05)
+time.sleep(1)
+print(*([kids] if isinstance(kids, str) else kids), flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@linux
+@pytest.mark.parametrize("without", ["", "seccomp", "bwrap,unshare,chroot"])
+def test_a_killed_parent_takes_the_program_with_it(without: str) -> None:
+    package = str(Path(claas_assets.__file__).parents[1])
+    killed = subprocess.run(
+        [sys.executable, "-c", ABANDONED, package, without], capture_output=True, text=True, check=False, timeout=60
+    )
+    children = killed.stdout.split()
+    assert children, killed.stderr
+    deadline = time.monotonic() + 5
+    while any(_is_running(pid) for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [pid for pid in children if _is_running(pid)] == []
+
+
+def _is_running(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@linux
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user keeps its identity")
+def test_two_runs_as_root_are_two_users() -> None:
+    users = {
+        run("import os\ndef f(): return os.getuid()", without=frozenset({"seccomp"})).calls[0].value for _ in range(2)
+    }
+    assert len(users) == 2
+    assert 0 not in users
 
 
 # --- the sandbox itself ---------------------------------------------------------------------------
