@@ -36,7 +36,7 @@ ARROWS = {
     "defs":        "words config storage preferences deployment training verdict figures runs viewer stack",
     "definitions": "config defs",
     "launch":      "words config storage preferences deployment defs definitions",
-    "cli":         "words config storage deployment runs comparison viewer launch",
+    "cli":         "words config storage deployment verdict runs comparison viewer launch",
     "front":       "config runs launch cli",
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from claas_assets.evaluation.storage.addresses import is_address
 from claas_assets.evaluation.storage.records import Summary, VerdictRecord
 from claas_assets.evaluation.storage.stores import Place
 from claas_assets.evaluation.terminal_text import one_line
+from claas_assets.evaluation.verdict.outcome import grade_words, outcome_of
 from claas_assets.launch.evaluation import evaluate, exit_code_of
 
 _GRADE_STYLE = {"pass": "green", "marginal": "yellow", "fail": "red", "inconclusive": "magenta", "unavailable": "dim"}
@@ -105,10 +106,11 @@ def print_summary(summary: Summary, run_folder: Place, console: Console) -> None
     for record in summary.values():
         console.print(verdict_table(record))
         style = _GRADE_STYLE.get(record.overall, "magenta")
-        # The sentence begins with the overall verdict, which is said once, and in its color.
-        rest = record.sentence.removeprefix(record.overall)
+        # The sentence begins with the outcome, which is said once, and in its color.
+        outcome = outcome_of(record)
+        rest = record.sentence[len(outcome) :] if record.sentence.lower().startswith(outcome) else record.sentence
         name = Text(one_line(record.preference), "bold")
-        console.print(Text.assemble(name, ": ", (record.overall, style), f"{_space(rest)}{one_line(rest)}\n"))
+        console.print(Text.assemble(name, ": ", (outcome, style), f"{_space(rest)}{one_line(rest)}\n"))
         for alert in record.alerts:
             console.print(Text.assemble("  ", ("alert", "red"), f" {one_line(alert)}"))
     console.print(Text(one_line(f"Run folder: {run_folder}")), soft_wrap=True)
@@ -130,7 +132,7 @@ def verdict_table(record: VerdictRecord) -> Table:
             Text(name),
             _number(criterion.baseline),
             _number(criterion.value),
-            Text(criterion.grade, _GRADE_STYLE[criterion.grade]),
+            Text(grade_words(criterion), _GRADE_STYLE[criterion.grade] if criterion.decides else "dim"),
             Text(one_line(criterion.sentence or criterion.reason or "")),
         )
     return table

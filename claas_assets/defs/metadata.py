@@ -27,6 +27,7 @@ from claas_assets.evaluation.storage.records import (
     VerdictRecord,
 )
 from claas_assets.evaluation.storage.stores import Place, exists, size_of
+from claas_assets.evaluation.verdict.outcome import outcome_of
 
 Metadata = dict[str, Any]
 
@@ -161,6 +162,7 @@ def _collapse_numbers(point: CollapsePoint) -> dict[str, float | None]:
 def of_verdict(record: VerdictRecord, scores: ScoresRecord, run_folder: Place) -> Metadata:
     return {
         **_of_preference(scores, run_folder),
+        "outcome": outcome_of(record),
         "overall": record.overall,
         "sentence": record.sentence,
         "criteria": verdict_table([record]),
@@ -171,7 +173,7 @@ def of_verdict(record: VerdictRecord, scores: ScoresRecord, run_folder: Place) -
 
 
 def of_summary(record: Summary, run_folder: Place) -> Metadata:
-    overall = "\n".join(f"- **{name}**: {entry.overall}" for name, entry in record.items())
+    overall = "\n".join(f"- **{name}**: {outcome_of(entry)}" for name, entry in record.items())
     return {
         **_common(run_folder),
         "overall": dg.MetadataValue.md(overall[: INLINE_LIMIT - 1] or "no preference"),

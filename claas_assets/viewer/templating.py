@@ -12,23 +12,24 @@ from markupsafe import Markup
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.figures.captions import number, said
 from claas_assets.evaluation.storage.names import check_run_id
+from claas_assets.evaluation.verdict.outcome import grade_words, outcome_of
 from claas_assets.viewer.text import cut, plain, visible
 
 STATIC = Path(__file__).with_name("static")
 
 CRITERIA = {
-    "obeyed": "obeys the preference (rate)",
+    "obeyed": "obeys the preference",
     "compliance": "compliance with the preference",
+    "degenerate_on_preference": "loops on the preference's prompts",
+    "degenerate_elsewhere": "loops elsewhere",
     "logprob_margin": "logprob margin, increase in nats",
     "capability_ratio": "capability, four probes (ratio)",
-    "capability_change": "capability, 48 items (change)",
+    "capability_change": "capability items (change of harm)",
     "entropy_ratio": "token entropy (ratio)",
     "self_rouge_l": "likeness of samples (self-ROUGE-L)",
     "loops": "loops (rise of rep4)",
     "fixed_text_drift": "drift of fixed texts, nats a token",
-    "over_application": "over-application (rate)",
-    "degenerate_on_preference": "degenerate answers to the preference's prompts",
-    "degenerate_elsewhere": "degenerate answers elsewhere",
+    "over_application": "over-application (change of harm)",
 }
 
 
@@ -46,6 +47,8 @@ def environment() -> Environment:
         "value": _value, "criterion": lambda name: CRITERIA.get(name, str(name).replace("_", " ")),
         "states": _states, "path": lambda text: Markup("/<wbr>").join(map(visible, str(text).split("/"))),
     }  # fmt: skip
+    env.globals["outcome_of"] = outcome_of
+    env.globals["grade_words"] = grade_words
     env.tests["sweep"] = _is_sweep
     return env
 

@@ -73,7 +73,7 @@ def test_the_run_page_tells_everything_of_the_verdict(see, untouched_run):
     for note in verdict["notes"]:
         assert note in page.text
     for words in ("compliance with the preference", "over-application", "+1.00 [+0.74, +1.00]", "within noise",
-                  "learning_rate", "git_commit", "eval/identity-example", "reported only"):  # fmt: skip
+                  "learning_rate", "git_commit", "eval/identity-example", "does not decide"):  # fmt: skip
         assert words in page.text
     assert {place["data-figure"].rpartition("/")[2] for place in page.all("figure")} == {f"{n}.svg" for n in FIGURES}
 
@@ -171,17 +171,17 @@ def test_a_run_that_goes_on_has_pages(example, look):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("metadata.json", b"", "not a adapter"),
+        ("metadata.json", b"", "metadata.json cannot be read"),
         ("metadata.json", b"\x00\xff", "codec can't decode"),
         ("metadata.json", b'{"config": 3}', "config"),
         ("metadata.json", b'{"config": ' + b"[" * 100_000, "metadata.json"),
-        ("baseline.json", b"", "not a baseline"),
+        ("baseline.json", b"", "baseline.json cannot be read"),
         ("baseline.json", b"\xff", "codec can't decode"),
-        ("baseline.json", b"[]", "not a baseline"),
+        ("baseline.json", b"[]", "baseline.json cannot be read"),
         ("steps.jsonl", b"{}\n", "line 1: not a step record"),
         ("steps.jsonl", b"\xff\n", "line 1: not a step record"),
         ("steps.jsonl", b"[" * 100_000 + b"\n", "steps.jsonl"),
-        ("verdict.json", b"{}", "not a verdict"),
+        ("verdict.json", b"{}", "verdict.json cannot be read"),
         ("verdict.json", b"\xff", "codec can't decode"),
         ("metrics.csv", b"", None),  # nothing recorded
         ("metrics.csv", b"\xff", "metrics.csv cannot be read"),

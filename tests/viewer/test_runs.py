@@ -128,11 +128,15 @@ def test_a_run_that_began_a_moment_ago_is_starting(results):
     [
         ("metadata.json", b"{", "metadata.json cannot be read"),
         ("metadata.json", b"[]", "metadata.json cannot be read"),
-        ("metadata.json", b'{"config": {"num_steps": "many"}, "provenance": {"created": "x"}}', "num_steps"),
+        (
+            "metadata.json",
+            b'{"config": {"num_steps": "many"}, "provenance": {"created": "x"}}',
+            "metadata.json cannot be read",
+        ),
         ("metadata.json", b"\xff\xfe\x00", "metadata.json cannot be read"),
         ("metadata.json", None, "metadata.json is missing"),
         ("verdict.json", b"", "verdict.json cannot be read"),
-        ("verdict.json", b'{"overall": "splendid", "criteria": {}}', "verdict.json cannot be read: overall: Input"),
+        ("verdict.json", b'{"overall": "splendid", "criteria": {}}', "verdict.json cannot be read"),
     ],
 )
 def test_what_is_broken_is_said_and_the_others_stay(example, name, content, words):

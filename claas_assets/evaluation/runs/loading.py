@@ -93,9 +93,7 @@ def _read(folder: PreferenceFolder) -> PreferenceRun:
     recorded = len(training.steps)
     verdict = current(folder.verdict(), recorded)
     if verdict is None:
-        bounds = adapter.config.get("thresholds", {})
-        known = {name: bounds[name] for name in Thresholds.model_fields if name in bounds}  # 0.1.0 had others too
-        verdict = judge(training.as_scored(), Thresholds(**known))
+        verdict = judge(training.as_scored(), Thresholds.recorded(adapter.config.get("thresholds", {})))
     return PreferenceRun(
         adapter=adapter,
         baseline=training.baseline,

@@ -145,6 +145,9 @@ def _preference(path: Path, stamps: tuple[Stamp | None, ...], begun: _Begun | st
     )  # fmt: skip
 
 
+_NOT_JUDGED = Criterion(value=None, grade="unavailable")
+
+
 def _progress(recorded: int, asked: int, *, has_baseline: bool, alive: bool, judged: bool) -> tuple[RunState, str]:
     if alive:
         step = f"step {recorded + 1} of {asked}" if recorded < asked else f"all {asked} steps are recorded"

@@ -255,6 +255,8 @@ def _write(path: Place, record: Record) -> None:
 def _text(path: Place) -> str:
     try:
         return read_text(path)
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{path} is missing") from error
     except OSError as error:
         raise RunFolderError(f"{path} cannot be read: {error.strerror or error}") from error
 

@@ -52,7 +52,7 @@ def outcome_of(verdict: VerdictRecord) -> str:
 def grade_words(criterion: Criterion) -> str:
     """What the grade of one criterion says, in words: those of guards differ, and what does not decide is marked."""
     words = GUARD_GRADES[criterion.grade] if criterion.role == "guard" else criterion.grade
-    return words if criterion.decides else f"{words} (told, does not decide)"
+    return words if criterion.decides else f"{words} (does not decide)"
 
 
 def rule(criteria: Mapping[str, Criterion], thresholds: Thresholds, ceiling: float | None) -> Ruling:
