@@ -18,12 +18,13 @@ from claas_assets.evaluation.comparison.comparison import (
 from claas_assets.evaluation.comparison.sweeps import PreferenceSweep, Recipe, SeedMean, SweepComparison
 from claas_assets.evaluation.storage.records import Criterion, Interval
 from claas_assets.evaluation.terminal_text import one_line
+from claas_assets.evaluation.verdict.outcome import grade_words
 
 _STYLES = {
     "pass": "green", "marginal": "yellow", "fail": "red", "inconclusive": "magenta", "unfinished": "magenta",
     "unavailable": "dim",
 }  # fmt: skip
-_LEVELS = {"compliance", "over_application"}  # the value of every other criterion with an interval is a change
+_LEVELS = {"obeyed"}  # the value of every other criterion with an interval is a change
 _SETS = {"heldout_prompts": "held-out prompts", "probe_prompts": "trained prompts"}
 
 
@@ -40,6 +41,8 @@ def _comparison(comparison: Comparison) -> Iterator[RenderableType]:
         yield from _configuration(comparison, names)
     for found in comparison.preferences:
         yield _criteria(found, names)
+        if found.scored:
+            yield Text(f"  {one_line(found.scored)}\n", "dim")
         for pair in found.pairs:
             yield from _pair(pair, names)
 
@@ -75,7 +78,8 @@ def _criteria(found: PreferenceComparison, names: Sequence[str]) -> Table:
     for row in found.rows:
         table.add_row(row.criterion, *(_criterion(row.criterion, found) for found in row.cells))
     table.add_section()
-    table.add_row("overall", *(Text(overall or "–", style=_STYLES.get(overall or "", "")) for overall in found.overall))
+    cells = zip(found.outcomes or found.overall, found.overall, strict=True)
+    table.add_row("verdict", *(Text(said or "–", style=_STYLES.get(overall or "", "")) for said, overall in cells))
     return table
 
 
@@ -84,7 +88,7 @@ def _criterion(name: str, found: Criterion | None) -> Text:
         return Text("–")
     evidence = f", {found.evidence.replace('_', ' ')}" if found.evidence else ""
     text = Text(f"{_level_or_change(name, found)}\n")
-    text.append(found.grade, style=_STYLES[found.grade])
+    text.append(grade_words(found), style=_STYLES[found.grade])
     text.append(evidence)
     if found.value is None and found.reason:
         text.append(f"\n{cut(found.reason, 160)}", style="dim")

@@ -69,15 +69,15 @@ def test_json_is_the_record_and_holds_no_control_character(compare):
 def test_csv_is_tidy(compare):
     _, out, _ = compare("a", "b", "--csv")
     rows = {(row["criterion"], row["run_id"]): row for row in csv.DictReader(io.StringIO(out))}
-    assert float(rows["compliance", "b"]["value"]) == 0.6
-    assert float(rows["compliance", "b"]["difference"]) == pytest.approx(0.35)
-    assert (rows["compliance", "b"]["reference"], rows["compliance", "a"]["reference"]) == ("a", "")
+    assert float(rows["obeyed", "b"]["value"]) == 0.6
+    assert float(rows["obeyed", "b"]["difference"]) == pytest.approx(0.35)
+    assert (rows["obeyed", "b"]["reference"], rows["obeyed", "a"]["reference"]) == ("a", "")
 
 
 def test_a_folder_is_a_run_too_and_one_run_is_shown_alone(compare):
     code, out, _ = compare(EXAMPLE, "--preference", "concise")
     assert code == 0
-    assert "0.958" in out
+    assert "obeyed" in out
     assert "identity" not in out
     assert "against" not in out
 
@@ -148,7 +148,7 @@ def test_a_sweep_as_json_and_csv(compare, sweep):
     result = SweepComparison.model_validate_json(out)
     assert [len(recipe.runs) for recipe in result.preferences[0].recipes] == [3, 2]
     _, out, _ = compare("--sweep", "s", "--csv")
-    rows = [row for row in csv.DictReader(io.StringIO(out)) if row["criterion"] == "compliance"]
+    rows = [row for row in csv.DictReader(io.StringIO(out)) if row["criterion"] == "obeyed"]
     assert [(row["config.training.learning_rate"], row["seed"], row["value"]) for row in rows][-1] == (
         "0.0002", "2", "0.8",
     )  # fmt: skip

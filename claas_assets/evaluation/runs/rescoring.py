@@ -19,10 +19,11 @@ from claas_assets.evaluation.verdict.ruling import judge
 def scored_alike(runs: Sequence[PreferenceRun]) -> tuple[list[PreferenceRun], str | None]:
     """Runs of one preference by the same metrics and the same verifier, and what to say of it.
 
-    As they are, and None, where they are alike already. Where they are not, all of them are scored by today's
-    metrics and the verifier of the newest run; where that cannot be, they are as they were, and it is said why.
+    As they are, and None, where they are alike already. Where they are not, or one was judged by the rules of
+    0.1.0, all are scored by today's metrics and the verifier of the newest run; where that cannot be, they are as
+    they were, and it is said why.
     """
-    if len({_scored_by(run) for run in runs}) < 2:
+    if len({_scored_by(run) for run in runs}) < 2 and all(run.verdict.outcome is not None for run in runs):
         return list(runs), None
     newest = max(runs, key=lambda run: run.adapter.provenance.created).adapter
     why_not = next(filter(None, (_why_not(run, newest.preference_text) for run in runs)), None)
@@ -32,10 +33,7 @@ def scored_alike(runs: Sequence[PreferenceRun]) -> tuple[list[PreferenceRun], st
         again = [_scored_again(run, newest.preference_text) for run in runs]
     except (PreferenceError, ValidationError) as error:
         return list(runs), f"not scored again: the preference of run {newest.run_id} cannot be used: {error}"
-    return (
-        again,
-        f"all scored again, by today's metrics and the verifier of run {newest.run_id}: the files differ in it",
-    )
+    return again, f"scored again by today's metrics and the verifier of run {newest.run_id}"
 
 
 def _scored_by(run: PreferenceRun) -> str:
