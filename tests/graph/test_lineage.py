@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from claas_assets.defs.checks import CHECKS
 from claas_assets.defs.io_managers import LOADS
 from claas_assets.defs.run_folder import ASSET_FILES
 from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.storage.run_folder import RunFolder
+from tests.synthetic.example_copies import EXAMPLE
 
 EDGES = {
     "adapter": set(),
@@ -84,6 +87,22 @@ def test_the_arrows_of_the_graph_are_these_and_none_is_implied_by_a_longer_way(f
         return ways[name].union(*map(above, ways[name]))
 
     assert not any(ways[asset] & above(parent) for parent in ways[asset])
+
+
+def test_a_folder_without_scores_gets_them_where_something_needs_them_and_its_verdicts_stay(evaluation):
+    made = evaluation()
+    folder = made.root / "evals" / "old"
+    shutil.copytree(EXAMPLE, folder)
+    for scores in folder.glob("*/scores.json"):
+        scores.unlink()
+    verdicts = {path: path.read_bytes() for path in folder.glob("*/verdict.json")}
+    summary = RunFolder(folder).summary()
+    assert len(verdicts) == 3
+    assert made.materialize("summary", run_id="old").success
+    assert RunFolder(folder).summary() == summary
+    assert made.materialize("plots", run_id="old").success
+    assert {path.parent.name for path in folder.glob("*/scores.json")} == {path.parent.name for path in verdicts}
+    assert {path: path.read_bytes() for path in verdicts} == verdicts
 
 
 def test_the_page_about_dagster_names_the_jobs_the_checks_and_what_starts_by_itself():
