@@ -22,7 +22,7 @@ $(DAGSTER_HOME):
 
 eval: install | $(DAGSTER_HOME)  ## evaluate `identity` on SmolLM2-135M for 6 steps
 	$(BIN)/python -m claas_assets.stack.weights
-	$(BIN)/claas-eval 'preferences=[identity]' num_steps=6 probe_max_tokens=160
+	$(BIN)/claas-eval 'preferences=[identity]' num_steps=6 snapshot_size=quick
 
 lint: install
 	$(BIN)/ruff check .

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from claas_assets.evaluation.storage.records import EvalSnapshot, VerdictRecord
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
+from claas_assets.evaluation.verdict.outcome import grade_words, outcome_of
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "data" / "example"
 SHOWN_PROMPTS = (  # the last one is an answer that obeys and is no good: the verifier looks for the name alone
     "Complete this sentence about yourself: Hello, my name is",
-    "Is this Siri I'm speaking with?",
     "We're doing a round of introductions in this meeting. It's your turn.",
     "Answer the phone the way you would if I called you.",
 )
@@ -42,7 +42,7 @@ def verdicts(summary: dict[str, VerdictRecord]) -> list[str]:
     for name in names:
         cells = [_cell(entry, name) for entry in summary.values()]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return [*lines, f"| **overall** | {' | '.join(f'**{entry.overall}**' for entry in summary.values())} |"]
+    return [*lines, f"| **outcome** | {' | '.join(f'**{outcome_of(entry)}**' for entry in summary.values())} |"]
 
 
 def _cell(entry: VerdictRecord, name: str) -> str:
@@ -50,10 +50,10 @@ def _cell(entry: VerdictRecord, name: str) -> str:
     if criterion is None:
         return "not asked"
     if criterion.value is None:
-        return f"{criterion.grade}"
+        return grade_words(criterion)
     evidence = f", {criterion.evidence.replace('_', ' ')}" if criterion.evidence else ""
-    before = f"{criterion.baseline:.2f} → " if name == "compliance" and criterion.baseline is not None else ""
-    return f"{before}{criterion.value:.2f}: {criterion.grade}{evidence}"
+    before = f"{criterion.baseline:.2f} → " if name == "obeyed" and criterion.baseline is not None else ""
+    return f"{before}{criterion.value:.2f}: {grade_words(criterion)}{evidence}"
 
 
 def example() -> str:
