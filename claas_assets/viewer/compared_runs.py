@@ -9,6 +9,7 @@ from claas_assets.evaluation.runs.catalog import preference_names
 from claas_assets.evaluation.runs.frames import LoadedRun, load_run
 from claas_assets.evaluation.runs.loading import PreferenceRun, preference_folders
 from claas_assets.evaluation.runs.overview import one_line
+from claas_assets.evaluation.runs.rescoring import scored_alike
 from claas_assets.evaluation.storage.recorded_config import flat
 from claas_assets.evaluation.storage.records import EvalSnapshot
 from claas_assets.evaluation.storage.run_folder import PREFERENCE_FILES, TABLE_FILE
@@ -49,7 +50,8 @@ def _slim_run(folder: Path, stamps: tuple[tuple[str, tuple[Stamp | None, ...]], 
     run = load_run(folder)
     for name, found in run.preferences.items():
         _check_config(name, found)
-    slim = {name: _slim(found) for name, found in run.preferences.items()}
+    scored = {name: scored_alike([found])[0][0] for name, found in run.preferences.items()}  # one of 0.1.0 afresh
+    slim = {name: _slim(found) for name, found in scored.items()}
     return LoadedRun(folder.name, Path(folder.name), slim)  # where it is on this machine is nobody's business
 
 

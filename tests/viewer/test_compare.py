@@ -170,7 +170,9 @@ def test_what_is_kept_of_a_run_is_all_that_a_comparison_reads(example):
     slim, broken = read_runs([example, other])
     assert broken == {}
     whole = [load_run(example), load_run(other)]
-    left, right = (compare(runs).model_dump(exclude={"runs": {"__all__": {"folder"}}}) for runs in (slim, whole))
+    # A page scores each run of 0.1.0 afresh as it reads it, so that nothing is left to be said of that.
+    apart = {"runs": {"__all__": {"folder"}}, "preferences": {"__all__": {"scored"}}}
+    left, right = (compare(runs).model_dump(exclude=apart) for runs in (slim, whole))
     assert left == right
     kept = [len(run.steps) for run in slim[0].preferences.values()]
     assert kept == [1, 1, 1]

@@ -23,14 +23,15 @@ def scored_alike(runs: Sequence[PreferenceRun]) -> tuple[list[PreferenceRun], st
     0.1.0, all are scored by today's metrics and the verifier of the newest run; where that cannot be, they are as
     they were, and it is said why.
     """
-    if len({_scored_by(run) for run in runs}) < 2 and all(run.verdict.outcome is not None for run in runs):
+    trained = [run for run in runs if run.baseline is not None and run.steps]
+    if len({_scored_by(run) for run in trained}) < 2 and all(run.verdict.outcome is not None for run in trained):
         return list(runs), None
-    newest = max(runs, key=lambda run: run.adapter.provenance.created).adapter
-    why_not = next(filter(None, (_why_not(run, newest.preference_text) for run in runs)), None)
+    newest = max(trained, key=lambda run: run.adapter.provenance.created).adapter
+    why_not = next(filter(None, (_why_not(run, newest.preference_text) for run in trained)), None)
     if why_not is not None:
         return list(runs), f"not scored again: {why_not}"
     try:
-        again = [_scored_again(run, newest.preference_text) for run in runs]
+        again = [_scored_again(run, newest.preference_text) if run in trained else run for run in runs]
     except (PreferenceError, ValidationError) as error:
         return list(runs), f"not scored again: the preference of run {newest.run_id} cannot be used: {error}"
     return again, f"scored again by today's metrics and the verifier of run {newest.run_id}"
@@ -45,9 +46,7 @@ def _scored_by(run: PreferenceRun) -> str:
 
 def _why_not(run: PreferenceRun, text: Mapping[str, Any]) -> str | None:
     where = f"run {run.adapter.run_id}"
-    if run.baseline is None or not run.steps:
-        return f"{where} has no feedback step"
-    if not run.baseline.rollouts or not run.steps[-1].eval.rollouts:
+    if run.baseline is None or not run.baseline.rollouts or not run.steps[-1].eval.rollouts:
         return f"the answers of {where} are not at hand"
     foreign = [target for target in _targets(text.get("verifier")) if not _is_shipped(target)]
     if foreign:
