@@ -24,7 +24,7 @@ def scored_alike(runs: Sequence[PreferenceRun]) -> tuple[list[PreferenceRun], st
     they were, and it is said why.
     """
     trained = [run for run in runs if run.baseline is not None and run.steps]
-    if len({_scored_by(run) for run in trained}) < 2 and all(run.verdict.outcome is not None for run in trained):
+    if len({_scored_by(run) for run in trained}) < 2 and not any(map(_is_of_first_version, trained)):
         return list(runs), None
     newest = max(trained, key=lambda run: run.adapter.provenance.created).adapter
     why_not = next(filter(None, (_why_not(run, newest.preference_text) for run in trained)), None)
@@ -42,6 +42,11 @@ def _scored_by(run: PreferenceRun) -> str:
     text, last = run.adapter.preference_text, run.last
     recorded = sorted(last.versions.items()) if last is not None else None
     return repr((recorded, sorted(run.verdict.versions.items()), text.get("version"), text.get("verifier")))
+
+
+def _is_of_first_version(run: PreferenceRun) -> bool:
+    """Whether 0.1.0 judged or scored it: nothing in its files says then which answers obey."""
+    return run.verdict.outcome is None or run.last is None or run.last.stats.degenerate is None
 
 
 def _why_not(run: PreferenceRun, text: Mapping[str, Any]) -> str | None:
