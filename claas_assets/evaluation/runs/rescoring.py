@@ -24,7 +24,7 @@ def scored_alike(runs: Sequence[PreferenceRun]) -> tuple[list[PreferenceRun], st
     they were, and it is said why.
     """
     trained = [run for run in runs if run.baseline is not None and run.steps]
-    if len({_scored_by(run) for run in trained}) < 2 and not any(map(_is_of_first_version, trained)):
+    if _are_alike(trained) and not any(map(_is_of_first_version, trained)):
         return list(runs), None
     newest = max(trained, key=lambda run: run.adapter.provenance.created).adapter
     why_not = next(filter(None, (_why_not(run, newest.preference_text) for run in trained)), None)
@@ -37,11 +37,16 @@ def scored_alike(runs: Sequence[PreferenceRun]) -> tuple[list[PreferenceRun], st
     return again, f"scored again by today's metrics and the verifier of run {newest.run_id}"
 
 
-def _scored_by(run: PreferenceRun) -> str:
-    """Versions and verifier of the scores that a comparison would look at."""
-    text, last = run.adapter.preference_text, run.last
-    recorded = sorted(last.versions.items()) if last is not None else None
-    return repr((recorded, sorted(run.verdict.versions.items()), text.get("version"), text.get("verifier")))
+def _are_alike(runs: Sequence[PreferenceRun]) -> bool:
+    """Whether one verifier judged them, and each metric that several of them have in one version."""
+    seen: dict[str, set[str]] = {}
+    for run in runs:
+        recorded = run.last.versions if run.last is not None else {}
+        text = {key: run.adapter.preference_text.get(key) for key in ("version", "verifier")}
+        for where, values in (("recorded", recorded), ("judged", run.verdict.versions), ("text", text)):
+            for name, value in values.items():
+                seen.setdefault(f"{where} {name}", set()).add(repr(value))
+    return all(len(values) == 1 for values in seen.values())
 
 
 def _is_of_first_version(run: PreferenceRun) -> bool:
