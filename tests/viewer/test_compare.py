@@ -88,7 +88,7 @@ def test_values_intervals_grades_and_evidence_stand_beside_each_other(made, made
         assert f"{criterion.change:+.2f} [{criterion.interval.lower:+.2f}, ".replace("-", "−") in text
     found = compare(runs).preferences[0].pairs[0].differences["obeyed"]
     interval = f"[{found.interval.lower:+.2f}, {found.interval.upper:+.2f}] (90%)"
-    assert f"obeys the preference (rate) +0.35 {interval} 20 0.00 shown" in text
+    assert f"obeys the preference +0.35 {interval} 20 0.00 shown" in text
 
 
 def test_prompts_that_flipped_show_both_answers_the_verifiers_reasons_and_the_words(made, made_client):
