@@ -213,6 +213,7 @@ def verdict(story: Story, baseline: EvalSnapshot, last: EvalSnapshot) -> Verdict
     """Criteria with the default thresholds. A stand-in: real verdicts are judged, this one is told."""
     grade: Grade = "pass" if story.overall == "pass" else "fail"
     bounds = {name: dict(bound) for name, bound in Thresholds().model_dump().items() if isinstance(bound, dict)}
+    bounds["capability_change"] = {"harm_margin": Thresholds().harm_margin}
     criteria = {name: Criterion(value=None, threshold=bound, grade=grade) for name, bound in bounds.items()}
     for name, differences, interval in _changes(baseline, last):
         criteria[name] = Criterion(
@@ -233,7 +234,7 @@ def _changes(baseline: EvalSnapshot, last: EvalSnapshot) -> Iterator[tuple[str, 
         yield "logprob_margin", list(now.logprob.delta.scores.values()), student_t
     if then.compliance and now.compliance and "heldout_prompts" in now.compliance.sets:
         pair = then.compliance.sets["heldout_prompts"], now.compliance.sets["heldout_prompts"]
-        yield "compliance", _differences(*pair), bonett_price
+        yield "obeyed", _differences(*pair), bonett_price
     if then.general and now.general and then.general.items and now.general.items:
         yield "capability_change", _differences(then.general.items, now.general.items), bonett_price
 

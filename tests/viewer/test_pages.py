@@ -29,14 +29,14 @@ def first_answer(snapshot, key=HELD_OUT):
 def test_the_list_tells_verdict_change_and_interval(see):
     text = see("/").text
     for words in ("example", "2026-11-24 10:15", "SmolLM2-135M-Instruct", "identity", "marginal",
-                  "+1.00 [+0.74, +1.00]", "−0.25 [−0.48, +0.02]", "complete"):  # fmt: skip
+                  "+0.30 [+0.08, +0.46]", "−0.05 [−0.29, +0.20]", "complete"):  # fmt: skip
         assert words in text
 
 
 def test_filter_sort_and_pages_take_all_runs(results, look):
     for day in range(1, 6):
         run = copy_run(results / f"run-{day}", CREATED + timedelta(days=day))
-        change(run / "concise" / "verdict.json", lambda v, day=day: v["criteria"]["compliance"].update(change=day / 10))
+        change(run / "concise" / "verdict.json", lambda v, day=day: v["criteria"]["obeyed"].update(change=day / 10))
     change(results / "run-4" / "concise" / "verdict.json", lambda v: v.update(alerts=["step 3: loops: 0.5"]))
 
     def shown(query):
@@ -72,7 +72,7 @@ def test_the_run_page_tells_everything_of_the_verdict(see, untouched_run):
     assert verdict["sentence"] in page.text
     for note in verdict["notes"]:
         assert note in page.text
-    for words in ("compliance with the preference", "over-application", "+1.00 [+0.74, +1.00]", "within noise",
+    for words in ("obeys the preference", "over-application", "+0.30 [+0.08, +0.46]", "within noise",
                   "learning_rate", "git_commit", "eval/identity-example", "does not decide"):  # fmt: skip
         assert words in page.text
     assert {place["data-figure"].rpartition("/")[2] for place in page.all("figure")} == {f"{n}.svg" for n in FIGURES}
@@ -261,12 +261,12 @@ def test_the_json_changes_when_the_run_does(client, example):
     before = client.get("/api/runs").json()
     verdict = json.loads((example / "identity" / "verdict.json").read_text())
     told = before["runs"][0]["preferences"][1]
-    assert told["interval"] == verdict["criteria"]["compliance"]["interval"]
+    assert told["interval"] == verdict["criteria"]["obeyed"]["interval"]
     assert client.get("/api/runs").json()["token"] == before["token"]
-    change(example / "identity" / "verdict.json", lambda v: v.update(overall="fail"))
+    change(example / "identity" / "verdict.json", lambda v: v.update(overall="pass"))
     after = client.get("/api/runs").json()
     assert after["token"] != before["token"]
-    assert client.get("/api/runs/example").json()["runs"][0]["preferences"][1]["overall"] == "fail"
+    assert client.get("/api/runs/example").json()["runs"][0]["preferences"][1]["overall"] == "pass"
 
 
 def test_results_dir_leads_nowhere_else(results, client, tmp_path):

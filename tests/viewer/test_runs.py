@@ -52,10 +52,10 @@ def test_a_finished_run_tells_what_its_files_hold(example):
     )  # fmt: skip
     verdict = json.loads((example / "identity" / "verdict.json").read_text())
     told = preference(example, "identity")
-    assert told.overall == verdict["overall"] == "marginal"
-    assert told.change == verdict["criteria"]["compliance"]["change"]
-    assert told.interval.lower == verdict["criteria"]["compliance"]["interval"]["lower"]
-    assert [p.overall for p in run.preferences] == ["marginal", "marginal", "fail"]
+    assert told.overall == verdict["overall"] == "fail"
+    assert told.change == verdict["criteria"]["obeyed"]["change"]
+    assert told.interval.lower == verdict["criteria"]["obeyed"]["interval"]["lower"]
+    assert [p.overall for p in run.preferences] == ["marginal", "fail", "inconclusive"]
 
 
 def test_the_newest_is_first_by_its_record_and_not_by_its_name(results):
@@ -187,7 +187,7 @@ def test_a_change_is_seen_and_nothing_is_read_twice(example, monkeypatch):
     monkeypatch.setattr(run_folder, "_text", lambda path: (read.append(path), original(path))[1])
     run_overview(example)
     read.clear()
-    assert run_overview(example).preferences[1].overall == "marginal"
+    assert run_overview(example).preferences[1].overall == "fail"
     assert read == []
     change(example / "identity" / "verdict.json", lambda v: v.update(overall="inconclusive"))
     assert preference(example, "identity").overall == "inconclusive"

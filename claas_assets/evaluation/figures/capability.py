@@ -37,10 +37,10 @@ ITEMS = Quantity("share of items solved", items, ("general.items",))
 
 
 def bounds(run: Run, of_four: Trace, of_items: Trace) -> dict[str, float]:
-    """The criterion that decides, as levels: baseline + tolerated change of the items, else baseline × ratio."""
+    """The criterion that decides, as levels: baseline − tolerated harm of the items, else baseline × ratio."""
     change, start = run.thresholds("capability_change"), _baseline(of_items)
-    if change and start is not None:
-        return {name: start + bound for name, bound in change.items()}
+    if change and start is not None:  # version 0.1.0 had a change, with its sign, where there is a margin of harm
+        return {name: start - bound if name == "harm_margin" else start + bound for name, bound in change.items()}
     ratio, start = run.thresholds("capability_ratio"), _baseline(of_four)
     return {} if start is None else {name: start * bound for name, bound in ratio.items()}
 

@@ -37,8 +37,8 @@ def test_the_frames_are_tidy(example):
 def test_the_numbers_are_those_of_the_files(example):
     verdict = PreferenceFolder(EXAMPLE / "identity").verdict()
     identity = example.verdicts.query("preference == 'identity'").set_index("criterion")
-    assert identity.loc["compliance", "value"] == verdict.criteria["compliance"].value
-    assert identity.loc["compliance", "lower"] == verdict.criteria["compliance"].interval.lower
+    assert identity.loc["obeyed", "value"] == verdict.criteria["obeyed"].value
+    assert identity.loc["obeyed", "lower"] == verdict.criteria["obeyed"].interval.lower
     assert set(identity["overall"]) == {verdict.overall}
     steps = example.steps.query("preference == 'identity'")
     assert list(steps["step"]) == [-1, 0, 1, 2, 3, 4, 5]

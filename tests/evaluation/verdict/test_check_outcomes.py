@@ -104,14 +104,15 @@ def test_a_criterion_passes_warns_or_is_an_error_by_its_grade(check, criterion, 
     ],
 )
 def test_a_preference_is_learned_where_the_change_is_shown_and_passes(changes, passed, severe):
-    found = outcomes.preference_learned(with_criterion(verdict(), "compliance", **changes))
+    found = outcomes.preference_learned(with_criterion(verdict("concise"), "obeyed", **changes))
     assert (found.passed, found.severe) == (passed, severe)
 
 
 def test_headroom_is_read_from_the_criterions_own_threshold():
     assert outcomes.baseline_has_headroom(verdict("identity")).passed
-    assert not outcomes.baseline_has_headroom(verdict("no_emoji")).passed
-    strict = with_criterion(verdict("no_emoji"), "compliance", threshold={"pass_at": 0.95, "fail_at": 0.5})
+    complying = with_criterion(verdict("no_emoji"), "obeyed", baseline=0.9)
+    assert not outcomes.baseline_has_headroom(complying).passed
+    strict = with_criterion(complying, "obeyed", threshold={"pass_at": 0.95, "fail_at": 0.5})
     assert outcomes.baseline_has_headroom(strict).passed
 
 
