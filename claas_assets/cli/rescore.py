@@ -23,7 +23,7 @@ def run(arguments: list[str]) -> int:
         description="Score a run again by today's verifiers and thresholds. Sends nothing to a deployment.",
     )
     parser.add_argument("run", help="a run folder (a path or an fsspec address), or a run id below ./data/evals")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. thresholds.compliance.pass_at=0.9")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. thresholds.obeyed.pass_at=0.9")
     asked = parser.parse_args(arguments)
     console = Console()
     config = rescoring_config(find_run(asked.run, chosen_config().results_dir), asked.overrides)

@@ -23,7 +23,7 @@ def sweep_page(
     """`asked`: the `criterion` in detail and the swept key on the `x` axis; None for either: the page's choice."""
     sweep = group_seeds(runs, sweep_id) if runs else SweepComparison(sweep_id=sweep_id, swept=[], preferences=[])
     known = criteria_of(sweep)
-    criterion = _chosen("criterion", asked.get("criterion"), known, "compliance")
+    criterion = _chosen("criterion", asked.get("criterion"), known, "obeyed")
     key = _chosen("x", asked.get("x"), sweep.swept, None)
     picture, no_picture = _figure(sweep, criterion, key)
     return render(
