@@ -36,23 +36,24 @@ def test_a_changed_verifier_and_threshold_show_up_and_the_table_says_so(place, r
     before = json.loads((run / "identity" / "verdict.json").read_text())
     steps = (run / "identity" / "steps.jsonl").read_bytes()
     text = preference.read_text()
-    preference.write_text(text.replace("version: 1", "version: 2").replace("name: kuro", "name: nobody"))
+    named = text.replace("version: 2", "version: 3").replace("  name: kuro", "  name: nobody")
+    preference.write_text("".join(line for line in named.splitlines(keepends=True) if "aliases" not in line))
     assert preference.read_text() != text
 
     done = rescore("old-run", "thresholds.logprob_margin.pass_at=500", "plots=false")
 
     assert done.returncode == 0, done.stderr
     after = json.loads((run / "summary.json").read_text())["identity"]
-    assert before["criteria"]["compliance"]["value"] == 1
-    assert after["criteria"]["compliance"]["value"] == 0
+    assert before["criteria"]["obeyed"]["value"] == 0.3
+    assert after["criteria"]["obeyed"]["value"] == 0
     assert after["criteria"]["logprob_margin"]["grade"] == "marginal"
-    assert any("preference: scored by version 2" in note for note in after["notes"])
+    assert any("preference: scored by version 3" in note for note in after["notes"])
     assert "logprob_margin: {'pass_at': 2.0, 'fail_at': 0.5} then" in done.stdout
-    assert f"identity: {after['sentence'][:40]}" in done.stdout  # the verdict is said once
+    assert f"identity: {after['outcome']}" in done.stdout  # the verdict is said once
     assert "In a browser: claas-eval view data/evals/old-run" in done.stdout
     with open(run / "identity" / "metrics.csv") as file:
         versions = {row["version"] for row in csv.DictReader(file) if row["metric"] == "compliance"}
-    assert versions == {"2 (was 1), preference 2 (was 1)"}
+    assert versions == {"3 (was 1), preference 3 (was 1)"}
     assert (run / "identity" / "steps.jsonl").read_bytes() == steps
 
 

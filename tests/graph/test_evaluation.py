@@ -77,9 +77,9 @@ def test_rollouts_are_sent_after_the_probes_of_their_state_and_feedback_follows_
     assert len(feedback) == 3
     for before, at in zip([0, *feedback], feedback, strict=False):
         state = requests[before:at]
-        rollouts = [i for i, request in enumerate(state) if request.body.get("temperature") == 0.7
+        answers = [item["prompt"] for item in requests[at].body["requests"]]
+        rollouts = [i for i, request in enumerate(state) if request.body["messages"][-1]["content"] in answers
                     and request.body["max_tokens"] == finished.config().rollout_max_tokens]  # fmt: skip
-        answers = [item["response"] for item in requests[at].body["requests"]]
         assert len(rollouts) == len(answers) == 2
         # Those in flight at the same time may arrive in any order; the deployment remembers 100 completions.
         assert len(state) - rollouts[0] <= 2 + finished.config().max_concurrency

@@ -17,8 +17,8 @@ from tests.synthetic.stories import demo
 from tests.viewer.conftest import EVIL, Page, change, change_step, keep_only
 
 # Values that a reader of files checks: another would be a broken file, which has a test of its own.
-STRUCTURE = {"key", "kind", "role", "metric", "overall", "grade", "evidence", "snapshot", "method", "created",
-             "preference", "run_id", "name", "version"}  # fmt: skip
+STRUCTURE = {"key", "kind", "role", "metric", "overall", "outcome", "grade", "evidence", "snapshot", "method",
+             "created", "preference", "run_id", "name", "version"}  # fmt: skip
 FREE_KEYS = {"scores", "passed", "details", "missing", "config", "sdpo_metrics", "packages", "unmeasured"}
 
 

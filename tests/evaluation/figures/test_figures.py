@@ -325,7 +325,7 @@ def test_a_run_that_measured_nothing_says_so_in_every_picture():
 def test_bounds_are_those_of_the_verdict():
     records = demo([IDENTITY])
     for criterion, (ok, bad) in {
-        "logprob_margin": (3.25, 1.5), "compliance": (0.9, 0.35), "loops": (0.07, 0.15),
+        "logprob_margin": (3.25, 1.5), "obeyed": (0.9, 0.35), "loops": (0.07, 0.15),
         "fixed_text_drift": (0.11, 0.22), "entropy_ratio": (0.7, 0.5), "self_rouge_l": (0.8, 0.9),
     }.items():  # fmt: skip
         records = with_criterion(records, "identity", criterion, threshold={"pass_at": ok, "fail_at": bad})
@@ -373,7 +373,7 @@ def test_ceiling_and_noise_floor_are_drawn_where_measured():
     assert levels(axes, "ceiling") == pytest.approx([compliance.sets["ceiling"].mean])
     phi = 1.959964 * math.sqrt(2 * 0.01 / 20)
     assert levels(axes, "noise floor") == pytest.approx([compliance.sets["heldout_prompts"].mean + phi])
-    judged = with_criterion(records, "concise", "compliance", floor=0.2)
+    judged = with_criterion(records, "concise", "obeyed", floor=0.2)
     assert levels(drawn(judged, "learning_curves").axes[0], "noise floor") == pytest.approx(
         [compliance.sets["heldout_prompts"].mean + 0.2]
     )
