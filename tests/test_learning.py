@@ -17,7 +17,7 @@ from claas_assets.stack.supervise import ensure_running
 
 PREFERENCES = Path(__file__).parents[1] / "preferences"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def answers(snapshot):
 
 
 def test_a_name_in_the_feedback_is_learned_and_no_other(zora):
-    verdict, folder = zora("learned", num_steps=4, training={"learning_rate": 5e-4})
+    verdict, folder = zora("learned", num_steps=4)
     baseline = PreferenceFolder(folder).baseline()
     last = PreferenceFolder(folder).steps()[-1].eval
     before, after = (s.stats.compliance.sets["heldout_prompts"] for s in (baseline, last))

@@ -32,7 +32,9 @@ def home(postgres, tmp_path, monkeypatch):
     for folder in ("home", "compute_logs"):
         (tmp_path / folder).mkdir()
     shutil.copy(DEPLOY / "dagster.yaml", tmp_path / "home")
-    shutil.copytree(ROOT / "preferences", tmp_path / "preferences")
+    (tmp_path / "preferences").mkdir()
+    for name in ("concise", "identity", "no_emoji"):
+        shutil.copy(ROOT / "preferences" / f"{name}.yaml", tmp_path / "preferences")
     environment = {
         **postgres,
         "DAGSTER_HOME": str(tmp_path / "home"),

@@ -96,6 +96,7 @@ def test_another_process_gives_the_same(make_engine: MakeEngine, tiny_model: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_real_model(smollm2: Path, tmp_path: Path) -> None:
     engine = load_engine(str(smollm2), tmp_path / "adapters")
     engine.create_adapter("a", 32, 64, None).result()

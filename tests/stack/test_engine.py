@@ -227,6 +227,7 @@ def test_packs_cover_everything_once() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_first_ratio_on_the_real_model(smollm2: Path, tmp_path: Path) -> None:
     engine = load_engine(str(smollm2), tmp_path / "adapters")
     engine.create_adapter("a", 32, 64, None).result()

@@ -95,6 +95,7 @@ def test_wheel_without_one_model_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_converted_model_is_not_packed(smollm2: Path) -> None:
     config = json.loads((smollm2 / "config.json").read_text())
     assert "quantization_config" not in config
