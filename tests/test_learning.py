@@ -62,12 +62,18 @@ def answers(snapshot):
 
 
 def test_a_name_in_the_feedback_is_learned_and_no_other(zora):
-    verdict, folder = zora("learned", num_steps=5, training={"learning_rate": 5e-4, "kl_reg_weight": 0.0})
+    verdict, folder = zora(
+        "learned",
+        num_steps=4,
+        rollout_max_tokens=64,
+        probe_temperature=0.0,
+        training={"learning_rate": 5e-4, "kl_reg_weight": 0.0},
+    )
     baseline = PreferenceFolder(folder).baseline()
     last = PreferenceFolder(folder).steps()[-1].eval
     before, after = (s.stats.compliance.sets["heldout_prompts"] for s in (baseline, last))
     assert before.mean == 0.0
-    assert after.mean > 0.0
+    assert after.mean >= 0.5
     assert last.preference_compliance > baseline.preference_compliance
     assert verdict.logprob_margin_delta > 2.0
     assert verdict.criteria["logprob_margin"].evidence == "shown"
