@@ -131,12 +131,12 @@ def test_a_run_that_began_a_moment_ago_is_starting(results):
         (
             "metadata.json",
             b'{"config": {"num_steps": "many"}, "provenance": {"created": "x"}}',
-            "metadata.json cannot be read",
+            "metadata.json cannot be read: lora_id",
         ),
         ("metadata.json", b"\xff\xfe\x00", "metadata.json cannot be read"),
         ("metadata.json", None, "metadata.json is missing"),
         ("verdict.json", b"", "verdict.json cannot be read"),
-        ("verdict.json", b'{"overall": "splendid", "criteria": {}}', "verdict.json cannot be read"),
+        ("verdict.json", b'{"overall": "splendid", "criteria": {}}', "verdict.json cannot be read: preference"),
     ],
 )
 def test_what_is_broken_is_said_and_the_others_stay(example, name, content, words):
@@ -146,6 +146,13 @@ def test_what_is_broken_is_said_and_the_others_stay(example, name, content, word
     assert run.state == "broken"
     assert words in preference(example, "identity").words
     assert preference(example, "concise").overall == "marginal"
+
+
+def test_steps_that_are_no_number_are_said_by_their_key(example):
+    change(example / "identity" / "metadata.json", lambda m: m["config"].update(num_steps="many"))
+    assert "num_steps" in preference(example, "identity").words
+    change(example / "concise" / "verdict.json", lambda v: v.update(overall="splendid"))
+    assert "overall: Input" in preference(example, "concise").words
 
 
 def test_links_are_not_read(example, tmp_path, results):
