@@ -53,7 +53,8 @@ def sample(logits: Tensor, samplers: Sequence[Sampler]) -> list[Sampled]:
         rows = [row for row, sampler in enumerate(samplers) if kind(sampler)]
         if rows:
             tokens[rows] = draw(_rows(logits, rows), [samplers[row] for row in rows])
-    normalizers = logits.logsumexp(dim=-1)
+    # In blocks: over a whole vocabulary a single row's sum is split among threads, that of many rows is not.
+    normalizers = _blocks(logits, float("-inf")).logsumexp(dim=-1).logsumexp(dim=-1)
     logprobs = logits.gather(-1, tokens[:, None]).squeeze(-1) - normalizers
     tops = _tops(logits, normalizers, samplers)
     pairs = zip(tokens.tolist(), logprobs.tolist(), strict=True)

@@ -75,8 +75,8 @@ def test_rollouts_are_sent_after_the_probes_of_their_state_and_feedback_follows_
     requests = [r for r in finished.fake.log.requests if r.path in ("/v1/chat/completions", "/v1/feedback")]
     feedback = [i for i, request in enumerate(requests) if request.path == "/v1/feedback"]
     assert len(feedback) == 3
-    for before, at in zip([0, *feedback], feedback, strict=False):
-        state = requests[before:at]
+    for before, at in zip([-1, *feedback], feedback, strict=False):
+        state = requests[before + 1 : at]
         answers = [item["prompt"] for item in requests[at].body["requests"]]
         rollouts = [i for i, request in enumerate(state) if request.body["messages"][-1]["content"] in answers
                     and request.body["max_tokens"] == finished.config().rollout_max_tokens]  # fmt: skip

@@ -129,24 +129,26 @@ class LlamaBackend:
         self.cache.close(place)
 
     def _attend_rows(self, rows: int, at: Sequence[int]) -> Attend:
-        """Attention of one step: each open row to its own past; rows of padding get zeros.
+        """Attention of one step: each row to its own past, rows of padding to what happens to lie there.
 
-        The queries that share a key head stand where attention has its query positions.
+        As batched products over rows and key heads, with the queries that share a key head as the
+        rows of one product: the fused kernel gives other bits on its second thread.
         """
         used = len(self.cache.members)
-        groups = [slice(0, used)] if self.attends_together else [slice(row, row + 1) for row in range(used)]
-        slots = self.cache.next_slots()
+        groups = [slice(0, rows)] if self.attends_together else [slice(row, row + 1) for row in range(rows)]
+        slots = self.cache.next_slots(rows)
         masks = [self._past_mask(at[group]) for group in groups]
-        flat, layers, shape = self.cache.flat, self.cache.layers, (used, self.kv_heads, -1, self.decoder.head_dim)
+        flat, scale = self.cache.flat, self.decoder.head_dim**-0.5
+        shape = (rows, self.kv_heads, -1, self.decoder.head_dim)
 
         def attend(layer: int, q: Tensor, kv: Tensor) -> Tensor:
             flat[layer].index_copy_(0, slots, kv[:used].reshape(-1, kv.shape[-1]))
-            queries, out = q[:used].reshape(shape), []
+            queries, out = (q * scale).reshape(shape), []
             for group, mask in zip(groups, masks, strict=True):
-                keys, values = layers[layer][group, :, : mask.shape[-1]].chunk(2, dim=1)
-                out.append(F.scaled_dot_product_attention(queries[group], keys, values, attn_mask=mask).flatten(1))
-            if rows > used:
-                out.append(q.new_zeros(rows - used, out[0].shape[1]))
+                keys, values = self.cache.past(layer, group, mask.shape[-1])
+                scores = torch.bmm(queries[group].flatten(0, 1), keys.transpose(1, 2))
+                seen = scores.unflatten(0, (-1, self.kv_heads)) + mask
+                out.append(torch.bmm(seen.softmax(-1).flatten(0, 1), values).view(mask.shape[0], -1))
             return torch.cat(out) if len(out) > 1 else out[0]
 
         return attend

@@ -35,7 +35,7 @@ class KeyValueCache:
     def __init__(self, layers: int, kv_heads: int, head_dim: int, like: Tensor) -> None:
         self.members: list[Place] = []
         """Open sequences, in the order of their rows."""
-        self.heads = 2 * kv_heads  # keys, then values
+        self.heads = kv_heads
         self._like = like
         self._layers, self._head_dim = layers, head_dim
         self.clear()
@@ -44,14 +44,14 @@ class KeyValueCache:
         """Room for a new sequence that will bring `length` tokens at once."""
         place = Place(length, len(self.members))
         self.members.append(place)
-        self._reserve(length)
+        self._reserve(length, len(self.members))
         return place
 
     def close(self, place: Place) -> None:
         """Free a sequence's row; the last row moves into the hole."""
         last = self.members.pop()
         if last is not place:
-            self._store[:, place.row, :, : last.length] = self._store[:, last.row, :, : last.length]
+            self._store[:, :, place.row, :, : last.length] = self._store[:, :, last.row, :, : last.length]
             last.row = place.row
             self.members[last.row] = last
 
@@ -62,35 +62,44 @@ class KeyValueCache:
 
     def fill(self, layer: int, place: Place, kv: Tensor) -> None:
         """The first tokens of a sequence: kv (T, 2 kv, D)."""
-        self.layers[layer][place.row, :, : len(kv)] = kv.transpose(0, 1)
+        keys, values = kv.transpose(0, 1).chunk(2)
+        self.layers[layer][0, place.row, :, : len(kv)] = keys
+        self.layers[layer][1, place.row, :, : len(kv)] = values
 
-    def next_slots(self) -> Tensor:
-        """Where the vectors of each open row's next token go in `flat`."""
-        self._reserve(1 + max(place.length for place in self.members))
+    def past(self, layer: int, rows: slice, length: int) -> tuple[Tensor, Tensor]:
+        """Keys and values (rows kv, `length`, D) of these rows, without a copy."""
+        keys, values = self.layers[layer][:, rows]
+        return keys.flatten(0, 1)[:, :length], values.flatten(0, 1)[:, :length]
+
+    def next_slots(self, rows: int) -> Tensor:
+        """Where each open row's next keys, then its values go in `flat`; `rows` rows will be attended to."""
+        self._reserve(1 + max(place.length for place in self.members), rows)
         at = [place.row * self.heads * self._length + place.length for place in self.members]
         heads = self._length * torch.arange(self.heads)
-        return (torch.tensor(at)[:, None] + heads).flatten().to(self._like.device)
+        keys = torch.tensor(at)[:, None] + heads
+        values = keys + self.flat[0].shape[0] // 2
+        return torch.cat([keys, values], dim=1).flatten().to(self._like.device)
 
-    def _reserve(self, length: int) -> None:
-        """Make room for all open rows, `length` tokens each."""
-        rows, held = self._store.shape[1], self._length
-        if len(self.members) > rows or length > held:
+    def _reserve(self, length: int, needed: int) -> None:
+        """Make room for `needed` rows, `length` tokens each."""
+        rows, held = self._store.shape[2], self._length
+        if needed > rows or length > held:
             more = blocks_of(max(length, held + held // 2)) if length > held else held
-            self._hold(max(rows, 1 << (len(self.members) - 1).bit_length()), more)
+            self._hold(max(rows, 1 << (needed - 1).bit_length()), more)
 
     def _hold(self, rows: int, length: int) -> None:
         """Get a larger block of memory and copy into it what was held before."""
         store = self._room(rows, length)
-        store[:, : self._store.shape[1], :, : self._length] = self._store
+        store[:, :, : self._store.shape[2], :, : self._length] = self._store
         self._place(store)
 
     def _room(self, rows: int, length: int) -> Tensor:
-        shape = (self._layers, rows, self.heads, length, self._head_dim)
+        shape = (self._layers, 2, rows, self.heads, length, self._head_dim)
         return torch.zeros(shape, dtype=self._like.dtype, device=self._like.device)
 
     def _place(self, store: Tensor) -> None:
-        self._store, self._length = store, store.shape[3]
+        self._store, self._length = store, store.shape[4]
         self.layers = list(store.unbind())
-        """For each layer (rows, 2 kv, L, D)."""
+        """For each layer (keys and values, rows, kv, L, D)."""
         self.flat = [layer.view(-1, self._head_dim) for layer in self.layers]
-        """For each layer, a token's vectors in rows: (rows 2 kv L, D)."""
+        """For each layer, a token's vectors in rows: (2 rows kv L, D)."""

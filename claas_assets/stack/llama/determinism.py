@@ -47,7 +47,7 @@ def _trial_step(backend: LlamaBackend, count: int, longest: int) -> Tensor:
     places = [cache.open(PAST) for _ in range(measured)] + [cache.open(longest) for _ in range(count - measured)]
     for place in places:
         random = torch.Generator().manual_seed(place.row)
-        past = torch.randn(PAST, cache.heads, backend.decoder.head_dim, generator=random)
+        past = torch.randn(PAST, 2 * cache.heads, backend.decoder.head_dim, generator=random)
         for layer in range(len(cache.layers)):
             cache.fill(layer, place, past.to(cache.layers[layer].dtype))
     logits = backend.step(places, tokens[:count].tolist(), None)
