@@ -86,6 +86,7 @@ def _evaluate_job(composed: DictConfig, sweep: Sweep) -> int:
     try:
         config = sweep.config_of(composed)
         sweep.check_job(config)
+        sweep.say_which_job()
         return show_evaluation(config)
     except EvaluationError as error:
         say(f"claas-eval: {error}")

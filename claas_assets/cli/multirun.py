@@ -6,14 +6,17 @@ them. A job that no longer is what its folder began with (another order of the v
 refused by the check that every resume makes.
 """
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from claas_assets.cli.foreign_text import say
 from claas_assets.evaluation.config import EvalConfig, load_config
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.storage.addresses import is_address
@@ -67,18 +70,32 @@ class Sweep:
                 raise ConfigError(f"a sweep over {key} compares nothing: {config.without_effect()[key]}")
         self.jobs[folder] = config
 
+    def say_which_job(self) -> None:
+        """In a sweep, before a job: which one of how many it is, and what it sets."""
+        number = _job_number()
+        if number is not None:
+            settings = HydraConfig.get().overrides.task
+            say(f"\nJob {number + 1} of {_job_count()}: {' '.join(settings)}")
+
     def say_how_to_go_on(self) -> None:
         """After a sweep: how its runs are compared, and how one that was stopped goes on."""
         if not self.jobs:
             return
         last = list(self.jobs.values())[-1]
         elsewhere = "" if last.results_dir == Path("data/evals") else f" --results-dir {last.results_dir}"
-        print(
+        say(
             f"\nSweep {last.sweep_id}: {len(self.jobs)} runs in {last.results_dir}. "
             f"Compare them: claas-eval compare --sweep {last.sweep_id}{elsewhere}. "
-            f"Go on where one did not finish: the same command with sweep_id={last.sweep_id}",
-            file=sys.stderr,
+            f"Go on where one did not finish: the same command with sweep_id={last.sweep_id}"
         )
+
+
+def _job_count() -> int:
+    """How many jobs the overrides of the command line make."""
+    overrides = OverridesParser.create().parse_overrides([word for word in sys.argv[1:] if "=" in word])
+    return math.prod(
+        len(list(override.sweep_string_iterator())) for override in overrides if override.is_sweep_override()
+    )
 
 
 def _job_number() -> int | None:
