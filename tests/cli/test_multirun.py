@@ -58,7 +58,7 @@ def test_each_job_of_a_sweep_has_its_own_folder_and_all_have_one_sweep_id(evalua
     assert f"claas-eval compare --sweep {sweep}." in said
     assert f"sweep_id={sweep}" in said
     jobs = [line for line in said.splitlines() if line.startswith("Job ")]
-    assert jobs[1] == "Job 2 of 6: training.learning_rate=1e-4 seed=2"
+    assert jobs[1] == "Job 2 of 6: training.learning_rate=0.0001 seed=2"
     assert len(jobs) == 6
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()] == [
         f"data/sweeps/{sweep}/multirun.yaml"
