@@ -91,6 +91,8 @@ class Engine:
         self.context = context  # tokens
         self.failure: str | None = None
         self._bound: OrderedDict[str, Any] = OrderedDict()
+        self._untrained: set[str] = set()
+        """Adapters made here and not trained yet: their B is 0, so the base model's weights serve them all."""
         self._waiting: deque[Generation | Exclusive] = deque()
         self._scores: deque[Scoring] = deque()
         self._active: list[Generation] = []
@@ -116,6 +118,7 @@ class Engine:
         """Make `options.steps_per_batch` updates of an adapter, alone."""
 
         def run() -> TrainingReport:
+            self._untrained.discard(lora_id)
             try:
                 return train(self.backend, self.store, lora_id, rollouts, options)
             finally:
@@ -132,6 +135,7 @@ class Engine:
             replaced = self.store.updates(lora_id)
             info = self.store.create(lora_id, choose_modules(self.modules, targets), r, alpha)
             self._bound.pop(info.lora_id, None)
+            self._untrained.add(info.lora_id)
             return info, replaced
 
         return self._exclusively(run)
@@ -139,6 +143,7 @@ class Engine:
     def delete_adapter(self, lora_id: str) -> Future[bool]:
         def run() -> bool:
             self._bound.pop(lora_id.strip("/"), None)
+            self._untrained.discard(lora_id.strip("/"))
             return self.store.delete(lora_id)
 
         return self._exclusively(run)
@@ -201,7 +206,7 @@ class Engine:
 
     def _advance(self, admitted: list[Generation]) -> None:
         """One token for everything that is open, then the first token of what came in."""
-        lora = self._lora((self._active or admitted)[0].lora_id) if self._active or admitted else None
+        lora = self._lora(self._weights((self._active or admitted)[0].lora_id)) if self._active or admitted else None
         if self._active:
             tokens = [request.sampled[-1].token_id for request in self._active]
             logits = self.backend.step([request.place for request in self._active], tokens, lora)
@@ -265,8 +270,8 @@ class Engine:
         self._active.clear()
 
     def _admit(self) -> list[Generation]:
-        """Take what fits from the queue: same adapter, free rows, tokens; none past exclusive work."""
-        lora_id = self._active[0].lora_id if self._active else None
+        """Take what fits from the queue: same weights, free rows, tokens; none past exclusive work."""
+        weights = self._weights(self._active[0].lora_id) if self._active else None
         chosen: list[Generation] = []
         longest = max((request.size for request in self._active), default=0)
         first_other: float | None = None
@@ -280,8 +285,8 @@ class Engine:
                     work.future.set_result(work)
                     continue
                 if not (self._active or chosen):
-                    lora_id = work.lora_id
-                if work.lora_id != lora_id:
+                    weights = self._weights(work.lora_id)
+                if self._weights(work.lora_id) != weights:
                     first_other = first_other or work.since
                     if time.monotonic() - first_other > PATIENCE_S:
                         break
@@ -298,8 +303,8 @@ class Engine:
         """All waiting scores, those of one adapter together."""
         with self._changed:
             requests, self._scores = list(self._scores), deque()
-        requests.sort(key=lambda request: request.lora_id or "")
-        for lora_id, same in itertools.groupby(requests, key=lambda request: request.lora_id):
+        requests.sort(key=lambda request: self._weights(request.lora_id) or "")
+        for lora_id, same in itertools.groupby(requests, key=lambda request: self._weights(request.lora_id)):
             group = list(same)
             for part in packs([len(r.prompt_ids) + len(r.completion_ids) for r in group]):
                 self._score_group(group[part], lora_id)
@@ -330,6 +335,10 @@ class Engine:
             return self.backend.bind_for_scores(None, 0.0)
         adapter = self.store.load(lora_id)
         return self.backend.bind_for_scores(adapter.weights, adapter.info.scale)
+
+    def _weights(self, lora_id: str | None) -> str | None:
+        """Whose weights answer: of an adapter that was not trained, the base model's."""
+        return None if lora_id in self._untrained else lora_id
 
     def _lora(self, lora_id: str | None) -> Any:
         """An adapter as the backend takes it; the last few stay in memory."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -166,6 +167,37 @@ def test_adapters_take_turns(make_engine: MakeEngine) -> None:
     texts = [future.result(timeout=30).text for future in mixed]
     assert texts == texts[:3] * 12
     assert texts[0] == texts[1] != texts[2]
+
+
+def test_adapters_that_were_not_trained_are_decoded_together_until_one_is(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine()
+    for name in ("a", "b"):
+        engine.create_adapter(name, 4, 8, None).result()
+    rows: list[int] = []
+    step = engine.backend.step
+
+    def counted(places: Any, tokens: Any, lora: Any) -> torch.Tensor:
+        rows.append(len(places))
+        return step(places, tokens, lora)
+
+    monkeypatch.setattr(engine.backend, "step", counted)
+
+    def answers() -> list[tuple[str, list[float]]]:
+        rows.clear()
+        futures = [generation(engine, "Tell me a story.", lora_id=name, max_tokens=40, seed=1) for name in ("a", "b")]
+        done = [future.result() for future in [engine.generate(request) for request in futures]]
+        return [(one.text, [sampled.logprob for sampled in one.sampled]) for one in done]
+
+    base = engine.generate(generation(engine, "Tell me a story.", lora_id=None, max_tokens=40, seed=1)).result()
+    untrained = answers()
+    assert max(rows) == 2
+    assert untrained[0] == untrained[1] == (base.text, [sampled.logprob for sampled in base.sampled])
+    train_little(engine, "a", updates=4, learning_rate=0.05)
+    trained = answers()
+    assert max(rows) == 1
+    assert trained[0] != trained[1] == untrained[1]
 
 
 def test_cancelled_request_leaves(make_engine: MakeEngine) -> None:
