@@ -16,7 +16,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from claas_assets import __version__
 from claas_assets.cli.foreign_text import say
+from claas_assets.cli.help import no_such_command, show_help
 from claas_assets.cli.multirun import Sweep
 from claas_assets.evaluation.config import load_config
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
@@ -40,7 +42,22 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     first = sys.argv[1] if len(sys.argv) > 1 else ""
-    sys.exit(run_subcommand(first, sys.argv[2:]) if first in SUBCOMMANDS else _evaluate())
+    sys.exit(_run(first))
+
+
+def _run(first: str) -> int:
+    if first in SUBCOMMANDS:
+        return run_subcommand(first, sys.argv[2:])
+    if first in ("--help", "-h", "help"):
+        return show_help(SUBCOMMANDS)
+    if first in ("--version", "-V"):
+        print(f"claas-eval {__version__}")
+        return 0
+    wrong = no_such_command(first, SUBCOMMANDS)
+    if wrong is not None:
+        say(f"claas-eval: {wrong}")
+        return 2
+    return _evaluate()
 
 
 def run_subcommand(name: str, arguments: list[str]) -> int:

@@ -1,0 +1,52 @@
+"""The first words of a new user: help, version, a misspelt command."""
+
+from __future__ import annotations
+
+import pytest
+
+from claas_assets import __version__
+from claas_assets.cli import main
+from claas_assets.evaluation.config import EvalConfig
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main.main(list(arguments))
+    captured = capsys.readouterr()
+    return int(ended.value.code or 0), captured.out, captured.err
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h", "help"])
+def test_help_names_every_command_and_explains_every_key(flag, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    code, out, _ = run(capsys, flag)
+    assert code == 0
+    explained = {line.split()[0]: line for line in out.splitlines() if line.startswith(" ") and line.split()}
+    assert set(main.SUBCOMMANDS) <= set(explained)
+    assert "runs side by side" in explained["compare"]
+    fields = EvalConfig.model_fields
+    sections = {"lora", "training"}
+    assert set(fields) - sections <= set(explained)
+    assert {f"training.{key}" for key in type(EvalConfig().training).model_fields} <= set(explained)
+    assert "embedded, local, tinker, modal" in explained["mode"]
+    assert fields["num_steps"].description in explained["num_steps"]
+    assert "(20)" in explained["num_steps"]
+
+
+def test_version_is_ours(capsys):
+    assert run(capsys, "--version") == (0, f"claas-eval {__version__}\n", "")
+
+
+def test_a_misspelt_command_is_recognized(capsys):
+    code, _, error = run(capsys, "comapre", "data/example")
+    assert code == 2
+    assert "'comapre'" in error
+    assert "Did you mean compare?" in error
+    assert "Hydra" not in error
+
+
+def test_a_word_like_no_command_is_told_what_there_is(capsys):
+    code, _, error = run(capsys, "identity")
+    assert code == 2
+    assert "KEY=VALUE" in error
+    assert all(name in error for name in main.SUBCOMMANDS)
