@@ -16,7 +16,7 @@ from claas_assets.cli import comparison_tables
 from claas_assets.evaluation.comparison import csv_table as comparison_csv
 from claas_assets.evaluation.comparison.comparison import Comparison, compare
 from claas_assets.evaluation.comparison.sweeps import SweepComparison, group_seeds
-from claas_assets.evaluation.errors import ConfigError
+from claas_assets.evaluation.errors import ConfigError, NoSuchRun
 from claas_assets.evaluation.runs.frames import LoadedRun, load_run, load_runs
 from claas_assets.evaluation.runs.loading import run_folders
 from claas_assets.evaluation.storage.addresses import is_address
@@ -81,7 +81,7 @@ def _find(options: argparse.Namespace) -> tuple[list[LoadedRun], dict[str, str]]
     for run_id, reason in found.broken.items():
         print(f"claas-eval compare: run {one_line(run_id)} is left out: {one_line(reason)}", file=sys.stderr)
     if not found.runs:
-        raise ConfigError(
+        raise NoSuchRun(
             f"--sweep {options.sweep}: no run below {options.results_dir} is of that sweep. "
             "claas-eval --multirun names its sweep at the end, and each run's metadata.json in config.sweep_id"
         )
@@ -94,7 +94,7 @@ def _folder(name: str, results_dir: Place) -> Place:
             return folder
     there = [folder.name for folder in run_folders(results_dir)][-5:] if is_folder(results_dir) else []
     newest = f"; the last ones there: {', '.join(there)}" if there else ""
-    raise ConfigError(f"there is no run {name!r}: neither a folder nor a run id below {results_dir}{newest}")
+    raise NoSuchRun(f"there is no run {name!r}: neither a folder nor a run id below {results_dir}{newest}")
 
 
 def _only(names: list[str] | None, runs: list[LoadedRun]) -> list[LoadedRun]:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from claas_assets.cli.folders import local_folder
+from claas_assets.evaluation.errors import NoSuchRun
 from claas_assets.evaluation.runs.catalog import run_overview
 
 DEFAULT_RESULTS, DEFAULT_PORT = Path("data/evals"), 8765
@@ -32,11 +33,10 @@ def place_of(path: Path) -> tuple[Path, str | None]:
 
 
 def run(arguments: list[str]) -> int:
-    """Serve until Ctrl-C. 1: the port is taken; 2: there is no such folder."""
+    """Serve until Ctrl-C. 1: the port is taken. Raises `NoSuchRun`."""
     options = parse(arguments)
     if options.results_dir != DEFAULT_RESULTS and not options.results_dir.is_dir():
-        print(f"claas-eval view: {options.results_dir} is not a folder: name one that holds runs", file=sys.stderr)
-        return 2
+        raise NoSuchRun(f"{options.results_dir} is not a folder: name one that holds runs")
     try:
         listener = socket.create_server((HOST, options.port))
     except (OSError, OverflowError) as error:

@@ -13,6 +13,7 @@
     │   └── AdapterLost             the adapter is no longer the one that this run trained: the run cannot go on
     │       └── AdapterVanished     it is no longer there
     ├── RunFolderError         1  files of a run: missing, half-written, in use, or of another configuration
+    │   └── NoSuchRun          2  a run or folder of runs that was named and is not there
     └── IncompleteEvaluation   1  some preferences did not finish
 
 To add one: subclass here, give it an `exit_code` if it differs from its parent's, and raise it with
@@ -85,6 +86,10 @@ class AdapterVanished(AdapterLost):
 
 class RunFolderError(EvaluationError):
     pass
+
+
+class NoSuchRun(RunFolderError):
+    exit_code = 2
 
 
 class IncompleteEvaluation(EvaluationError):

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.errors import NoSuchRun, RunFolderError
 from claas_assets.evaluation.runs.catalog import run_overview
 from claas_assets.evaluation.storage.atomic import write_whole
 from claas_assets.viewer.before_after import Pair, PromptSet, prompt_sets
@@ -33,11 +33,11 @@ def write_report(run_folder: Path) -> Path:
 
 
 def render_report(run_folder: Path) -> str:
-    """The report's HTML. Raises `RunFolderError` where the folder holds no run."""
+    """The report's HTML. Raises `NoSuchRun` where the folder holds no run."""
     folder = run_folder.resolve()
     overview = run_overview(folder)
     if overview is None:
-        raise RunFolderError(
+        raise NoSuchRun(
             f"{run_folder}: no run is here (a folder for each preference, with metadata.json in it). "
             "Name a run folder, such as data/evals/20261124-101500Z"
         )

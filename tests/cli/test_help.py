@@ -50,3 +50,20 @@ def test_a_word_like_no_command_is_told_what_there_is(capsys):
     assert code == 2
     assert "KEY=VALUE" in error
     assert all(name in error for name in main.SUBCOMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report", "nope"], ["rescore", "nope"], ["compare", "nope", "nope2"], ["view", "nope"],
+        ["prune", "nope", "--keep", "1"],
+        ["compare", "--sweep", "nope", "--results-dir", "nope"], ["clean", "nope"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_run_that_is_not_there_is_exit_2_in_every_command(arguments, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, error = run(capsys, *arguments)
+    assert code == 2
+    assert error.startswith(f"claas-eval {arguments[0]}: ")
+    assert "nope" in error

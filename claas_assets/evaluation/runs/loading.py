@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from claas_assets.evaluation.config import Thresholds
-from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.errors import NoSuchRun, RunFolderError
 from claas_assets.evaluation.storage.names import is_preference_name
 from claas_assets.evaluation.storage.records import (
     BASELINE_STEP,
@@ -57,10 +57,10 @@ def preference_folders(run_folder: Place) -> list[Any]:
 def run_folders(results_dir: Place) -> list[Any]:
     """The folders below `results_dir` that hold something of a run, sorted by name.
 
-    Raises `RunFolderError` where `results_dir` is not a folder.
+    Raises `NoSuchRun` where `results_dir` is not a folder.
     """
     if not is_folder(results_dir):
-        raise RunFolderError(f"{results_dir}: there is no such folder: name the folder that holds the run folders")
+        raise NoSuchRun(f"{results_dir}: there is no such folder: name the folder that holds the run folders")
     folders = [folder for folder in folders_in(results_dir) if not folder.name.startswith(".")]
     return [folder for folder in folders if exists(folder / SUMMARY_FILE) or preference_folders(folder)]
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from claas_assets.evaluation.errors import ConfigError, RunFolderError
+from claas_assets.evaluation.errors import ConfigError, NoSuchRun, RunFolderError
 from claas_assets.evaluation.storage.journal import LOCK_FILE
 from claas_assets.evaluation.storage.names import check_run_id, is_preference_name
 from claas_assets.evaluation.storage.records import AdapterRecord, judged
@@ -60,10 +60,10 @@ def parse_age(text: str) -> timedelta:
 def read_runs(results_dir: Path) -> tuple[list[StoredRun], dict[Path, str]]:
     """The runs below `results_dir`, newest first by their recorded creation, and what is none, with the reason.
 
-    Raises `RunFolderError` where there is no such folder.
+    Raises `NoSuchRun` where there is no such folder.
     """
     if not results_dir.is_dir():
-        raise RunFolderError(f"{results_dir} is not a folder: name the folder that holds the run folders")
+        raise NoSuchRun(f"{results_dir} is not a folder: name the folder that holds the run folders")
     runs, refused = [], {}
     for path in sorted(results_dir.iterdir()):
         if path.name.startswith("."):

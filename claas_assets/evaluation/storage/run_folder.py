@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.errors import NoSuchRun, RunFolderError
 from claas_assets.evaluation.storage.addresses import is_address
 from claas_assets.evaluation.storage.atomic import to_json, write_whole
 from claas_assets.evaluation.storage.journal import STEPS_FILE
@@ -220,13 +220,11 @@ class RunFolder:
 
 
 def find_run(named: str, results_dir: Place) -> RunFolder:
-    """The run folder that `named` is: a folder, or an id below `results_dir`. Raises `RunFolderError`."""
+    """The run folder that `named` is: a folder, or an id below `results_dir`. Raises `NoSuchRun`."""
     for folder in [place_at(named), *([] if is_address(named) else [results_dir / named])]:
         if RunFolder(folder).preferences():
             return RunFolder(folder)
-    raise RunFolderError(
-        f"{named}: no run folder, neither by itself nor below {results_dir}: none has an adapter in it"
-    )
+    raise NoSuchRun(f"{named}: no run folder, neither by itself nor below {results_dir}: none has an adapter in it")
 
 
 # --- files --------------------------------------------------------------------------------------
