@@ -88,11 +88,13 @@ def check(words: list[str]) -> None:
         assert find_spec(arguments[1]) is not None or arguments[1] in ("venv", "pytest")
     elif program == "dagster":
         assert arguments[:2] == ["asset", "materialize"] or arguments[0] in ("dev", "instance")
+    elif program == "dg":
+        assert arguments[:2] == ["launch", "--assets"] or arguments[0] in ("dev", "check", "list")
     else:
         assert program in KNOWN, f"nothing shows that `{' '.join(words)}` works"
 
 
-KNOWN = {"pip", "mkdir", "export", "ruff", "mypy", "pytest", ".", "source", "cd", "dg", "docker", "helm", "kubectl"}
+KNOWN = {"pip", "mkdir", "export", "ruff", "mypy", "pytest", ".", "source", "cd", "docker", "helm", "kubectl"}
 
 
 def check_evaluation(arguments: list[str]) -> None:
