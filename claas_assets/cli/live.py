@@ -40,9 +40,9 @@ class _Preference:
 class TerminalProgress:
     """Shows events as they come. A context manager: the live lines go when it ends."""
 
-    def __init__(self, config: EvalConfig, console: Console) -> None:
+    def __init__(self, config: EvalConfig, console: Console | None = None) -> None:
         self.config = config
-        self.console = console
+        self.console = console = console or Console()
         self.began: float | None = None
         self.preferences = {name: _Preference() for name in config.preferences}
         self.live = Progress(

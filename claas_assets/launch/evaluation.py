@@ -28,12 +28,12 @@ DEFAULT_HOME = Path("data") / "dagster_home"
 DEFAULT_SETTINGS = "telemetry:\n  enabled: false\n"
 
 
-async def run_harness(config: EvalConfig) -> Summary:
-    """Evaluate `config` and return the summary: `{preference: VerdictRecord}`.
+async def run_harness(config: EvalConfig, listener: Reporter = silent) -> Summary:
+    """Evaluate `config` and return the summary: `{preference: VerdictRecord}`; `listener` hears how far it is.
 
     The preferences run in processes of their own. Raises an `EvaluationError`; what finished is in the run folder.
     """
-    return await asyncio.to_thread(evaluate, config)
+    return await asyncio.to_thread(evaluate, config, listener)
 
 
 def evaluate(config: EvalConfig, listener: Reporter = silent) -> Summary:

@@ -68,9 +68,14 @@ def test_on_one_sampler_one_preference_follows_the_other_from_init_to_the_last_s
 
 
 def test_run_harness_works_from_a_running_loop(evaluation):
-    made = evaluation(num_steps=1)
-    summary = asyncio.run(run_harness(made.config()))
+    made, heard = evaluation(num_steps=1), []
+
+    async def notebook():
+        return await run_harness(made.config(), heard.append)
+
+    summary = asyncio.run(notebook())
     assert summary["identity"].overall != "unfinished"
+    assert [event.step for event in heard if event.stage == "step"] == [0]
     assert len(lines(made)) == 1
 
 
