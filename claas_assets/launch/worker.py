@@ -9,6 +9,7 @@ each preference as it ends: {"ended": name, "reason": null or why it failed}, or
 true}. The end of its input stops it as Ctrl-C does: then whoever started it is gone.
 """
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -48,14 +49,15 @@ def main() -> None:
                 waiting = [] if message.get("stopped") else waiting
                 answers.write(json.dumps(message) + "\n")
                 answers.flush()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
         pass
     finally:
         for process in running.values():
             _stop(process)
-        while not said.empty():
-            answers.write(json.dumps(said.get()) + "\n")
-        answers.close()
+        with contextlib.suppress(BrokenPipeError):  # whoever started this was killed: nobody reads
+            while not said.empty():
+                answers.write(json.dumps(said.get()) + "\n")
+            answers.close()
 
 
 def _next_of(running: dict[str, ForkProcess], said: SimpleQueue[dict[str, Any]]) -> list[dict[str, Any]]:
