@@ -14,6 +14,7 @@ from claas_assets.evaluation.storage.records import (
     Transcript,
     UnitStats,
 )
+from claas_assets.evaluation.verdict.outcome import outcome_of
 
 Row = dict[str, Any]
 
@@ -21,17 +22,18 @@ _STATE = ("run_id", "preference", "phase", "step")
 _CRITERION_FIELDS = ("value", "baseline", "change", "n", "floor", "grade", "evidence", "decides", "reason", "sentence")
 
 STEP_COLUMNS = (
-    *_STATE, "snapshot", "timestamp", "compliance", "heldout_compliance", "margin", "margin_delta", "general_score",
-    "mean_entropy", "entropy_ratio", "self_rouge_l", "mean_logprob_drift", "alert", "sub_step_count", "interrupted",
-    "timing_s", "requests", "probes_s", "feedback_given", "prompt_used", "response_text",
+    *_STATE, "snapshot", "timestamp", "compliance", "obeyed", "heldout_compliance", "heldout_obeyed", "margin",
+    "margin_delta", "general_score", "mean_entropy", "entropy_ratio", "self_rouge_l", "mean_logprob_drift", "alert",
+    "sub_step_count", "interrupted", "timing_s", "requests", "probes_s", "feedback_given", "prompt_used",
+    "response_text",
 )  # fmt: skip
 TRANSCRIPT_COLUMNS = (
     *_STATE, "metric", "group", "key", "kind", "question", "answer", "score", "passed", "detail", "temperature",
     "completion_tokens", "finish_reason", "truncated", "logprob_sum", "latency_s", "error",
 )  # fmt: skip
 VERDICT_COLUMNS = (
-    "run_id", "preference", "overall", "criterion", "value", "baseline", "change", "lower", "upper", "level", "n",
-    "floor", "grade", "evidence", "decides", "reason", "sentence",
+    "run_id", "preference", "overall", "outcome", "criterion", "value", "baseline", "change", "lower", "upper", "level",
+    "n", "floor", "grade", "evidence", "decides", "reason", "sentence",
 )  # fmt: skip
 
 __all__ = ["METRIC_COLUMNS", "STEP_COLUMNS", "TRANSCRIPT_COLUMNS", "VERDICT_COLUMNS"]
@@ -48,6 +50,11 @@ def metric_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
         }
 
 
+def counted(row: Row) -> Row:
+    """Of a row about a state, how many steps were done when it was measured."""
+    return {"steps_done": row["step"] + 1} if "step" in row else {}
+
+
 def step_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
     """One row a state. Only steps have what is about their training."""
     lines: dict[int, StepRecord] = {record.step: record for record in run.steps}
@@ -58,11 +65,13 @@ def step_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
 
 def _headline(snapshot: EvalSnapshot) -> Row:
     margin, general, collapse = snapshot.logprob_margin, snapshot.general, snapshot.collapse
-    held_out = _set(snapshot, "heldout_prompts")
+    trained, held_out = _set(snapshot, "probe_prompts"), _set(snapshot, "heldout_prompts")
     return {
         "snapshot": snapshot.snapshot,
         "compliance": snapshot.preference_compliance,
-        "heldout_compliance": held_out.mean if held_out is not None else None,
+        "obeyed": _field(trained, "obeyed_rate"),
+        "heldout_compliance": _field(held_out, "mean"),
+        "heldout_obeyed": _field(held_out, "obeyed_rate"),
         "margin": _field(margin, "margin"),
         "margin_delta": _field(margin, "margin_delta_from_baseline"),
         "general_score": _field(general, "general_score"),
@@ -145,7 +154,12 @@ def _judged(transcript: Transcript, snapshot: EvalSnapshot) -> Row:
 
 def verdict_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
     verdict = run.verdict
-    told = {"run_id": run_id, "preference": verdict.preference, "overall": verdict.overall}
+    told = {
+        "run_id": run_id,
+        "preference": verdict.preference,
+        "overall": verdict.overall,
+        "outcome": outcome_of(verdict),
+    }
     if not verdict.criteria:  # nothing to judge yet, or measured only: the verdict itself is not to be lost
         yield {**told, "reason": verdict.sentence}
     for name, criterion in verdict.criteria.items():

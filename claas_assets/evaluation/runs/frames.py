@@ -5,14 +5,16 @@
     run.steps.plot(x="step", y="compliance")
 
 Every frame is tidy: one row an observation, with the columns run_id, preference and, where there are
-states, phase (baseline or step) and step (-1 for the baseline, then counted from 0). What was not measured
-is NaN; `metrics.reason` says why.
+states, phase (baseline or step), step (as in the files: -1 for the baseline, then counted from 0) and
+steps_done (as on the terminal: 0 for the baseline, then from 1). The last columns are the seed and, of
+several runs, every other setting in which they differ, by its dotted key. What was not measured is NaN;
+`metrics.reason` says why.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.runs import frame_rows
 from claas_assets.evaluation.runs.loading import PreferenceRun, preference_folders, read_run, run_folders
+from claas_assets.evaluation.storage.recorded_config import flat
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
 from claas_assets.evaluation.storage.stores import Place, place_at
 
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Rows = list[dict[str, Any]]
+_OF_THE_FOLDER = {"output_dir", "sweep_id", "preferences"}
+"""Settings that say where a run is, and of what."""
 
 
 class Frames:
@@ -56,8 +61,9 @@ class Frames:
         return _frame(self._rows(frame_rows.verdict_rows), frame_rows.VERDICT_COLUMNS)
 
     def _rows(self, rows_of: Callable[[str, PreferenceRun], Iterable[dict[str, Any]]]) -> Rows:
+        keys = _differing(self.runs)
         return [
-            row
+            {**row, **frame_rows.counted(row), **{key: flat(preference.adapter.config).get(key) for key in keys}}
             for run in self.runs
             for preference in run.preferences.values()
             for row in rows_of(run.run_id, preference)
@@ -126,6 +132,13 @@ def load_runs(results_dir: str | Place = "data/evals", *, sweep_id: str | None =
 def _sweeps_of(folder: Place) -> set[Any]:
     """The sweep that the run in `folder` is part of, from its metadata alone: a sweep is found among many runs."""
     return {PreferenceFolder(path).adapter().config.get("sweep_id") for path in preference_folders(folder)}
+
+
+def _differing(runs: Sequence[LoadedRun]) -> list[str]:
+    """The seed, and the dotted keys of the other settings that are not the same in all these runs."""
+    configs = [flat(preference.adapter.config) for run in runs for preference in run.preferences.values()]
+    keys = sorted({key for config in configs for key in config} - _OF_THE_FOLDER - {"seed"})
+    return ["seed", *(key for key in keys if any(config.get(key) != configs[0].get(key) for config in configs))]
 
 
 def _begun(run: LoadedRun) -> tuple[str, str]:

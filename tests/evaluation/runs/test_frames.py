@@ -43,7 +43,9 @@ def test_the_numbers_are_those_of_the_files(example):
     steps = example.steps.query("preference == 'identity'")
     assert list(steps["step"]) == [-1, 0, 1, 2, 3, 4, 5]
     assert list(steps["phase"])[:2] == ["baseline", "step"]
+    assert list(steps["steps_done"]) == [0, 1, 2, 3, 4, 5, 6]
     assert steps["heldout_compliance"].iloc[-1] == 1.0
+    assert set(identity["outcome"]) == {verdict.outcome}
     assert steps["sub_step_count"].isna().tolist() == [True] + [False] * 6
     assert steps["sdpo_grad_norm"].notna().sum() == 6
 
@@ -78,9 +80,25 @@ def test_several_runs_stand_in_one_frame_oldest_first(tmp_path):
     runs = load_runs(tmp_path)
     assert [run.run_id for run in runs] == ["a", "b"]  # begun at the same time: by name
     assert len(runs) == 2
+    for run in runs:
+        obeyed = run.verdicts.set_index("criterion").loc["obeyed", "value"]
+        assert run.steps["heldout_obeyed"].iloc[-1] == obeyed
     last = runs.steps.groupby("run_id")["heldout_compliance"].last()
     assert last.to_dict() == {"a": 0.5, "b": 0.25}
     assert set(runs.verdicts["run_id"]) == {"a", "b"}
+
+
+def test_every_frame_of_several_runs_says_in_which_settings_they_differ(tmp_path):
+    for name, seed, rate in (("a", 1, 1e-4), ("b", 2, 3e-4)):
+        write_run(tmp_path, made_run(name, config={"seed": seed, "training": {"learning_rate": rate}}))
+    runs = load_runs(tmp_path)
+    for frame in (runs.steps, runs.metrics, runs.transcripts, runs.verdicts):
+        told = frame.groupby("run_id")[["seed", "training.learning_rate"]].first()
+        assert told.loc["a"].tolist() == [1, 1e-4]
+        assert told.loc["b"].tolist() == [2, 3e-4]
+        assert not any(column.startswith(("lora.", "output_dir")) for column in frame.columns)
+    assert "training.learning_rate" not in runs.runs[0].steps.columns
+    assert set(runs.runs[0].steps["seed"]) == {1}
 
 
 def test_what_is_read_is_what_was_written(tmp_path):
