@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,10 +20,16 @@ class Done(NamedTuple):
     stderr: str
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _quick_dagster() -> Iterator[None]:
-    with quick_dagster():
-        yield
+@pytest.fixture(scope="session")
+def _storage() -> Iterator[Callable[[], None]]:
+    with quick_dagster() as forget:
+        yield forget
+
+
+@pytest.fixture(autouse=True)
+def _quick_dagster(_storage) -> Iterator[None]:
+    yield
+    _storage()
 
 
 @pytest.fixture

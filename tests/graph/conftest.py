@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
 from claas_assets.definitions import build_definitions
 from claas_assets.evaluation.config import EvalConfig
@@ -15,6 +16,10 @@ from tests.quick_dagster import dagster_home, quick_dagster
 from tests.strict_reader import faults_of_run
 
 PREFERENCES = Path(__file__).parents[2] / "preferences"
+
+
+FEW = {"probe_prompts": 4, "heldout_prompts": 5, "over_application": 4, "logprob_pairs": 5}
+"""So many prompts are asked where a test is about the graph and not about the numbers: a request is most of the time."""
 
 
 class Evaluation:
@@ -63,25 +68,36 @@ class Evaluation:
             )
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _quick_dagster():
-    with quick_dagster():
-        yield
+@pytest.fixture(scope="session")
+def _storage():
+    with quick_dagster() as forget:
+        yield forget
 
 
-def prepare(root: Path) -> None:
-    """A Dagster home and a copy of the preferences, which tests may edit."""
+@pytest.fixture(autouse=True)
+def _quick_dagster(_storage):
+    yield
+    _storage()
+
+
+def prepare(root: Path, most: dict[str, int] | None = None) -> None:
+    """A Dagster home and a copy of the preferences, which tests may edit; with at `most` so many of a list's items."""
     dagster_home(root / "home")
     # The public harness's three: each further partition is one more evaluation in every test of all of them.
     (root / "preferences").mkdir()
     for name in ("concise", "identity", "no_emoji"):
-        shutil.copy(PREFERENCES / f"{name}.yaml", root / "preferences")
+        text = (PREFERENCES / f"{name}.yaml").read_text()
+        if most is not None:
+            values = {key: value[: most.get(key)] if isinstance(value, list) else value
+                      for key, value in yaml.safe_load(text).items()}  # fmt: skip
+            text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
+        (root / "preferences" / f"{name}.yaml").write_text(text)
 
 
 @pytest.fixture
 def evaluation(fake, tmp_path, monkeypatch):
-    """`evaluation("tinker", num_steps=2)`: not run yet; light (no capability items) unless asked for."""
-    prepare(tmp_path)
+    """`evaluation("tinker", num_steps=2)`: not run yet; light (no capability items, few prompts) unless asked for."""
+    prepare(tmp_path, FEW)
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
 
     def make(kind="embedded", /, *, fake_settings=None, **config):

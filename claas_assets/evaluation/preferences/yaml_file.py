@@ -27,8 +27,7 @@ class YamlFile:
         if len(text) > LONGEST_FILE:
             raise ValueError(f"it has {len(text):,} characters, at most {LONGEST_FILE:,} are read")
         try:
-            _check_depth(text)
-            loader = yaml.SafeLoader(text)
+            loader = _Loader(text)
             self._root = loader.get_single_node()
             if self._root is not None:
                 _check_values(self._root, {})
@@ -47,13 +46,19 @@ class YamlFile:
         return None if node is None else node.start_mark.line + 1
 
 
-def _check_depth(text: str) -> None:
+class _Loader(yaml.SafeLoader):
+    """It stops at nesting without bound, which would end Python's own recursion."""
+
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            line = "" if event.start_mark is None else f"line {event.start_mark.line + 1}: "
-            raise ValueError(f"{line}nested more than {DEEPEST} levels deep")
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()
+        self.depth += isinstance(event, yaml.CollectionStartEvent)
+        if self.depth > DEEPEST:
+            raise ValueError(f"line {event.start_mark.line + 1}: nested more than {DEEPEST} levels deep")
+        node = super().compose_node(parent, index)
+        self.depth -= isinstance(event, yaml.CollectionStartEvent)
+        return node
 
 
 def _check_values(node: yaml.Node, sizes: dict[int, int]) -> int:
