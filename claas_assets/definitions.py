@@ -15,6 +15,7 @@ from claas_assets.defs.sensors import evaluation_sensors
 from claas_assets.defs.settings import evaluation_settings
 from claas_assets.defs.sources import ObservingRunFolder, preference_files
 from claas_assets.defs.training import FILES, training_assets
+from claas_assets.defs.upkeep import with_upkeep
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.config_files import chosen_config
 
@@ -32,11 +33,15 @@ def build_definitions(config: EvalConfig) -> dg.Definitions:
     return dg.Definitions(
         assets=[
             preference_files(preferences),
-            *training_assets(preferences, config, pool_of(config.mode)),
-            *result_assets(preferences, config),
-            summary,
-            plots,
-            report,
+            *with_upkeep(
+                [
+                    *training_assets(preferences, pool_of(config.mode)),
+                    *result_assets(preferences),
+                    summary,
+                    plots,
+                    report,
+                ]
+            ),
         ],
         asset_checks=evaluation_checks(preferences),
         jobs=[evaluate, publish, rescore, summarize],

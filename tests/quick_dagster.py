@@ -37,6 +37,7 @@ def quick_dagster() -> Iterator[Callable[[], None]]:
     from sqlalchemy import create_engine, event
 
     engines: dict[str, Any] = {}
+    closing: list[Callable[[], None]] = []
     migrations: dict[str, ScriptDirectory] = {}
     read_migrations = ScriptDirectory.from_config
 
@@ -45,11 +46,14 @@ def quick_dagster() -> Iterator[Callable[[], None]]:
             options.pop("poolclass", None)  # it would close the file after each statement
             engines[address] = create_engine(address, **options)
             event.listen(engines[address], "connect", _do_not_wait_for_the_disk)
+            closing.append(engines[address].dispose)
+            engines[address].dispose = lambda: None  # it is called after each statement
         return engines[address]
 
     def forget() -> None:
-        for engine in engines.values():
-            engine.dispose()
+        for close in closing:
+            close()
+        closing.clear()
         engines.clear()
 
     def kept_migrations(config: Any) -> ScriptDirectory:

@@ -13,8 +13,7 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 
-from claas_assets.cli.folders import local_folder
-from claas_assets.cli.prune import DEFAULT_RESULTS
+from claas_assets.cli.folders import DEFAULT_RESULTS, local_folder
 from claas_assets.evaluation.config import EvalConfig, load_config
 from claas_assets.evaluation.deployment.client import ClaasClient
 from claas_assets.evaluation.deployment.routes import routes_for
@@ -47,9 +46,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def finished_adapters(runs: Sequence[StoredRun], prefix: str) -> list[AdapterRecord]:
     """Those of complete run folders, less any that an unfinished or running folder names too (a copy, say)."""
-    done = [found for found in runs if found.complete and not is_running(found)]
-    needed = {adapter.lora_id for found in runs if found not in done for adapter in found.adapters.values()}
-    adapters = [adapter for found in done for adapter in found.adapters.values()]
+    done = [run for run in runs if run.complete and not is_running(run)]
+    needed = {adapter.lora_id for run in runs if run not in done for adapter in run.adapters.values()}
+    adapters = [adapter for run in done for adapter in run.adapters.values()]
     return [a for a in adapters if a.lora_id.startswith(prefix) and a.lora_id.isprintable() and a.lora_id not in needed]
 
 

@@ -77,15 +77,15 @@ def _find(options: argparse.Namespace) -> tuple[list[LoadedRun], dict[str, str]]
         return [load_run(_folder(name, options.results_dir)) for name in options.runs], {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # said below, without Python's file and line
-        found = load_runs(options.results_dir, sweep_id=options.sweep)
-    for run_id, reason in found.broken.items():
+        loaded = load_runs(options.results_dir, sweep_id=options.sweep)
+    for run_id, reason in loaded.broken.items():
         print(f"claas-eval compare: run {one_line(run_id)} is left out: {one_line(reason)}", file=sys.stderr)
-    if not found.runs:
+    if not loaded.runs:
         raise NoSuchRun(
             f"--sweep {options.sweep}: no run below {options.results_dir} is of that sweep. "
             "claas-eval --multirun names its sweep at the end, and each run's metadata.json in config.sweep_id"
         )
-    return list(found.runs), found.broken
+    return list(loaded.runs), loaded.broken
 
 
 def _folder(name: str, results_dir: Place) -> Place:
@@ -101,17 +101,15 @@ def _only(names: list[str] | None, runs: list[LoadedRun]) -> list[LoadedRun]:
     """The runs with only the preferences of `names`."""
     if not names:
         return runs
-    there = sorted({name for found in runs for name in found.preferences})
+    there = sorted({name for run in runs for name in run.preferences})
     wrong = [name for name in names if not is_preference_name(name) or name not in there]
     if wrong:
         raise ConfigError(f"--preference {wrong[0]}: no run has it. Preferences there: {', '.join(there)}")
     kept = [
-        LoadedRun(
-            found.run_id, found.folder, {name: found.preferences[name] for name in names if name in found.preferences}
-        )
-        for found in runs
+        LoadedRun(run.run_id, run.folder, {name: run.preferences[name] for name in names if name in run.preferences})
+        for run in runs
     ]
-    return [found for found in kept if found.preferences]
+    return [run for run in kept if run.preferences]
 
 
 def _show(options: argparse.Namespace, runs: list[LoadedRun], broken: dict[str, str]) -> None:

@@ -39,11 +39,11 @@ def _comparison(comparison: Comparison) -> Iterator[RenderableType]:
     names = labels([run.run_id for run in comparison.runs])
     if len(names) > 1:
         yield from _configuration(comparison, names)
-    for found in comparison.preferences:
-        yield _criteria(found, names)
-        if found.scored:
-            yield Text(f"  {one_line(found.scored)}\n", "dim")
-        for pair in found.pairs:
+    for preference in comparison.preferences:
+        yield _criteria(preference, names)
+        if preference.scored:
+            yield Text(f"  {one_line(preference.scored)}\n", "dim")
+        for pair in preference.pairs:
             yield from _pair(pair, names)
 
 
@@ -73,35 +73,35 @@ def _configuration(comparison: Comparison, names: Sequence[str]) -> Iterator[Ren
     yield table
 
 
-def _criteria(found: PreferenceComparison, names: Sequence[str]) -> Table:
-    table = _table(found.preference, ["criterion", *names])
-    for row in found.rows:
-        table.add_row(row.criterion, *(_criterion(row.criterion, found) for found in row.cells))
+def _criteria(preference: PreferenceComparison, names: Sequence[str]) -> Table:
+    table = _table(preference.preference, ["criterion", *names])
+    for row in preference.rows:
+        table.add_row(row.criterion, *(_criterion(row.criterion, criterion) for criterion in row.cells))
     table.add_section()
-    cells = zip(found.outcomes or found.overall, found.overall, strict=True)
+    cells = zip(preference.outcomes or preference.overall, preference.overall, strict=True)
     table.add_row("verdict", *(Text(said or "–", style=_STYLES.get(overall or "", "")) for said, overall in cells))
     return table
 
 
-def _criterion(name: str, found: Criterion | None) -> Text:
-    if found is None:
+def _criterion(name: str, criterion: Criterion | None) -> Text:
+    if criterion is None:
         return Text("–")
-    evidence = f", {found.evidence.replace('_', ' ')}" if found.evidence else ""
-    text = Text(f"{_level_or_change(name, found)}\n")
-    text.append(grade_words(found), style=_STYLES[found.grade])
+    evidence = f", {criterion.evidence.replace('_', ' ')}" if criterion.evidence else ""
+    text = Text(f"{_level_or_change(name, criterion)}\n")
+    text.append(grade_words(criterion), style=_STYLES[criterion.grade])
     text.append(evidence)
-    if found.value is None and found.reason:
-        text.append(f"\n{cut(found.reason, 160)}", style="dim")
+    if criterion.value is None and criterion.reason:
+        text.append(f"\n{cut(criterion.reason, 160)}", style="dim")
     return text
 
 
-def _level_or_change(name: str, found: Criterion) -> str:
+def _level_or_change(name: str, criterion: Criterion) -> str:
     """A level is shown with its change: the interval is that of the change, never of the level."""
-    if found.value is None:
+    if criterion.value is None:
         return "–"
-    if found.change is None or name not in _LEVELS:
-        return _number(found.value) + _range(found.interval)
-    return f"{_number(found.value)} ({found.change:+.2f}{_range(found.interval)})"
+    if criterion.change is None or name not in _LEVELS:
+        return _number(criterion.value) + _range(criterion.interval)
+    return f"{_number(criterion.value)} ({criterion.change:+.2f}{_range(criterion.interval)})"
 
 
 def _pair(pair: Pair, names: Sequence[str]) -> Iterator[RenderableType]:
@@ -118,12 +118,12 @@ def _pair(pair: Pair, names: Sequence[str]) -> Iterator[RenderableType]:
     yield from _flips(pair, names)
 
 
-def _difference(found: PairedDifference) -> list[Text]:
-    if found.change is None:
-        return [Text("–"), Text("–"), cell(found.reason or "", 300, "dim")]
-    said = f"{found.change:+.2f}{_range(found.interval)}"
-    floor = f", floor {found.floor:.2f}" if found.floor is not None else ""
-    return [Text(said), Text(str(found.n)), Text(f"{(found.evidence or '–').replace('_', ' ')}{floor}")]
+def _difference(difference: PairedDifference) -> list[Text]:
+    if difference.change is None:
+        return [Text("–"), Text("–"), cell(difference.reason or "", 300, "dim")]
+    said = f"{difference.change:+.2f}{_range(difference.interval)}"
+    floor = f", floor {difference.floor:.2f}" if difference.floor is not None else ""
+    return [Text(said), Text(str(difference.n)), Text(f"{(difference.evidence or '–').replace('_', ' ')}{floor}")]
 
 
 def _flips(pair: Pair, names: Sequence[str]) -> Iterator[RenderableType]:
@@ -152,31 +152,31 @@ def _answer(answer: Answer) -> Text:
 def _sweep(sweep: SweepComparison) -> Iterator[RenderableType]:
     swept = ", ".join(sweep.swept) or "nothing but the seed"
     yield Text(f"Sweep {one_line(sweep.sweep_id or '(runs as named)')}: swept {swept}", style="bold")
-    for found in sweep.preferences:
-        yield _recipes(found)
-        for recipe in found.recipes:
+    for preference in sweep.preferences:
+        yield _recipes(preference)
+        for recipe in preference.recipes:
             yield from _remarks(recipe)
 
 
-def _recipes(found: PreferenceSweep) -> Table:
+def _recipes(preference: PreferenceSweep) -> Table:
     """A column a recipe. Mean over seeds, its interval, then every seed's value."""
-    names = list(dict.fromkeys(name for recipe in found.recipes for name in recipe.criteria))
-    table = _table(found.preference, ["criterion", *(one_line(recipe.label) for recipe in found.recipes)])
+    names = list(dict.fromkeys(name for recipe in preference.recipes for name in recipe.criteria))
+    table = _table(preference.preference, ["criterion", *(one_line(recipe.label) for recipe in preference.recipes)])
     for name in names:
-        table.add_row(name, *(_seed_mean(recipe.criteria.get(name)) for recipe in found.recipes))
+        table.add_row(name, *(_seed_mean(recipe.criteria.get(name)) for recipe in preference.recipes))
     table.add_section()
-    table.add_row("overall", *(_counts(recipe.overall) for recipe in found.recipes))
+    table.add_row("overall", *(_counts(recipe.overall) for recipe in preference.recipes))
     return table
 
 
-def _seed_mean(found: SeedMean | None) -> Text:
-    if found is None:
+def _seed_mean(mean: SeedMean | None) -> Text:
+    if mean is None:
         return Text("–")
-    text = Text("–" if found.mean is None else f"{_number(found.mean)}{_range(found.interval)}")
-    if found.interval is None:
-        text.append(f"\n{found.claim}", style="dim")
-    if found.seeds:
-        text.append("\n" + "  ".join(f"{seed.seed}: {_number(seed.value)}" for seed in found.seeds), style="dim")
+    text = Text("–" if mean.mean is None else f"{_number(mean.mean)}{_range(mean.interval)}")
+    if mean.interval is None:
+        text.append(f"\n{mean.claim}", style="dim")
+    if mean.seeds:
+        text.append("\n" + "  ".join(f"{seed.seed}: {_number(seed.value)}" for seed in mean.seeds), style="dim")
     return text
 
 

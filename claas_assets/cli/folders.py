@@ -5,6 +5,8 @@ from pathlib import Path
 
 from claas_assets.evaluation.storage.addresses import is_address
 
+DEFAULT_RESULTS = Path("data") / "evals"
+
 
 def local_folder(text: str) -> Path:
     """A `type` for argparse, which refuses an fsspec address: `Path` would make another one of it."""

@@ -11,13 +11,10 @@ running or pinned, nor anything that is not a run folder. Symbolic links are not
 import argparse
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
-from claas_assets.cli.folders import local_folder
+from claas_assets.cli.folders import DEFAULT_RESULTS, local_folder
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
 from claas_assets.evaluation.runs.retention import StoredRun, delete_run, parse_age, read_runs, set_pin, why_kept
-
-DEFAULT_RESULTS = Path("data") / "evals"
 
 
 def run(arguments: list[str]) -> int:
@@ -57,13 +54,13 @@ def _prune(options: argparse.Namespace) -> int:
     runs, refused = read_runs(options.results_dir)
     reasons = why_kept(runs, keep=options.keep, older_than=age, now=datetime.now(UTC))
     failed = 0
-    for found, kept in zip(runs, reasons, strict=True):
+    for run, kept in zip(runs, reasons, strict=True):
         if kept:
-            print(f"keeps    {_line(found)}: {kept}")
+            print(f"keeps    {_line(run)}: {kept}")
         elif options.yes:
-            failed += not _deleted(found)
+            failed += not _deleted(run)
         else:
-            print(f"deletes  {_line(found)}")
+            print(f"deletes  {_line(run)}")
     for path, reason in refused.items():
         print(f"skips    {path.name!a}: {reason}", file=sys.stderr)
     going = reasons.count("")
@@ -74,15 +71,15 @@ def _prune(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _deleted(found: StoredRun) -> bool:
+def _deleted(run: StoredRun) -> bool:
     try:
-        delete_run(found)
+        delete_run(run)
     except (EvaluationError, OSError) as error:
         print(f"not deleted: {error}", file=sys.stderr)
         return False
-    print(f"deleted  {_line(found)}")
+    print(f"deleted  {_line(run)}")
     return True
 
 
-def _line(found: StoredRun) -> str:
-    return f"{found.path.name}  {found.created:%Y-%m-%d %H:%M} UTC  {found.size_bytes / 1e6:.1f} MB"
+def _line(run: StoredRun) -> str:
+    return f"{run.path.name}  {run.created:%Y-%m-%d %H:%M} UTC  {run.size_bytes / 1e6:.1f} MB"

@@ -5,11 +5,11 @@ import socket
 import sys
 from pathlib import Path
 
-from claas_assets.cli.folders import local_folder
+from claas_assets.cli.folders import DEFAULT_RESULTS, local_folder
 from claas_assets.evaluation.errors import NoSuchRun
 from claas_assets.evaluation.runs.catalog import run_overview
 
-DEFAULT_RESULTS, DEFAULT_PORT = Path("data/evals"), 8765
+DEFAULT_PORT = 8765
 HOST = "127.0.0.1"  # results hold what users wrote: there is no option to show them to a network
 
 

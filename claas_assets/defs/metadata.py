@@ -69,16 +69,6 @@ def _numbers(values: Mapping[str, float | None]) -> Metadata:
     return {name: float(value) for name, value in values.items() if value is not None}
 
 
-def headline(snapshot: EvalSnapshot) -> dict[str, float | None]:
-    margin, general, collapse = snapshot.logprob_margin, snapshot.general, snapshot.collapse
-    return {
-        "compliance": snapshot.preference_compliance,
-        "margin_nats": margin.margin if margin else None,
-        "general_score": general.general_score if general else None,
-        "entropy_ratio": collapse.entropy_ratio_to_baseline if collapse else None,
-    }
-
-
 def of_adapter(record: AdapterRecord, run_folder: Place) -> Metadata:
     return {
         **_of_preference(record, run_folder),
@@ -91,7 +81,7 @@ def of_snapshot(snapshot: EvalSnapshot, run_folder: Place, adapter: AdapterRecor
     reasons = "\n".join(f"- `{name}`: {missing.reason}" for name, missing in sorted(snapshot.unmeasured.items()))
     return {
         **_of_preference(adapter, run_folder),
-        **_numbers({**headline(snapshot), "duration_s": snapshot.duration_s}),
+        **_numbers({**snapshot.headline(), "duration_s": snapshot.duration_s}),
         "requests": snapshot.requests,
         "not_measured": dg.MetadataValue.md(reasons[: INLINE_LIMIT - 1] or "everything was measured"),
     }
@@ -108,8 +98,8 @@ def of_steps(training: TrainingRecord, run_folder: Place) -> Metadata:
         "interrupted_steps": sum(record.interrupted for record in steps),
         "path": dg.MetadataValue.path(str(path)),
         "size_bytes": size_of(path) if exists(path) else 0,
-        **(_numbers(headline(steps[-1].eval)) if steps else {}),
-        **_curves(_CURVES, [headline(record.eval) for record in steps]),
+        **(_numbers(steps[-1].eval.headline()) if steps else {}),
+        **_curves(_CURVES, [record.eval.headline() for record in steps]),
     }
 
 
@@ -121,8 +111,8 @@ def of_scores(scores: ScoresRecord, run_folder: Place) -> Metadata:
         "steps_asked": scores.num_steps,
         "versions": ", ".join(f"{name} {version}" for name, version in sorted(last.versions.items())) if last else "",
         "changed_since_asked": ", ".join(sorted(last.rescored_from)) if last and last.rescored_from else "none",
-        **(_numbers(headline(last)) if last else {}),
-        **_curves(_CURVES, [headline(snapshot) for _, snapshot in scores.states]),
+        **(_numbers(last.headline()) if last else {}),
+        **_curves(_CURVES, [snapshot.headline() for _, snapshot in scores.states]),
     }
 
 

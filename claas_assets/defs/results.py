@@ -8,17 +8,16 @@ from claas_assets.defs.io_managers import BY_PARTITION
 from claas_assets.defs.run_folder import CurrentRunFolder
 from claas_assets.defs.sources import PREFERENCE_FILE
 from claas_assets.defs.training import FILES
-from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.preferences.preference import load_preference
 from claas_assets.evaluation.runs import results
 from claas_assets.evaluation.storage.records import Record, ScoresRecord, TrainingRecord, VerdictRecord
 from claas_assets.evaluation.storage.run_folder import RunFolder
 from claas_assets.evaluation.storage.stores import on_this_machine
-from claas_assets.evaluation.verdict.versions import TABLE_VERSION, content_version, scoring_version, verdict_version
+from claas_assets.evaluation.verdict.versions import TABLE_VERSION, VERDICT_VERSION, content_version, scoring_version
 
 
-def result_assets(preferences: dg.PartitionsDefinition, config: EvalConfig) -> list[dg.AssetsDefinition]:
-    """scores → metric_table, collapse_snapshots, verdict, by preference. `config` is for what is stale."""
+def result_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """scores → metric_table, collapse_snapshots, verdict, by preference."""
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="results", kinds={"json"},
@@ -56,7 +55,7 @@ def result_assets(preferences: dg.PartitionsDefinition, config: EvalConfig) -> l
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="results", kinds={"json"},
-        code_version=verdict_version(config.thresholds), automation_condition=when_inputs_change(),
+        code_version=VERDICT_VERSION, automation_condition=when_inputs_change(),
         description="Criteria, grades, evidence, and the verdict in words. Thresholds are today's.",
     )  # fmt: skip
     def verdict(run_folder: CurrentRunFolder, scores: ScoresRecord) -> dg.MaterializeResult:

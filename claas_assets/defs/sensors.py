@@ -68,18 +68,19 @@ def new_deployment_sensor(config: EvalConfig, preferences: dg.PartitionsDefiniti
                 f"to watch. Set claas_url in the configuration, or {URL_VARIABLE}"
             )
         try:
-            found = read_fingerprint(watched, url)
+            fingerprint = read_fingerprint(watched, url)
         except DeploymentError as error:
             return dg.SkipReason(f"nothing was learned about {url}: {error}")
-        watch, fire = Watch.parse(context.cursor).look(found, new_run_id())
+        watch, fire = Watch.parse(context.cursor).look(fingerprint, new_run_id())
         cursor = watch.model_dump_json()
         if not fire:
             known = "evaluated already" if watch.candidate is None else "seen once; evaluated if the next look agrees"
-            return dg.SensorResult(skip_reason=f"deployment {found} at {url}: {known}", cursor=cursor)
+            return dg.SensorResult(skip_reason=f"deployment {fingerprint} at {url}: {known}", cursor=cursor)
         run_id = f"{watch.first_seen}-deployment"
         requests = evaluation_requests(
             watched, preferences.get_partition_keys(),
-            "new_deployment", run_id, run_key=f"{found}/{watch.generation}/{run_id}", **{"claas/deployment": found},
+            "new_deployment", run_id, run_key=f"{fingerprint}/{watch.generation}/{run_id}",
+            **{"claas/deployment": fingerprint},
         )  # fmt: skip
         return dg.SensorResult(run_requests=requests, cursor=cursor)
 

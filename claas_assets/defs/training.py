@@ -5,24 +5,22 @@ import dagster as dg
 from claas_assets.defs import metadata
 from claas_assets.defs.resources import Deployment
 from claas_assets.defs.run_folder import CurrentRunFolder
-from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.storage.records import AdapterRecord, TrainingRecord
 from claas_assets.evaluation.training.stages import ensure_adapter, ensure_baseline, run_training
-from claas_assets.evaluation.verdict.versions import adapter_version, baseline_version, steps_version
+from claas_assets.evaluation.verdict.versions import TRAINING_VERSION, adapter_data, baseline_data, steps_data
 
 FILES = "run_folder_files"
 
 
-def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig, pool: str) -> list[dg.AssetsDefinition]:
+def training_assets(preferences: dg.PartitionsDefinition, pool: str) -> list[dg.AssetsDefinition]:
     """adapter → baseline → training_steps, partitioned by preference.
 
-    `config` is for what is stale. `pool`: of the deployment's kind; its limit is the instance's (`dagster
-    instance concurrency set`).
+    `pool`: of the deployment's kind; its limit is the instance's (`dagster instance concurrency set`).
     """
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="training", pool=pool, kinds={"json"},
-        code_version=adapter_version(config),
+        code_version=TRAINING_VERSION,
         description="A fresh LoRA adapter on the deployment; its configuration is frozen here. "
         "In a folder that has one, that one is returned.",
     )  # fmt: skip
@@ -33,12 +31,12 @@ def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig, po
         return dg.MaterializeResult(
             value=record,
             metadata=metadata.of_adapter(record, run_folder.path),
-            data_version=dg.DataVersion(record.lora_id),  # the same code makes another adapter each time
+            data_version=dg.DataVersion(adapter_data(record)),
         )
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="training", pool=pool, kinds={"json"},
-        code_version=baseline_version(config),
+        code_version=TRAINING_VERSION,
         description="All metrics on the untouched adapter, in full: what every later number is compared with. "
         "Refused once the adapter was trained.",
     )  # fmt: skip
@@ -46,11 +44,15 @@ def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig, po
         context: dg.AssetExecutionContext, deployment: Deployment, run_folder: CurrentRunFolder, adapter: AdapterRecord
     ) -> dg.MaterializeResult:
         snapshot = ensure_baseline(deployment.training_context(context), adapter, resuming=run_folder.trains())
-        return dg.MaterializeResult(value=snapshot, metadata=metadata.of_snapshot(snapshot, run_folder.path, adapter))
+        return dg.MaterializeResult(
+            value=snapshot,
+            metadata=metadata.of_snapshot(snapshot, run_folder.path, adapter),
+            data_version=dg.DataVersion(baseline_data(adapter)),
+        )
 
     @dg.asset(
         partitions_def=preferences, io_manager_key=FILES, group_name="training", pool=pool, kinds={"python", "json"},
-        code_version=steps_version(config),
+        code_version=TRAINING_VERSION,
         description="The expensive one: rollouts → feedback → probes, one durable line a step. "
         "Materialized again it resumes after the last whole line.",
     )  # fmt: skip
@@ -65,7 +67,7 @@ def training_assets(preferences: dg.PartitionsDefinition, config: EvalConfig, po
         training = run_folder.preference(context.partition_key).training()
         return dg.MaterializeResult(
             metadata=metadata.of_steps(training, run_folder.path),
-            data_version=dg.DataVersion(f"{training.adapter.lora_id}, {len(training.steps)} steps"),
+            data_version=dg.DataVersion(steps_data(training)),
         )
 
     return [adapter, baseline, training_steps]

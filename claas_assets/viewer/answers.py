@@ -76,10 +76,10 @@ def groups_of(snapshot: EvalSnapshot) -> list[tuple[str, list[ShownTranscript]]]
     def place(transcript: Transcript) -> int:
         return next((i for i, group in enumerate(order) if transcript.key.startswith(f"{group}/")), len(order))
 
-    found = sorted(snapshot.rollouts, key=place)  # stable: as asked within a group
+    in_order = sorted(snapshot.rollouts, key=place)  # stable: as asked within a group
     return [
         (GROUPS[order[at]] if at < len(order) else "Other", [_shown(snapshot, transcript) for transcript in group])
-        for at, group in groupby(found, key=place)
+        for at, group in groupby(in_order, key=place)
     ]
 
 

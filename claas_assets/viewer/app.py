@@ -86,10 +86,10 @@ def _lists(places: ResultsFolder) -> APIRouter:
     ) -> HTMLResponse:  # fmt: skip
         folder = places.results(results_dir)
         query = lists.Query(q, sort, page, per_page, results_dir)
-        found = lists.make_listing(places.listed(folder), query)
+        listing = lists.make_listing(places.listed(folder), query)
         linked = folder == places.root
         place = places.shown if linked else str(results_dir)
-        return HTMLResponse(pages.list_page(_base(request), found, query, place, linked=linked, part=part))
+        return HTMLResponse(pages.list_page(_base(request), listing, query, place, linked=linked, part=part))
 
     @router.get("/api/runs")
     def tell_runs(
@@ -97,9 +97,9 @@ def _lists(places: ResultsFolder) -> APIRouter:
         results_dir: MaybeText = None,
     ) -> JSONResponse:  # fmt: skip
         query = lists.Query(q, sort, page, per_page, results_dir)
-        found = lists.make_listing(places.listed(places.results(results_dir)), query)
-        told = [_told(run) for run in found.runs]
-        return JSONResponse({"token": pages.token_of(found.runs), "running": found.running, "runs": told})
+        listing = lists.make_listing(places.listed(places.results(results_dir)), query)
+        told = [_told(run) for run in listing.runs]
+        return JSONResponse({"token": pages.token_of(listing.runs), "running": listing.running, "runs": told})
 
     @router.get("/api/runs/{run_id}")
     def tell_run(run_id: str) -> JSONResponse:
@@ -210,4 +210,4 @@ def _map_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> HTMLResponse:
-        return answer(request, 422, "; ".join(f"{found['loc'][-1]}: {found['msg']}" for found in error.errors()))
+        return answer(request, 422, "; ".join(f"{mistake['loc'][-1]}: {mistake['msg']}" for mistake in error.errors()))

@@ -49,8 +49,8 @@ class PromptSet:
 
 def prompt_sets(records: PreferenceRecords) -> list[PromptSet]:
     """The sets of prompts that were asked, held-out ones first."""
-    found = [_prompt_set(records, name, title) for name, title in SETS.items()]
-    return [prompts for prompts in found if prompts.pairs]
+    sets = [_prompt_set(records, name, title) for name, title in SETS.items()]
+    return [prompts for prompts in sets if prompts.pairs]
 
 
 def find_pair(sets: Sequence[PromptSet], key: str | None) -> tuple[PromptSet, Pair] | None:

@@ -101,21 +101,21 @@ def compare_csv(runs: Sequence[LoadedRun]) -> str:
     return comparison_csv.of(compare(runs) if runs else Comparison(runs=[]))
 
 
-def forbidden(found: Comparison) -> list[Forbidden]:
+def forbidden(comparison: Comparison) -> list[Forbidden]:
     """What stands between which runs, said once for all preferences that share it."""
     rows: dict[str, Forbidden] = {}
-    for preference in found.preferences:
+    for preference in comparison.preferences:
         for pair in preference.pairs:
             for obstacle in pair.obstacles:
                 key = f"{pair.run} {pair.reference} {obstacle!r}"
-                names = (found.runs[pair.run].run_id, found.runs[pair.reference].run_id)
+                names = (comparison.runs[pair.run].run_id, comparison.runs[pair.reference].run_id)
                 rows.setdefault(key, Forbidden(*names, obstacle, [])).preferences.append(preference.preference)
     return list(rows.values())
 
 
-def _shown_pairs(base: str, found: PreferenceComparison, runs: Sequence[LoadedRun]) -> list[ShownPair]:
-    limit = max(3, FLIPS_SHOWN // max(1, len(found.pairs)))
-    return [_shown_pair(base, pair, found.preference, runs, limit) for pair in found.pairs]
+def _shown_pairs(base: str, preference: PreferenceComparison, runs: Sequence[LoadedRun]) -> list[ShownPair]:
+    limit = max(3, FLIPS_SHOWN // max(1, len(preference.pairs)))
+    return [_shown_pair(base, pair, preference.preference, runs, limit) for pair in preference.pairs]
 
 
 def _shown_pair(base: str, pair: Pair, name: str, runs: Sequence[LoadedRun], limit: int) -> ShownPair:
@@ -139,18 +139,18 @@ def _shown_flip(base: str, flip: Flip, asked: str, name: str, sides: tuple[Loade
 
 
 def _side(base: str, run: LoadedRun, name: str, question: tuple[str, str], passed: bool) -> RunSide:
-    found, (asked, prompt) = run.preferences[name], question
-    snapshot = found.last
+    preference, (asked, prompt) = run.preferences[name], question
+    snapshot = preference.last
     below = [t for t in snapshot.rollouts if t.key.startswith(f"compliance/{asked}/")] if snapshot else []
     transcript = next((t for t in below if t.question == prompt), None)
     if snapshot is None or transcript is None:
         return RunSide(Side(answer=None, missing="its transcript is not recorded", passed=passed), None)
-    return RunSide(side_of(snapshot, transcript), _whole(base, run.run_id, found, transcript.key))
+    return RunSide(side_of(snapshot, transcript), _whole(base, run.run_id, preference, transcript.key))
 
 
-def _whole(base: str, run_id: str, found: PreferenceRun, key: str) -> str:
-    state = str(found.steps[-1].step) if found.steps else "baseline"
-    return f"{base}/runs/{run_id}/{found.adapter.preference}/states/{state}/whole?key={quote(key, safe='')}"
+def _whole(base: str, run_id: str, preference: PreferenceRun, key: str) -> str:
+    state = str(preference.steps[-1].step) if preference.steps else "baseline"
+    return f"{base}/runs/{run_id}/{preference.adapter.preference}/states/{state}/whole?key={quote(key, safe='')}"
 
 
 def _query(run_ids: Sequence[str]) -> str:

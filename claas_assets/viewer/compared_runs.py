@@ -48,10 +48,11 @@ def _stamps(folder: Path) -> tuple[tuple[str, tuple[Stamp | None, ...]], ...]:
 @lru_cache(maxsize=256)  # a slim run of three preferences takes some 0.5 MB, a whole one 45
 def _slim_run(folder: Path, stamps: tuple[tuple[str, tuple[Stamp | None, ...]], ...]) -> LoadedRun:
     run = load_run(folder)
-    for name, found in run.preferences.items():
-        _check_config(name, found)
-    scored = {name: scored_alike([found])[0][0] for name, found in run.preferences.items()}  # one of 0.1.0 afresh
-    slim = {name: _slim(found) for name, found in scored.items()}
+    for name, preference in run.preferences.items():
+        _check_config(name, preference)
+    # One of 0.1.0 is scored afresh.
+    scored = {name: scored_alike([preference])[0][0] for name, preference in run.preferences.items()}
+    slim = {name: _slim(preference) for name, preference in scored.items()}
     return LoadedRun(folder.name, Path(folder.name), slim)  # where it is on this machine is nobody's business
 
 

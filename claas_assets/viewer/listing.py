@@ -67,16 +67,16 @@ def make_listing(runs: list[RunOverview], query: Query) -> Listing:
 
     A page beyond the last one is the last one.
     """
-    found = [match for run in runs if (match := _matching(run, query.q.lower().split())) is not None]
+    matching = [match for run in runs if (match := _matching(run, query.q.lower().split())) is not None]
     key = _KEYS.get(query.sort.removeprefix("-"), _KEYS["created"])
-    found.sort(key=key, reverse=query.sort.startswith("-"))
-    pages = max(1, math.ceil(len(found) / query.per_page))
+    matching.sort(key=key, reverse=query.sort.startswith("-"))
+    pages = max(1, math.ceil(len(matching) / query.per_page))
     page = min(query.page, pages)
     first = (page - 1) * query.per_page
     return Listing(
-        runs=found[first : first + query.per_page],
+        runs=matching[first : first + query.per_page],
         total=len(runs),
-        matching=len(found),
+        matching=len(matching),
         page=page,
         pages=pages,
         running=any(run.state == "running" for run in runs),

@@ -12,7 +12,6 @@ from claas_assets.evaluation.storage.journal import STEPS_FILE
 from claas_assets.evaluation.storage.records import (
     AdapterRecord,
     EvalSnapshot,
-    MetricTable,
     ScoresRecord,
     StepRecord,
     VerdictRecord,
@@ -70,20 +69,20 @@ class PreferenceRecords:
 
 def load_head(folder: Path) -> PreferenceRecords:
     """The small files: the adapter and the verdict."""
-    found = PreferenceRecords(folder)
-    found.adapter = _read(found, METADATA_FILE, _adapter)
-    found.verdict = _read(found, VERDICT_FILE, _verdict)
-    if found.adapter is None and not found.problems:
-        found.problems.append(f"{METADATA_FILE} is missing: the evaluation did not come to make an adapter")
-    return found
+    records = PreferenceRecords(folder)
+    records.adapter = _read(records, METADATA_FILE, _adapter)
+    records.verdict = _read(records, VERDICT_FILE, _verdict)
+    if records.adapter is None and not records.problems:
+        records.problems.append(f"{METADATA_FILE} is missing: the evaluation did not come to make an adapter")
+    return records
 
 
 def load_preference(folder: Path) -> PreferenceRecords:
     """All files of a preference, with every transcript."""
-    found = load_head(folder)
-    found.baseline = _read(found, BASELINE_FILE, _baseline)
-    found.steps = _read(found, STEPS_FILE, _steps) or []
-    return found
+    records = load_head(folder)
+    records.baseline = _read(records, BASELINE_FILE, _baseline)
+    records.steps = _read(records, STEPS_FILE, _steps) or []
+    return records
 
 
 Reason = tuple[str, str, int]
@@ -117,54 +116,32 @@ def stamps_of(folder: Path) -> tuple[Stamp | None, ...]:
     return tuple(file_stamp(folder / name) for name in (METADATA_FILE, BASELINE_FILE, STEPS_FILE, VERDICT_FILE))
 
 
-def _read(found: PreferenceRecords, file: str, read: Callable[[Path, Stamp], T]) -> T | None:
-    stamp = file_stamp(found.folder / file)
+def _read(records: PreferenceRecords, file: str, read: Callable[[Path, Stamp], T]) -> T | None:
+    stamp = file_stamp(records.folder / file)
     if stamp is None:
         return None
     try:
-        return read(found.folder, stamp)
+        return read(records.folder, stamp)
     except (RunFolderError, ValueError, RecursionError) as error:  # bytes that are no text; brackets without end
-        text = one_line(error).replace(f"{found.folder}/", "")
-        found.problems.append(text if file in text else f"{file}: {text}")
+        text = one_line(error).replace(f"{records.folder}/", "")
+        records.problems.append(text if file in text else f"{file}: {text}")
         return None
 
 
 # --- each file once, while its stamp is the same ------------------------------------------------
 
 
-def _at(folder: Path) -> PreferenceFolder:
-    return PreferenceFolder(folder, guarded=True)
+def _once(read: Callable[[PreferenceFolder], T], kept: int) -> Callable[[Path, Stamp], T]:
+    """`read` of a folder and the stamp of the file; the last `kept` readings are remembered."""
+
+    @lru_cache(maxsize=kept)
+    def cached(folder: Path, stamp: Stamp) -> T:
+        return read(PreferenceFolder(folder, guarded=True))
+
+    return cached
 
 
-@lru_cache(maxsize=256)
-def _adapter(folder: Path, stamp: Stamp) -> AdapterRecord:
-    return _at(folder).adapter()
-
-
-@lru_cache(maxsize=256)
-def _verdict(folder: Path, stamp: Stamp) -> VerdictRecord | None:
-    return _at(folder).verdict()
-
-
-@lru_cache(maxsize=64)
-def _scores(folder: Path, stamp: Stamp) -> ScoresRecord | None:
-    return _at(folder).scores()
-
-
-@lru_cache(maxsize=64)
-def _table(folder: Path, stamp: Stamp) -> MetricTable | None:
-    return _at(folder).metric_table()
-
-
+_adapter, _verdict = _once(PreferenceFolder.adapter, 256), _once(PreferenceFolder.verdict, 256)
+_scores, _table = _once(PreferenceFolder.scores, 64), _once(PreferenceFolder.metric_table, 64)
 # A preference of 20 steps takes some 15 MB as records: room for two runs of three.
-@lru_cache(maxsize=6)
-def _baseline(folder: Path, stamp: Stamp) -> EvalSnapshot | None:
-    return _at(folder).baseline()
-
-
-@lru_cache(maxsize=6)
-def _steps(folder: Path, stamp: Stamp) -> list[StepRecord]:
-    try:
-        return _at(folder).steps()
-    except OSError as error:
-        raise RunFolderError(f"{STEPS_FILE} cannot be read: {error.strerror}") from error
+_baseline, _steps = _once(PreferenceFolder.baseline, 6), _once(PreferenceFolder.steps, 6)

@@ -44,17 +44,17 @@ def run_page(base: str, folder: Path, overview: RunOverview) -> str:
 
 def run_context(folder: Path, overview: RunOverview) -> dict[str, Any]:
     """What the page of a run and its report share."""
-    found = [load_head(folder / name) for name in _names(folder, overview)]
-    missing, problems = missing_in(found)
+    heads = [load_head(folder / name) for name in _names(folder, overview)]
+    missing, problems = missing_in(heads)
     return {
         "run": overview,
-        "preferences": found,
-        "judged": judged(found, overview),
-        "criteria": list(dict.fromkeys(name for r in found if r.verdict for name in r.verdict.criteria)),
+        "preferences": heads,
+        "judged": judged(heads, overview),
+        "criteria": list(dict.fromkeys(name for r in heads if r.verdict for name in r.verdict.criteria)),
         "missing": missing,
-        "problems": [*(f"{r.name}: {problem}" for r in found for problem in r.problems), *problems],
-        "notes": {r.name: version_notes(r.verdict, None) for r in found},
-        "config": _configuration(found),
+        "problems": [*(f"{r.name}: {problem}" for r in heads for problem in r.problems), *problems],
+        "notes": {r.name: version_notes(r.verdict, None) for r in heads},
+        "config": _configuration(heads),
         "figures": TITLES,
         "token": token_of([overview]),
     }
@@ -152,10 +152,10 @@ def difference(pair: Pair) -> Any:
     return word_difference(pair.before.answer, pair.after.answer)
 
 
-def judged(found: list[PreferenceRecords], overview: RunOverview) -> dict[str, VerdictRecord]:
+def judged(preferences: list[PreferenceRecords], overview: RunOverview) -> dict[str, VerdictRecord]:
     """The verdicts that hold: not those of fewer steps than are recorded by now."""
     current = {p.name for p in overview.preferences if p.overall is not None}
-    return {r.name: r.verdict for r in found if r.verdict is not None and r.name in current}
+    return {r.name: r.verdict for r in preferences if r.verdict is not None and r.name in current}
 
 
 def _names(folder: Path, overview: RunOverview) -> list[str]:
@@ -163,9 +163,9 @@ def _names(folder: Path, overview: RunOverview) -> list[str]:
     return [p.name for p in overview.preferences if p.name in there]
 
 
-def _configuration(found: list[PreferenceRecords]) -> dict[str, dict[str, Any]]:
+def _configuration(preferences: list[PreferenceRecords]) -> dict[str, dict[str, Any]]:
     """Title → key → value, the first preference's where they agree, else one by one."""
-    adapters = [r.adapter for r in found if r.adapter is not None]
+    adapters = [r.adapter for r in preferences if r.adapter is not None]
     if not adapters:
         return {}
     configs = [flat(adapter.config) for adapter in adapters]

@@ -25,12 +25,12 @@ class ResultsFolder:
         if asked is None:
             return self.root
         try:
-            found = Path(asked).resolve()
+            folder = Path(asked).resolve()
         except (ValueError, OSError) as error:
             raise HTTPException(400, "results_dir is not a path.") from error
-        if not found.is_relative_to(self.root):
+        if not folder.is_relative_to(self.root):
             raise HTTPException(400, "results_dir is outside the results folder that this server shows.")
-        return found
+        return folder
 
     def listed(self, folder: Path) -> list[RunOverview]:
         runs = list_runs(folder)
@@ -51,12 +51,12 @@ class ResultsFolder:
     def sweep(self, sweep_id: str) -> list[Path]:
         """The folders of a sweep's runs, by name."""
         try:
-            found = [run for run in self.listed(self.root) if run.sweep_id == check_run_id(sweep_id)]
+            runs = [run for run in self.listed(self.root) if run.sweep_id == check_run_id(sweep_id)]
         except ConfigError:
-            found = []
-        if not found:
+            runs = []
+        if not runs:
             raise HTTPException(404, f"No run here is of sweep {sweep_id[:200]}.")
-        return sorted(self.root / run.run_id for run in found)
+        return sorted(self.root / run.run_id for run in runs)
 
     def preference(self, run_id: str, name: str) -> tuple[Path, RunOverview]:
         folder, overview = self.run(run_id)

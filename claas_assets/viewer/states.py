@@ -92,14 +92,14 @@ def _row(snapshot: EvalSnapshot, step: StepRecord | None, cells: list[Cell], rep
 
 
 def _cells(snapshot: EvalSnapshot) -> dict[str, Cell]:
-    found = {quantity.name: quantity for quantity in quantities_of(snapshot)}
+    quantities = {quantity.name: quantity for quantity in quantities_of(snapshot)}
     cells = {}
     for name in COLUMNS:
-        quantity, missing = found.get(name), snapshot.unmeasured.get(name)
+        quantity, missing = quantities.get(name), snapshot.unmeasured.get(name)
         if quantity is None or quantity.value is None:
             cells[name] = Cell(reason=f"{missing.kind}: {missing.reason}" if missing else None)
             continue
-        source = found.get(_WITH_INTERVAL_OF.get(name, ""), quantity)
+        source = quantities.get(_WITH_INTERVAL_OF.get(name, ""), quantity)
         cells[name] = Cell(quantity._replace(interval=source.interval, n=source.n))
     return cells
 
@@ -121,14 +121,14 @@ class Missing:
     states: list[int]
 
 
-def missing_in(found: Iterable[PreferenceRecords]) -> tuple[list[Missing], list[str]]:
+def missing_in(preferences: Iterable[PreferenceRecords]) -> tuple[list[Missing], list[str]]:
     """What is missing in these preferences, said once for all that share it; then what cannot be read.
 
     From what was scored last where that is of the steps recorded; else from the states as they were recorded.
     """
     states: dict[tuple[str, str, str], list[int]] = {}
     problems = []
-    for records in found:
+    for records in preferences:
         try:
             rows = load_reasons(records.folder)
         except RunFolderError as error:

@@ -54,10 +54,10 @@ def figure_svg(run_folder: Path, name: str) -> str:
 
 @lru_cache(maxsize=64)
 def _figure_svg(run_folder: Path, name: str, stamps: tuple[tuple[str, tuple[Stamp | None, ...]], ...]) -> str:
-    found = [load_preference(run_folder / preference) for preference, files in stamps if any(files)]
+    preferences = [load_preference(run_folder / preference) for preference, files in stamps if any(files)]
     runs = runs_of(
-        {r.name: r.scores for r in found if r.scores is not None and r.scores.states},
-        {r.name: r.verdict for r in found if r.verdict is not None},
+        {r.name: r.scores for r in preferences if r.scores is not None and r.scores.states},
+        {r.name: r.verdict for r in preferences if r.verdict is not None},
     )
     if not runs:
         return ""
@@ -139,5 +139,5 @@ def _attributes(element: ElementTree.Element, ids: dict[str, str]) -> dict[str, 
 
 def _declarations(style: str) -> dict[str, str]:
     pairs = (part.partition(":")[::2] for part in style.split(";") if ":" in part)
-    found = {name.strip(): value.strip() for name, value in pairs}
-    return {name: _INK.get(value.lower(), value.lower()) for name, value in found.items() if name in _STYLES}
+    styles = {name.strip(): value.strip() for name, value in pairs}
+    return {name: _INK.get(value.lower(), value.lower()) for name, value in styles.items() if name in _STYLES}

@@ -45,13 +45,13 @@ def sweep_page(
 
 def criteria_of(sweep: SweepComparison) -> list[str]:
     """The criteria that some recipe has, in the order of the verdict's table."""
-    there = {name for found in sweep.preferences for recipe in found.recipes for name in recipe.criteria}
+    there = {name for preference in sweep.preferences for recipe in preference.recipes for name in recipe.criteria}
     return [rule.name for rule in RULES if rule.name in there]
 
 
 def most_swept(sweep: SweepComparison) -> str | None:
     """The key with the most values, which the figure puts on its axis by itself."""
-    recipes = [recipe for found in sweep.preferences for recipe in found.recipes]
+    recipes = [recipe for preference in sweep.preferences for recipe in preference.recipes]
     counts = {key: len({repr(recipe.settings[key]) for recipe in recipes}) for key in sweep.swept}
     return max(counts, key=lambda key: counts[key], default=None)
 

@@ -41,9 +41,9 @@ def marked(text: object) -> Markup:
     """Escaped HTML, with each invisible character as a mark that names it."""
     source = str(text).replace("\r\n", "\n")
     parts, at = [], 0
-    for found in _INVISIBLE.finditer(source):
-        parts += [escape(source[at : found.start()]), _mark(found.group())]
-        at = found.end()
+    for match in _INVISIBLE.finditer(source):
+        parts += [escape(source[at : match.start()]), _mark(match.group())]
+        at = match.end()
     return Markup("").join([*parts, escape(source[at:])])
 
 

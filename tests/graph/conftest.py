@@ -19,7 +19,7 @@ PREFERENCES = Path(__file__).parents[2] / "preferences"
 
 
 FEW = {"probe_prompts": 4, "heldout_prompts": 5, "over_application": 4, "logprob_pairs": 5}
-"""So many prompts are asked where a test is about the graph and not about the numbers: a request is most of the time."""
+"""So many prompts are asked where a test is about the graph and not the numbers: requests are most of its time."""
 
 
 class Evaluation:

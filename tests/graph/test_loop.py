@@ -51,7 +51,7 @@ def test_a_deployment_that_comes_back_in_time_is_waited_for_and_both_are_said(ev
         if "waiting up to 60 s" in event.message:
             made.fake.restart()  # adapters are kept, the completions are forgotten
 
-    made.fake.faults.add("/v1/score", calling(made.fake.die), nth=45)
+    made.fake.faults.add("/v1/score", calling(made.fake.die), nth=25)  # ten a state: of the second step
     evaluate(made.config(deployment_timeout_s=60), listen)
     assert any("waiting up to 60 s" in text for text in said)
     assert any("answers again" in text for text in said)
@@ -87,8 +87,8 @@ def test_an_adapter_that_vanished_is_an_error_that_says_so_and_no_fresh_start(ev
 def test_one_that_vanishes_while_it_is_measured_is_no_step_of_failed_probes(evaluation):
     made = evaluation()
     fault = status(500, "unknown adapter")
-    made.fake.faults.add("/v1/score", *[fault] * 19, nth=21)
-    made.fake.faults.add("/v1/score", calling(made.fake.deployment.adapters.clear), nth=41)
+    made.fake.faults.add("/v1/score", *[fault] * 9, nth=11)  # all but one of the first step's ten
+    made.fake.faults.add("/v1/score", calling(made.fake.deployment.adapters.clear), nth=21)
     with pytest.raises(IncompleteEvaluation, match="is no longer on"):
         made.run()
     assert lines(made) == [] or [step["step"] for step in lines(made)] == [0]

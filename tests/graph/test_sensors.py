@@ -7,7 +7,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import dagster as dg
 import pytest
-from dagster._core.storage.tags import RUN_KEY_TAG
 
 from claas_assets.definitions import build_definitions
 from claas_assets.defs.run_folder import RUN_TAG
@@ -17,6 +16,7 @@ from claas_assets.evaluation.storage.run_folder import RunFolder
 from claas_assets.evaluation.verdict.alerts import WEBHOOK_VARIABLE, call_webhook
 from tests.fake_claas import edit, status
 
+RUN_KEY_TAG = "dagster/run_key"
 NAMES = ("new_deployment", "finish_evaluation", "bad_verdict", "failed_evaluation")
 
 

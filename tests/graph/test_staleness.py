@@ -2,13 +2,16 @@
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.definitions.data_version import CachingStaleStatusResolver  # no public name gives what the UI shows
 from dagster._core.definitions.observe import observe as observe_sources
 from dagster._core.loader import LoadingContextForTest
 
 from claas_assets.definitions import build_definitions
 from claas_assets.defs.sources import PREFERENCE_FILE, observe
+from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.metrics import get_metric
+from claas_assets.evaluation.verdict.versions import adapter_data, baseline_data, steps_data
+from tests.synthetic.runs import made_preference_run
 
 TRAINING = {"adapter", "baseline", "training_steps"}
 SCORED = {"scores", "metric_table", "collapse_snapshots", "verdict"}
@@ -34,19 +37,44 @@ def edit_preference(evaluation):
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"),
+    "changes",
     [
-        ({}, set()),
-        ({"training": {"steps_per_batch": 2, "learning_rate": 1e-5}}, TRAINING),
-        ({"seed": 7}, TRAINING),
-        ({"probe_max_tokens": 99}, {"baseline", "training_steps"}),
-        ({"num_steps": 9}, {"training_steps"}),
-        ({"thresholds": {"logprob_margin": {"pass_at": 9.0, "fail_at": 1.0}}}, {"verdict"}),
-        ({"claas_url": "http://elsewhere:8080", "max_concurrency": 3}, set()),
+        {"training": {"steps_per_batch": 2, "learning_rate": 1e-5}, "seed": 7},
+        {"probe_max_tokens": 99, "num_steps": 9},
+        {"thresholds": {"logprob_margin": {"pass_at": 9.0, "fail_at": 1.0}}},
+        {"claas_url": "http://elsewhere:8080", "max_concurrency": 3},
     ],
 )
-def test_a_changed_configuration_makes_stale_what_depends_on_it(finished, changes, expected):
-    assert stale(finished, **changes) == expected
+def test_a_code_location_with_another_configuration_calls_nothing_stale_for_its_code_is_the_same(finished, changes):
+    assert stale(finished, **changes) == set()
+
+
+def test_an_adapter_that_is_made_with_another_configuration_makes_the_baseline_below_it_stale(finished):
+    assert finished.materialize("adapter", partition="identity", run_id="the-run").success
+    assert stale(finished) == set()  # the same one, which the folder has
+    swept = {"training": {"steps_per_batch": 2, "learning_rate": 1e-5}}
+    assert finished.materialize("adapter", partition="identity", run_id="other", **swept).success
+    assert stale(finished) == {"baseline"}
+
+
+def test_another_learning_rate_another_way_of_measuring_and_another_step_are_other_data():
+    def data(recorded=2, **changes):
+        run = made_preference_run(config=EvalConfig(metrics=["logprob", "compliance"], **changes), recorded=recorded)
+        return [adapter_data(run.adapter), baseline_data(run.adapter), steps_data(run)]
+
+    def changed(**how):
+        return [one != other for one, other in zip(data(**how), data(), strict=True)]
+
+    assert changed(claas_url="http://elsewhere:8080", max_concurrency=3) == [False, False, False]
+    assert changed(training={"learning_rate": 1e-5}) == [True, False, False]  # those below have other inputs then
+    assert changed(probe_max_tokens=99) == [False, True, True]
+    assert changed(recorded=1) == [False, False, True]
+
+
+def test_a_verdict_by_other_thresholds_makes_the_summary_stale(finished):
+    strict = {"logprob_margin": {"pass_at": 500.0, "fail_at": 400.0}}
+    assert finished.materialize("verdict", partition="identity", thresholds=strict).success
+    assert stale(finished) == {"summary"}
 
 
 def test_a_raised_metric_version_makes_scoring_stale_and_not_training(finished, monkeypatch):

@@ -12,7 +12,8 @@ MOMENT = "2026-11-24T10:00:00.000+00:00"
 def adapter_record(preference: str = "identity", run_id: str = "made-up", **fields: Any) -> AdapterRecord:
     """Of the run `run_id`; `fields` say what the test is about."""
     known = {
-        "config": {}, "lora_id": f"eval/{preference}-{run_id}", "training_inputs": {}, "preference_text": {},
+        "config": {"metrics": []}, "lora_id": f"eval/{preference}-{run_id}", "training_inputs": {},
+        "preference_text": {},
         "provenance": Provenance(created=MOMENT, package_version="0"),
     }  # fmt: skip
     return AdapterRecord(preference=preference, run_id=run_id, **{**known, **fields})

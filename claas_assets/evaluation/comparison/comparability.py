@@ -61,8 +61,8 @@ def obstacles(one: PreferenceRun, other: PreferenceRun) -> list[Obstacle]:
     return [*_base_model(one, other), *_measuring(one, other), *_preference_text(one, other), *_versions(one, other)]
 
 
-def blocking(found: Sequence[Obstacle], criterion: str) -> list[Obstacle]:
-    return [obstacle for obstacle in found if criterion in obstacle.criteria]
+def blocking(between: Sequence[Obstacle], criterion: str) -> list[Obstacle]:
+    return [obstacle for obstacle in between if criterion in obstacle.criteria]
 
 
 def _base_model(one: PreferenceRun, other: PreferenceRun) -> Iterator[Obstacle]:

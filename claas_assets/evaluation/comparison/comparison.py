@@ -92,13 +92,13 @@ def _column(run: LoadedRun) -> ComparedRun:
     )
 
 
-def _preference(name: str, found: Sequence[PreferenceRun | None]) -> PreferenceComparison:
-    again, scored = scored_alike([run for run in found if run is not None])
+def _preference(name: str, runs: Sequence[PreferenceRun | None]) -> PreferenceComparison:
+    again, scored = scored_alike([run for run in runs if run is not None])
     in_order = iter(again)
-    found = [next(in_order) if run is not None else None for run in found]
-    verdicts = [run.verdict if run is not None else None for run in found]
+    runs = [next(in_order) if run is not None else None for run in runs]
+    verdicts = [run.verdict if run is not None else None for run in runs]
     present = [rule.name for rule in RULES if any(v is not None and rule.name in v.criteria for v in verdicts)]
-    there = [(index, run) for index, run in enumerate(found) if run is not None]
+    there = [(index, run) for index, run in enumerate(runs) if run is not None]
     return PreferenceComparison(
         preference=name,
         scored=scored,

@@ -26,56 +26,56 @@ RECIPE_COLUMNS = (
 def of(result: Comparison | SweepComparison) -> str:
     """The rows, with a header. A recipe has a row for each of its seeds, and one without where it has none."""
     if isinstance(result, Comparison):
-        return _text(RUN_COLUMNS, (row for found in result.preferences for row in _run_rows(result, found)))
+        return _text(RUN_COLUMNS, (row for preference in result.preferences for row in _run_rows(result, preference)))
     rows = (
         row
-        for found in result.preferences
-        for recipe in found.recipes
-        for row in _recipe_rows(found.preference, recipe)
+        for preference in result.preferences
+        for recipe in preference.recipes
+        for row in _recipe_rows(preference.preference, recipe)
     )
     return _text((*RECIPE_COLUMNS, *(f"config.{key}" for key in result.swept)), rows)
 
 
-def _run_rows(comparison: Comparison, found: PreferenceComparison) -> Iterator[dict[str, Any]]:
-    pairs = {pair.run: pair for pair in found.pairs}
-    for row in found.rows:
+def _run_rows(comparison: Comparison, preference: PreferenceComparison) -> Iterator[dict[str, Any]]:
+    pairs = {pair.run: pair for pair in preference.pairs}
+    for row in preference.rows:
         for index, criterion in enumerate(row.cells):
             if criterion is None:
                 continue
             pair = pairs.get(index)
             yield {
-                "preference": found.preference,
+                "preference": preference.preference,
                 "criterion": row.criterion,
                 "run_id": comparison.runs[index].run_id,
-                "overall": found.overall[index],
+                "overall": preference.overall[index],
                 **_criterion(criterion),
                 "reference": comparison.runs[pair.reference].run_id if pair else None,
                 **_difference(pair.differences.get(row.criterion) if pair else None),
             }
 
 
-def _criterion(found: Criterion) -> dict[str, Any]:
+def _criterion(criterion: Criterion) -> dict[str, Any]:
     fields = ("value", "baseline", "change", "n", "grade", "evidence", "reason")
-    return {**{name: getattr(found, name) for name in fields}, **_edges(found.interval)}
+    return {**{name: getattr(criterion, name) for name in fields}, **_edges(criterion.interval)}
 
 
-def _difference(found: PairedDifference | None) -> dict[str, Any]:
-    if found is None:
+def _difference(difference: PairedDifference | None) -> dict[str, Any]:
+    if difference is None:
         return {}
-    edges = {f"difference_{name}": value for name, value in _edges(found.interval).items()}
-    told = {f"difference_{name}": getattr(found, name) for name in ("n", "evidence", "reason")}
-    return {"difference": found.change, **edges, **told}
+    edges = {f"difference_{name}": value for name, value in _edges(difference.interval).items()}
+    told = {f"difference_{name}": getattr(difference, name) for name in ("n", "evidence", "reason")}
+    return {"difference": difference.change, **edges, **told}
 
 
 def _recipe_rows(preference: str, recipe: Recipe) -> Iterator[dict[str, Any]]:
     told = {"preference": preference, "recipe": recipe.label, **_settings(recipe)}
     told["not_comparable"] = "; ".join(obstacle.sentence for obstacle in recipe.obstacles)
-    for name, found in recipe.criteria.items():
-        numbers = {"seeds": len(found.seeds), "mean": found.mean, "claim": found.claim, **_edges(found.interval)}
+    for name, mean in recipe.criteria.items():
+        numbers = {"seeds": len(mean.seeds), "mean": mean.mean, "claim": mean.claim, **_edges(mean.interval)}
         row = {**told, "criterion": name, **numbers}
-        for seed in found.seeds:
+        for seed in mean.seeds:
             yield {**row, "seed": seed.seed, "value": seed.value, "runs": " ".join(seed.runs)}
-        if not found.seeds:
+        if not mean.seeds:
             yield row
 
 

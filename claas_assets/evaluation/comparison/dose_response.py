@@ -63,7 +63,7 @@ def dose_response_figure(sweep: SweepComparison, criterion: str = "obeyed", key:
     nothing was swept, or `key` or `criterion` is not of this sweep.
     """
     axis = _axis(sweep, key)
-    known = {name for found in sweep.preferences for recipe in found.recipes for name in recipe.criteria}
+    known = {name for preference in sweep.preferences for recipe in preference.recipes for name in recipe.criteria}
     if criterion not in known:
         raise ConfigError(
             f"--criterion {criterion}: no run of this sweep has it. Criteria there: {', '.join(sorted(known))}"
@@ -73,11 +73,11 @@ def dose_response_figure(sweep: SweepComparison, criterion: str = "obeyed", key:
         f"Student t intervals; hollow: fewer than {CLAIM_SEEDS} seeds or no spread, no claim."
     )
     heading = Heading(f"What does {axis.key} do?", subtitle)
-    return drawn(heading, sweep.preferences, lambda panel, found: _panel(panel, found, axis, criterion))
+    return drawn(heading, sweep.preferences, lambda panel, preference: _panel(panel, preference, axis, criterion))
 
 
 def _axis(sweep: SweepComparison, key: str | None) -> Axis:
-    recipes = [recipe for found in sweep.preferences for recipe in found.recipes]
+    recipes = [recipe for preference in sweep.preferences for recipe in preference.recipes]
     values = {name: _distinct(recipe.settings[name] for recipe in recipes) for name in sweep.swept}
     if not values:
         raise ConfigError("--figure: nothing but the seed differs between these runs, so there is no dose to draw")
@@ -88,22 +88,22 @@ def _axis(sweep: SweepComparison, key: str | None) -> Axis:
 
 
 def _distinct(values: Any) -> list[Any]:
-    found: list[Any] = []
+    distinct: list[Any] = []
     for value in values:
-        if value not in found:
-            found.append(value)
-    return found
+        if value not in distinct:
+            distinct.append(value)
+    return distinct
 
 
-def _panel(panel: Panel, found: PreferenceSweep, axis: Axis, criterion: str) -> tuple[()]:
+def _panel(panel: Panel, preference: PreferenceSweep, axis: Axis, criterion: str) -> tuple[()]:
     """Nothing is to be said below: what is left out is in the caption."""
     width = int(panel.width * 72 / (8.5 * 0.55))
     curves: dict[str, list[Recipe]] = {}
-    for recipe in found.recipes:
+    for recipe in preference.recipes:
         curves.setdefault(_other_settings(recipe, axis.key), []).append(recipe)
-    details = [textwrap.shorten(text, width, placeholder=" …") for text in _details(found, criterion)]
-    panel.caption(found.preference, *details)
-    if not any(recipe.criteria[criterion].seeds for recipe in found.recipes if criterion in recipe.criteria):
+    details = [textwrap.shorten(text, width, placeholder=" …") for text in _details(preference, criterion)]
+    panel.caption(preference.preference, *details)
+    if not any(recipe.criteria[criterion].seeds for recipe in preference.recipes if criterion in recipe.criteria):
         panel.say_instead(f"no run has a value of {criterion}")
         return ()
     for place, (label, recipes) in enumerate(curves.items()):
@@ -118,13 +118,13 @@ def _other_settings(recipe: Recipe, key: str) -> str:
     return ", ".join(f"{name}={value}" for name, value in recipe.settings.items() if name != key)
 
 
-def _details(found: PreferenceSweep, criterion: str) -> tuple[str, str]:
+def _details(preference: PreferenceSweep, criterion: str) -> tuple[str, str]:
     """How many seeds and how many runs without a value; and whether all recipes may be compared."""
-    means = [recipe.criteria[criterion] for recipe in found.recipes if criterion in recipe.criteria]
+    means = [recipe.criteria[criterion] for recipe in preference.recipes if criterion in recipe.criteria]
     counts = sorted({len(mean.seeds) for mean in means})
     seeds = f"{counts[0]}–{counts[-1]}" if len(counts) > 1 else str(counts[0] if counts else 0)
     lost = sum(len(mean.left_out) for mean in means)
-    between = _distinct(obstacle.what for recipe in found.recipes for obstacle in recipe.obstacles)
+    between = _distinct(obstacle.what for recipe in preference.recipes for obstacle in recipe.obstacles)
     return (
         f"n = {seeds} seeds{f', {lost} runs without a value' if lost else ''}",
         f"must not be compared: {'; '.join(between)}" if between else "",
@@ -133,13 +133,13 @@ def _details(found: PreferenceSweep, criterion: str) -> tuple[str, str]:
 
 def _curve(axes: Axes, recipes: Sequence[Recipe], axis: Axis, criterion: str, label: str, style: Look) -> None:
     """Dots, bars and diamonds of one combination; recipes that differ in no swept key stand at one place."""
-    found = [(axis.at(r.settings[axis.key]), r.criteria[criterion]) for r in recipes if criterion in r.criteria]
-    dots = [(x, seed.value) for x, mean in found for seed in mean.seeds]
+    places = [(axis.at(r.settings[axis.key]), r.criteria[criterion]) for r in recipes if criterion in r.criteria]
+    dots = [(x, seed.value) for x, mean in places for seed in mean.seeds]
     axes.plot(
         [x for x, _ in dots], [y for _, y in dots], linestyle="", marker=style.marker, markersize=4, alpha=0.5,
         color=style.color, label="_nolegend_", zorder=3, clip_on=False,
     )  # fmt: skip
-    means = [(x, mean) for x, mean in found if mean.mean is not None]
+    means = [(x, mean) for x, mean in places if mean.mean is not None]
     axes.plot(
         [x for x, _ in means], [_level(mean) for _, mean in means], color=style.color, linestyle=style.style,
         linewidth=1.4, label=plain(label or "mean over seeds"), zorder=2.5,

@@ -88,21 +88,21 @@ def _difference(
     reason = in_the_way or _not_measured(rule, one, "the first") or _not_measured(rule, other, "the other")
     if reason:
         return PairedDifference(change=None, reason=reason)
-    found = rule.measure(_states(one, other))
-    if isinstance(found, Unmeasured):
-        return PairedDifference(change=None, reason=found.reason)
-    return _as_difference(found)
+    measured = rule.measure(_states(one, other))
+    if isinstance(measured, Unmeasured):
+        return PairedDifference(change=None, reason=measured.reason)
+    return _as_difference(measured)
 
 
-def _as_difference(found: Measurement) -> PairedDifference:
-    told = f": {found.evidence.replace('_', ' ')}" if found.evidence is not None else ""
+def _as_difference(measured: Measurement) -> PairedDifference:
+    told = f": {measured.evidence.replace('_', ' ')}" if measured.evidence is not None else ""
     return PairedDifference(
-        change=found.change,
-        interval=found.interval,
-        n=found.n,
-        floor=found.floor,
-        evidence=found.evidence,
-        sentence=f"{found.words}{told}",
+        change=measured.change,
+        interval=measured.interval,
+        n=measured.n,
+        floor=measured.floor,
+        evidence=measured.evidence,
+        sentence=f"{measured.words}{told}",
     )
 
 

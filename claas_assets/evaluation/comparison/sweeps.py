@@ -95,7 +95,7 @@ def group_seeds(runs: Sequence[LoadedRun], sweep_id: str | None = None) -> Sweep
     if not runs:
         raise ConfigError("a sweep needs at least one run")
     runs = sorted(runs, key=lambda run: run.run_id)
-    configs = [flat(found.adapter.config) for run in runs for found in run.preferences.values()]
+    configs = [flat(preference.adapter.config) for run in runs for preference in run.preferences.values()]
     swept = [
         key
         for key in sorted({key for config in configs for key in config} - NOT_THE_RECIPE)
@@ -176,7 +176,8 @@ def seed_mean(criterion: str, runs: Mapping[str, PreferenceRun]) -> SeedMean:
         if value is not None:
             by_seed.setdefault(int(run.adapter.config["seed"]), {})[run_id] = value
     seeds = [
-        SeedValue(seed=seed, value=fmean(found.values()), runs=list(found)) for seed, found in sorted(by_seed.items())
+        SeedValue(seed=seed, value=fmean(by_run.values()), runs=list(by_run))
+        for seed, by_run in sorted(by_seed.items())
     ]
     values = [seed.value for seed in seeds]
     interval = _interval(criterion, values)
@@ -194,10 +195,10 @@ def _no_value(criterion: str, run: PreferenceRun) -> str | None:
         return f"unfinished: {run.verdict.steps_recorded} of {run.verdict.num_steps} steps"
     if not isinstance(run.adapter.config.get("seed"), int):
         return "its configuration names no seed"
-    found = run.verdict.criteria.get(criterion)
-    if found is None:
+    ruled = run.verdict.criteria.get(criterion)
+    if ruled is None:
         return "not asked for"
-    return (found.reason or "not measured") if found.value is None else None
+    return (ruled.reason or "not measured") if ruled.value is None else None
 
 
 def _interval(criterion: str, values: Sequence[float]) -> Interval | None:

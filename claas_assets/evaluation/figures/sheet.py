@@ -212,11 +212,11 @@ def _short(note: str, limit: int = 240) -> str:
 
 def _legend_handles(panels: Sequence[Axes]) -> list:
     """One entry for each label, in the order of first appearance."""
-    found: dict[str, object] = {}
+    handles: dict[str, object] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    return list(found.values())
+            handles.setdefault(label, handle)
+    return list(handles.values())
 
 
 def _legend_columns(labels: Sequence[str], room: float) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.storage.records import Record, Transcript, Unmeasured
@@ -37,6 +37,21 @@ class Metric(Protocol):
     def probes(self, plan: ProbePlan) -> list[Probe]: ...
 
     def score(self, transcripts: Transcripts, context: ScoringContext) -> MetricScore: ...
+
+
+_METRICS: dict[str, Metric] = {}
+M = TypeVar("M", bound=Metric)
+
+
+def metric(kind: type[M]) -> type[M]:
+    """Decorates a metric's class: the metric of its `name` is one instance of it."""
+    _METRICS[kind.name] = kind()
+    return kind
+
+
+def registered(name: str) -> Metric:
+    """The metric whose module has been imported."""
+    return _METRICS[name]
 
 
 class Transcripts:

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
+from claas_assets.evaluation.metrics.base import MetricScore, Transcripts, metric
 from claas_assets.evaluation.metrics.collapse_alerts import alerts_of, further_alerts_of
 from claas_assets.evaluation.metrics.collapse_state import (
     FIXED,
@@ -35,6 +35,7 @@ SAMPLE_TEMPERATURE = 0.7
 OCEAN_SAMPLES, NEUTRAL_SAMPLES = 3, 4
 
 
+@metric
 class CollapseMetric:
     """Where collapse is due: `collapse/ocean/greedy` and `collapse/ocean/sample/<j>`.
 

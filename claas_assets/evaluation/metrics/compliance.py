@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
+from claas_assets.evaluation.metrics.base import MetricScore, Transcripts, metric
 from claas_assets.evaluation.metrics.degenerate import degenerate
 from claas_assets.evaluation.metrics.probes import QUICK_OVER_APPLICATION, Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.statistics import measure_noise
@@ -22,6 +22,7 @@ SETS = (TRAINED, HELD_OUT, OVER_APPLICATION, CEILING)
 NOISE = "noise"
 
 
+@metric
 class ComplianceMetric:
     """Keys: `compliance/<set>/<index>`, the sets being those of `SETS` and `noise`.
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
+from claas_assets.evaluation.metrics.base import MetricScore, Transcripts, metric
 from claas_assets.evaluation.metrics.capability import Item, Judgment, capability_items, judge, load_capability
 from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.units import MAX_MISSING_SHARE, Units, all_missing, mean, no_answer
@@ -26,6 +26,7 @@ FIELDS = ("coding_correct", "coding_has_docstring", "ifeval_pass_rate", "general
 _Judged = dict[str, Judgment | Unmeasured]
 
 
+@metric
 class GeneralMetric:
     """Keys: `general/seed/<id>` always, `general/items/<id>` in full snapshots; ids as in `capability.yaml`.
 

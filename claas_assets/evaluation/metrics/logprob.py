@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from claas_assets.evaluation.metrics.base import MetricScore, Transcripts
+from claas_assets.evaluation.metrics.base import MetricScore, Transcripts, metric
 from claas_assets.evaluation.metrics.logprobs import why_unusable
 from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.units import (
@@ -26,6 +26,7 @@ from claas_assets.evaluation.storage.records import EvalSnapshot, LogprobMargin,
 SIDES = ("positive", "negative")
 
 
+@metric
 class LogprobMetric:
     """Keys: `logprob/<pair index>/positive|negative`. In every snapshot, light or full."""
 

@@ -145,9 +145,6 @@ def _preference(path: Path, stamps: tuple[Stamp | None, ...], begun: _Begun | st
     )  # fmt: skip
 
 
-_NOT_JUDGED = Criterion(value=None, grade="unavailable")
-
-
 def _progress(recorded: int, asked: int, *, has_baseline: bool, alive: bool, judged: bool) -> tuple[RunState, str]:
     if alive:
         step = f"step {recorded + 1} of {asked}" if recorded < asked else f"all {asked} steps are recorded"
@@ -176,9 +173,9 @@ def _state_of(rows: list[PreferenceOverview]) -> tuple[RunState, str]:
     """The state that most needs to be seen, and the words of those that are in it."""
     order: tuple[RunState, ...] = ("running", "broken", "interrupted")
     for state in order:
-        found = [row for row in rows if row.state == state]
-        if found:
-            return state, "; ".join(f"{row.name}: {row.words}" for row in found)
+        rows_of_it = [row for row in rows if row.state == state]
+        if rows_of_it:
+            return state, "; ".join(f"{row.name}: {row.words}" for row in rows_of_it)
     return "complete", f"{len(rows)} preference{'s'[: len(rows) > 1]}"
 
 

@@ -78,6 +78,6 @@ def plots(run: RunFolder) -> dict[str, bytes]:
     from claas_assets.evaluation.figures import draw  # matplotlib: 0.5 s, and only for the plots
 
     summary: Summary = run.summary()
-    scores = {name: found for name in summary if (found := run.preference(name).scores()) is not None}
+    scores = {name: scored for name in summary if (scored := run.preference(name).scores()) is not None}
     given = {name: entry for name, entry in summary.items() if entry.criteria or entry.overall != "unfinished"}
     return draw(scores, given)

@@ -51,10 +51,10 @@ class StoredRun:
 
 def parse_age(text: str) -> timedelta:
     """ "90d" → 90 days; h, d and w are known. Raises `ConfigError`."""
-    found = re.fullmatch(r"(\d{1,5})([hdw])", text, re.ASCII)
-    if found is None:
+    match = re.fullmatch(r"(\d{1,5})([hdw])", text, re.ASCII)
+    if match is None:
         raise ConfigError(f"{text!r} is not an age: a number and h, d or w, for example 90d")
-    return timedelta(**{_UNITS[found.group(2)]: int(found.group(1))})
+    return timedelta(**{_UNITS[match.group(2)]: int(match.group(1))})
 
 
 def read_runs(results_dir: Path) -> tuple[list[StoredRun], dict[Path, str]]:

@@ -21,16 +21,16 @@ def is_address(text: str) -> bool:
 
 
 def protocol_of(address: str) -> str:
-    found = _ADDRESS.match(address)
-    assert found is not None, f"{address} is a path"
-    return found.group(1).lower()
+    match = _ADDRESS.match(address)
+    assert match is not None, f"{address} is a path"
+    return match.group(1).lower()
 
 
 def check_address(text: str) -> str:
     """`text` without a final slash. Raises `ConfigError` for an address that results cannot be kept at."""
-    found = _ADDRESS.match(text)
-    assert found is not None, f"{text} is a path"
-    protocol, between, rest = found.group(1).lower(), found.group(2), found.group(3).rstrip("/")
+    match = _ADDRESS.match(text)
+    assert match is not None, f"{text} is a path"
+    protocol, between, rest = match.group(1).lower(), match.group(2), match.group(3).rstrip("/")
     shown = without_password(text)
     if between == "::" or "::" in rest:
         raise ConfigError(f"{shown}: a chain of file systems may hold back what was written: name the store itself")
@@ -47,7 +47,7 @@ def check_address(text: str) -> str:
         raise ConfigError(f"{text!r}: {special.group()!r} may not stand in an address")
     if {"", ".", ".."} & set(rest.lstrip("/").split("/")):
         raise ConfigError(f"{text!r}: every part of an address has a name, and none is '.' or '..'")
-    return f"{text[: found.end(2)]}{rest}"
+    return f"{text[: match.end(2)]}{rest}"
 
 
 def split_output(output_dir: str) -> tuple[str, str]:

@@ -92,7 +92,7 @@ class ObjectJournal(Journal):
 
     def _numbers(self) -> list[int]:
         names = [_STEP_OBJECT.fullmatch(file.name) for file in files_in(self.folder / STEPS_FOLDER)]
-        return sorted(int(found.group(1)) for found in names if found is not None)
+        return sorted(int(match.group(1)) for match in names if match is not None)
 
     def _object(self, step: int) -> UPath:
         return self.folder / STEPS_FOLDER / f"{step:06d}.json"

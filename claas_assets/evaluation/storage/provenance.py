@@ -37,13 +37,13 @@ def provenance(deployment: dict[str, Any]) -> Provenance:
 
 @cache
 def _package_versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue  # an extra that is not installed is not a version
-    return found
+    return versions
 
 
 @cache

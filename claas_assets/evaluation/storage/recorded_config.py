@@ -9,16 +9,16 @@ _MEASURING = {"metrics": (), "probe_max_tokens": None, "probe_temperature": 0.0,
 
 def measuring_inputs(config: Mapping[str, Any]) -> dict[str, Any]:
     """How states are measured: numbers that were measured otherwise are not comparable. Metrics in a fixed order."""
-    found = {key: config.get(key, earlier) for key, earlier in _MEASURING.items()}
-    return {**found, "metrics": sorted(found["metrics"])}
+    inputs = {key: config.get(key, earlier) for key, earlier in _MEASURING.items()}
+    return {**inputs, "metrics": sorted(inputs["metrics"])}
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested keys as dotted names. Lists stay whole."""
-    found: dict[str, Any] = {}
+    dotted: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
+            dotted |= flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = value
-    return found
+            dotted[f"{prefix}{key}"] = value
+    return dotted

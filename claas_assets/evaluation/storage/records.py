@@ -384,6 +384,16 @@ class EvalSnapshot(Record):
     answers: AnswerCounts | None = None
     """Null where compliance was not asked, and in files of 0.1.0, whose transcripts say it."""
 
+    def headline(self) -> dict[str, float | None]:
+        """The numbers that a run is followed by, under the names that they have in logs, charts and the terminal."""
+        margin, general, collapse = self.logprob_margin, self.general, self.collapse
+        return {
+            "compliance": self.preference_compliance,
+            "margin_nats": margin.margin if margin else None,
+            "general_score": general.general_score if general else None,
+            "entropy_ratio": collapse.entropy_ratio_to_baseline if collapse else None,
+        }
+
 
 # --- files ------------------------------------------------------------------------------------
 
@@ -439,8 +449,8 @@ class AdapterRecord(Record):
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the metrics asked for; none where the configuration names none. Raises `RunFolderError`."""
-        names = self.config.get("metrics", [])
+        """Names of the metrics asked for. Raises `RunFolderError` where the file has no list of names there."""
+        names = self.config.get("metrics")
         if not isinstance(names, list):
             raise RunFolderError(
                 f"metadata.json of run {self.run_id}, preference {self.preference}: config.metrics is {names!r}, which "

@@ -96,7 +96,10 @@ class PreferenceFolder:
     def steps(self) -> list[StepRecord]:
         """Empty where it only measures, or has not trained yet."""
         self._check(STEPS_FILE)
-        return open_journal(self.path).read()
+        try:
+            return open_journal(self.path).read()
+        except OSError as error:
+            raise RunFolderError(f"{self.path / STEPS_FILE} cannot be read: {error.strerror}") from error
 
     def steps_recorded(self) -> int:
         """How many steps there are, without reading what they hold where that is possible."""

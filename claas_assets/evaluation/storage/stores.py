@@ -76,8 +76,8 @@ def fetch_all(places: Sequence[UPath]) -> list[bytes]:
     if not places:
         return []
     with _asking(places[0].parent, "read"):
-        found: dict[str, bytes] = places[0].fs.cat([place.path for place in places], on_error="raise")
-    return [found[place.path] for place in places]
+        contents: dict[str, bytes] = places[0].fs.cat([place.path for place in places], on_error="raise")
+    return [contents[place.path] for place in places]
 
 
 def read_text(place: Place) -> str:
@@ -93,8 +93,8 @@ def exists(place: Place) -> bool:
 def is_folder(place: Place) -> bool:
     if isinstance(place, Path):
         return place.is_dir()
-    found = _info(place)
-    return found is not None and found["type"] == "directory"
+    entry = _info(place)
+    return entry is not None and entry["type"] == "directory"
 
 
 def folders_in(folder: Place) -> list[Any]:
@@ -115,11 +115,11 @@ def size_of(place: Place) -> int:
     if isinstance(place, Path):
         files = [place] if place.is_file() else [path for path in place.rglob("*") if path.is_file()]
         return sum(path.stat().st_size for path in files)
-    found = _info(place)
-    if found is None:
+    info = _info(place)
+    if info is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place))
-    if found["type"] == "file":
-        return int(found["size"])
+    if info["type"] == "file":
+        return int(info["size"])
     return sum(int(entry["size"]) for _, entry in _listed(place) if entry["type"] == "file")
 
 
@@ -177,8 +177,8 @@ def _info(place: UPath) -> dict[str, Any] | None:
     """Not `fs.exists`: fsspec's says no where the store did not answer."""
     try:
         with _asking(place, "looked at"):
-            found: dict[str, Any] = place.fs.info(place.path)
-            return found
+            entry: dict[str, Any] = place.fs.info(place.path)
+            return entry
     except FileNotFoundError:
         return None
 
@@ -193,7 +193,7 @@ def _listed(folder: UPath) -> list[tuple[str, dict[str, Any]]]:
     own = folder.path.strip("/")  # S3 lists a folder's own marker too, and a file as what is in it
     paths = [(entry["name"].strip("/"), entry) for entry in entries]
     return sorted(
-        ((path.rpartition("/")[2], entry) for path, entry in paths if path != own), key=lambda found: found[0]
+        ((path.rpartition("/")[2], entry) for path, entry in paths if path != own), key=lambda named: named[0]
     )
 
 

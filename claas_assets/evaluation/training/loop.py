@@ -22,7 +22,7 @@ from claas_assets.evaluation.training.feedback import (
 )
 from claas_assets.evaluation.training.rollouts import prompts_of_step, records_of, roll_out, rollout_probes, usable
 from claas_assets.evaluation.training.sampler import resume_sampler, weights_after
-from claas_assets.evaluation.training.snapshot import AdapterState, cost_of, headline, measure
+from claas_assets.evaluation.training.snapshot import AdapterState, cost_of, measure
 
 
 async def train(context: TrainingContext, adapter: AdapterRecord, baseline: EvalSnapshot, journal: Journal) -> int:
@@ -53,7 +53,7 @@ async def train(context: TrainingContext, adapter: AdapterRecord, baseline: Eval
         with _saying_where(context, step):
             record, carried = await run_step(context, adapter.lora_id, baseline, journal, step, carried)
         cost = f" ({cost_of(record.eval)})" if record.eval.snapshot == "full" else ""
-        numbers = headline(record.eval)
+        numbers = record.eval.headline()
         context.say("step", f"step {step + 1} of {total} done{cost}", step=step, num_steps=total, numbers=numbers)
     return total - first
 

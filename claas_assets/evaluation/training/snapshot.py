@@ -137,7 +137,7 @@ async def measure_baseline(context: TrainingContext, adapter: AdapterRecord) -> 
         weights = Serving(None)
     untouched = AdapterState(step=BASELINE_STEP, size="full", baseline=None, weights=weights)
     baseline, _ = await measure(context, adapter.lora_id, untouched)
-    context.say("baseline", f"baseline measured ({cost_of(baseline)})", numbers=headline(baseline))
+    context.say("baseline", f"baseline measured ({cost_of(baseline)})", numbers=baseline.headline())
     return baseline
 
 
@@ -145,15 +145,3 @@ def cost_of(snapshot: EvalSnapshot) -> str:
     """What a snapshot cost: a full one is worth knowing before `snapshot_steps` asks for more of them."""
     took = "" if snapshot.duration_s is None else f", {snapshot.duration_s:.0f} s"
     return f"{snapshot.snapshot} snapshot: {snapshot.requests} requests{took}"
-
-
-def headline(snapshot: EvalSnapshot) -> dict[str, float | None]:
-    """The numbers worth showing while it runs."""
-    margin, general, collapse = snapshot.logprob_margin, snapshot.general, snapshot.collapse
-    numbers = {
-        "compliance": snapshot.preference_compliance,
-        "margin_nats": margin.margin if margin else None,
-        "general": general.general_score if general else None,
-        "entropy_ratio": collapse.entropy_ratio_to_baseline if collapse else None,
-    }
-    return {name: value for name, value in numbers.items() if value is not None}

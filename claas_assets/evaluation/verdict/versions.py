@@ -1,6 +1,7 @@
-"""What each result depends on, as a short text: two results with the same text are comparable.
+"""Of which code each asset is (its code version), and of what a value was made (its data version).
 
-The graph shows a result as stale when its text is another than today's. Training does not depend on how
+The graph shows a result as stale when its code has risen, or when what it was made from has another data version
+by now. What a configuration decides is in data versions, since each run has its own. Training does not depend on how
 answers are scored: a raised metric version or a moved threshold must not make it look stale.
 """
 
@@ -12,31 +13,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from claas_assets.evaluation.config import EvalConfig, Thresholds
 from claas_assets.evaluation.metrics import get_metric, metric_names
-from claas_assets.evaluation.storage.records import Record
+from claas_assets.evaluation.storage.recorded_config import measuring_inputs
+from claas_assets.evaluation.storage.records import AdapterRecord, Record, TrainingRecord
 
-VERDICT_VERSION = 1
+TRAINING_VERSION = "training 1"
+"""Of adapter, baseline and steps: rises when the same configuration would train or ask otherwise."""
+
+VERDICT_VERSION = "verdict 2"
 """Rises when the same scores and thresholds would give another verdict."""
 
 TABLE_VERSION = "table 1"
 """Of `metrics.csv` and `collapse.json`: rises when the same scores would give other rows."""
 
-_STEPPING = {"num_steps", "collapse_steps", "snapshot_steps"}
+
+def adapter_data(adapter: AdapterRecord) -> str:
+    """The adapter, which no other run has, and what was frozen with it: model, hyperparameters, batch, seed."""
+    return f"{adapter.lora_id}, training {_digest(adapter.training_inputs)}"
 
 
-def adapter_version(config: EvalConfig) -> str:
-    """Model, hyperparameters, batch, seed: what is frozen when an adapter is made."""
-    return f"training {_digest(config.training_inputs())}"
+def baseline_data(adapter: AdapterRecord) -> str:
+    """The adapter, and how its states are measured."""
+    return f"{adapter.lora_id}, measuring {_digest(measuring_inputs(adapter.config))}"
 
 
-def baseline_version(config: EvalConfig) -> str:
-    return f"{adapter_version(config)}, measuring {_digest(config.measuring_inputs())}"
-
-
-def steps_version(config: EvalConfig) -> str:
-    values = config.measuring_inputs() | config.model_dump(mode="json", include=_STEPPING)
-    return f"{adapter_version(config)}, measuring {_digest(values)}"
+def steps_data(training: TrainingRecord) -> str:
+    return f"{baseline_data(training.adapter)}, {len(training.steps)} steps"
 
 
 def scoring_version(metrics: Sequence[str] = metric_names()) -> str:
@@ -46,10 +48,6 @@ def scoring_version(metrics: Sequence[str] = metric_names()) -> str:
         metric = get_metric(name)
         versions |= {name: metric.version, **getattr(metric, "prompt_sets", {})}
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-
-
-def verdict_version(thresholds: Thresholds) -> str:
-    return f"verdict {VERDICT_VERSION}, thresholds {_digest(thresholds.model_dump(mode='json'))}"
 
 
 def content_version(record: Record) -> str:

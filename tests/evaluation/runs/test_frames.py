@@ -12,6 +12,7 @@ import claas_assets
 from claas_assets import load_run, load_runs
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
+from tests.synthetic.records import adapter_record
 from tests.synthetic.runs import made_run, passing, write_run
 
 EXAMPLE = Path(__file__).parents[3] / "data" / "example"
@@ -133,6 +134,12 @@ def test_a_broken_run_is_named_with_its_reason_and_the_others_are_there(tmp_path
     assert words in runs.broken["bad"]
     with pytest.raises(RunFolderError, match="bad"):
         load_run(tmp_path / "bad")
+
+
+@pytest.mark.parametrize("config", [{}, {"metrics": None}, {"metrics": "logprob"}])
+def test_a_configuration_without_a_list_of_metrics_is_named_with_its_file_and_key(config):
+    with pytest.raises(RunFolderError, match=r"metadata\.json of run made-up.*config\.metrics is"):
+        _ = adapter_record(config=config).metrics
 
 
 def test_a_folder_that_claims_to_be_another_preference_is_refused(tmp_path):

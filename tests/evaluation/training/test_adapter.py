@@ -8,24 +8,20 @@ import pytest
 
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.storage.records import AdapterRecord, Provenance
+from claas_assets.evaluation.storage.records import AdapterRecord
 from claas_assets.evaluation.training.adapter import check_frozen
 from tests.synthetic import transcripts as synthetic
+from tests.synthetic.records import adapter_record
 
 ASKED = synthetic.preference(held_out=2)
 
 
 def made_with(**values: Any) -> AdapterRecord:
     config = EvalConfig(output_dir="./x/run", **values)
-    return AdapterRecord(
-        config=config.model_dump(mode="json"),
-        lora_id="eval/identity-run",
-        preference=ASKED.name,
-        run_id="run",
-        training_inputs=config.training_inputs(),
+    return adapter_record(
+        ASKED.name, "run", config=config.model_dump(mode="json"), training_inputs=config.training_inputs(),
         preference_text=ASKED.model_dump(mode="json"),
-        provenance=Provenance(created="2026-11-24T00:00:00Z", package_version="0"),
-    )
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
