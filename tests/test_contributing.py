@@ -58,8 +58,11 @@ def test_the_steps_that_add_a_metric_do(tmp_path):
     file, registration = blocks(section("Add a metric"), "python")
     (metrics / "brevity.py").write_text(file, encoding="utf-8")
     registry = metrics / "__init__.py"
-    before, opening, after = registry.read_text(encoding="utf-8").partition("_NAMES = (\n")
-    registry.write_text(f"{before}{opening}    {registration.strip()}\n{after}", encoding="utf-8")
+    registered, count = re.subn(
+        r"^_NAMES = .*$", registration.strip(), registry.read_text(encoding="utf-8"), flags=re.M
+    )
+    assert count == 1
+    registry.write_text(registered, encoding="utf-8")
 
     program = f"PREFERENCES = {str(ROOT / 'preferences')!r}\n{USE_IT}"
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)

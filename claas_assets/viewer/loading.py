@@ -48,8 +48,7 @@ class PreferenceRecords:
     @property
     def num_steps(self) -> int:
         """Steps that were asked for: at least those recorded."""
-        asked = self.adapter.config.get("num_steps") if self.adapter else None
-        return max(len(self.steps), asked if isinstance(asked, int) else 0)
+        return max(len(self.steps), self.adapter.num_steps if self.adapter else 0)
 
     @property
     def scores(self) -> ScoresRecord | None:
@@ -141,7 +140,13 @@ def _once(read: Callable[[PreferenceFolder], T], kept: int) -> Callable[[Path, S
     return cached
 
 
-_adapter, _verdict = _once(PreferenceFolder.adapter, 256), _once(PreferenceFolder.verdict, 256)
+def _usable_adapter(folder: PreferenceFolder) -> AdapterRecord:
+    adapter = folder.adapter()
+    _ = adapter.num_steps, adapter.metrics  # they raise where the configuration does not say them
+    return adapter
+
+
+_adapter, _verdict = _once(_usable_adapter, 256), _once(PreferenceFolder.verdict, 256)
 _scores, _table = _once(PreferenceFolder.scores, 64), _once(PreferenceFolder.metric_table, 64)
 # A preference of 20 steps takes some 15 MB as records: room for two runs of three.
 _baseline, _steps = _once(PreferenceFolder.baseline, 6), _once(PreferenceFolder.steps, 6)

@@ -198,6 +198,14 @@ def test_a_broken_file_is_part_of_the_page(example, client, name, content, words
     assert words is None or words in told
 
 
+def test_a_configuration_without_metrics_is_said_on_the_page_and_the_other_preferences_are_drawn(example, client):
+    change(example / "identity" / "metadata.json", lambda m: m["config"].pop("metrics"))
+    for path in ("/runs/example", "/runs/example/identity", "/runs/example/figures/margins.svg"):
+        assert client.get(path).status_code == 200, path
+    told = Page(client.get("/runs/example/identity").text).text
+    assert "metadata.json of run example, preference identity: config.metrics is None" in told
+
+
 @pytest.mark.parametrize(
     "path",
     [

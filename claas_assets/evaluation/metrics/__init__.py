@@ -12,12 +12,7 @@ from importlib import import_module
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.metrics.base import Metric, registered
 
-_NAMES = (
-    "logprob",
-    "compliance",
-    "general",
-    "collapse",
-)
+_NAMES = ("logprob", "compliance", "general", "collapse")
 """In the order in which results are shown."""
 
 
