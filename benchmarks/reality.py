@@ -1,92 +1,51 @@
-"""Does the verdict hold on a real model? Three evaluations of `identity` on the embedded stack.
+"""Does the verdict hold on a real model? Evaluations of known truth on the embedded stack.
 
-    python -m benchmarks.reality [--steps N] [--results-dir FOLDER]
+    python -m benchmarks.reality                                   identity, all cases, one seed
+    python -m benchmarks.reality --preference concise --case placebo --seeds 3
+    python -m benchmarks.reality num_steps=3 snapshot_size=quick   further settings of claas-eval
 
-The default configuration must be `shown`; a learning rate of 3e-3, which breaks the model, must not
-pass, and the reason must be named; feedback that says nothing about the preference must not be `shown`.
-Each is one run of one seed of `claas-eval`, in a folder of its own: run again, it goes on there. Prints
-a Markdown table; some 12 minutes an evaluation on two quiet cores at 20 steps.
+Cases: `default`, the recipe as it is, of which nothing is promised; `nil`, a learning rate of 1e-6, which must be
+"not learned" and harm nothing, and whose changed answers are the churn of a training that teaches nothing;
+`broken`, 3e-3, which must be "harmful", and a guard or an extreme must see it; `placebo`, feedback that says
+nothing about the preference, which must not be `shown`. Each is a run of `claas-eval` for every preference and
+seed, in a folder of its own below `--results-dir`: run again, it goes on there. Prints a Markdown table; exits 1
+where the verdict is not what is true. Half an hour or so an evaluation on two quiet cores.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from claas_assets.evaluation.config import preference_folder
-from claas_assets.evaluation.storage.records import VerdictRecord
-from claas_assets.evaluation.storage.run_folder import RunFolder
-
-PREFERENCE = "identity"
-PLACEBO = "Thanks. What is 27 times 4?"
-CASES = {
-    "default": [],
-    "learning_rate_3e-3": ["training.learning_rate=3e-3"],
-    "placebo_feedback": [],
-}
+from claas_assets.evaluation.preferences import preference_names
+from tests.synthetic.reality import CASES, evaluate, table
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=20)
+    shipped = preference_names(preference_folder(None))
+    parser.add_argument("--preference", action="append", choices=shipped, help="may be repeated; default: identity")
+    parser.add_argument("--case", action="append", choices=list(CASES), help="may be repeated; default: all")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N - 1")
     parser.add_argument("--results-dir", type=Path, default=Path("data/evals"))
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        placebo = placebo_preferences(Path(folder))
-        verdicts = {
-            case: evaluate(
-                [
-                    *overrides,
-                    f"num_steps={asked.steps}",
-                    f"output_dir={asked.results_dir}/reality-{case}-{asked.steps}",
-                    *([f"preferences_dir={placebo}"] if case == "placebo_feedback" else []),
-                ]
-            )
-            for case, overrides in CASES.items()
-        }
-    print(table(verdicts))
-    for case, verdict in verdicts.items():
-        print(f"- **{case}**: {verdict.sentence}")
-        print("".join(f"    - {alert}\n" for alert in verdict.alerts), end="")
-
-
-def placebo_preferences(folder: Path) -> Path:
-    """A folder with `identity` as it is, but for its feedback."""
-    text = (preference_folder(None) / f"{PREFERENCE}.yaml").read_text(encoding="utf-8")
-    values = yaml.safe_load(text)
-    (folder / f"{PREFERENCE}.yaml").write_text(yaml.safe_dump({**values, "feedback_string": PLACEBO}), "utf-8")
-    return folder
-
-
-def evaluate(overrides: list[str]) -> VerdictRecord:
-    """The verdict of one `claas-eval`. Raises `CalledProcessError` where it did not finish."""
-    command = [sys.executable, "-m", "claas_assets", f"preferences=[{PREFERENCE}]", *overrides]
-    subprocess.run(command, check=True, stdout=sys.stderr)
-    run_folder = next(value.removeprefix("output_dir=") for value in overrides if value.startswith("output_dir="))
-    return RunFolder(Path(run_folder)).summary()[PREFERENCE]
-
-
-def table(verdicts: dict[str, VerdictRecord]) -> str:
-    """One row a case: compliance with its evidence, what is out of bounds, and the overall verdict."""
-    rows = ["| case | held-out compliance | evidence | overall | fail | marginal |", "| --- " * 6 + "|"]
-    for case, verdict in verdicts.items():
-        compliance = verdict.criteria["compliance"]
-        graded = {
-            grade: ", ".join(name for name, criterion in verdict.criteria.items() if criterion.grade == grade)
-            for grade in ("fail", "marginal")
-        }
-        evidence = (compliance.evidence or "none").replace("_", " ")
-        rows.append(
-            f"| {case} | {compliance.baseline:.2f} → {compliance.value:.2f} | {evidence} | {verdict.overall} "
-            f"| {graded['fail'] or '–'} | {graded['marginal'] or '–'} |"
-        )
-    return "\n".join(rows)
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="further settings, the same for all runs")
+    asked = parser.parse_args(arguments)
+    found = [
+        evaluate(case, preference, seed, asked.results_dir, asked.overrides)
+        for preference in asked.preference or ["identity"]
+        for case in asked.case or CASES
+        for seed in range(asked.seeds)
+    ]
+    print(table(found))
+    for evaluation in found:
+        verdict = evaluation.run.verdict
+        print(f"- **{verdict.preference}, {evaluation.case}, seed {evaluation.seed}**: {verdict.sentence}")
+        print("".join(f"    - {line}\n" for line in (*verdict.alerts, *verdict.notes)), end="")
+    return 1 if any(evaluation.wrong for evaluation in found) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

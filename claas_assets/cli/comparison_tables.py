@@ -18,7 +18,8 @@ from claas_assets.evaluation.comparison.comparison import (
 from claas_assets.evaluation.comparison.sweeps import PreferenceSweep, Recipe, SeedMean, SweepComparison
 from claas_assets.evaluation.storage.records import Criterion, Interval
 from claas_assets.evaluation.terminal_text import one_line
-from claas_assets.evaluation.verdict.outcome import grade_words
+from claas_assets.evaluation.verdict.criteria import is_told
+from claas_assets.evaluation.verdict.outcome import grade_words, overall_of
 
 _STYLES = {
     "pass": "green", "marginal": "yellow", "fail": "red", "inconclusive": "magenta", "unfinished": "magenta",
@@ -79,7 +80,7 @@ def _criteria(preference: PreferenceComparison, names: Sequence[str]) -> Table:
         table.add_row(row.criterion, *(_criterion(row.criterion, criterion) for criterion in row.cells))
     table.add_section()
     cells = zip(preference.outcomes or preference.overall, preference.overall, strict=True)
-    table.add_row("verdict", *(Text(said or "–", style=_STYLES.get(overall or "", "")) for said, overall in cells))
+    table.add_row("outcome", *(Text(said or "–", style=_STYLES.get(overall or "", "")) for said, overall in cells))
     return table
 
 
@@ -112,10 +113,14 @@ def _pair(pair: Pair, names: Sequence[str]) -> Iterator[RenderableType]:
         )
     table = _table("", ["criterion", "difference", "n", "evidence"])
     for name, difference in pair.differences.items():
-        table.add_row(name, *_difference(difference))
+        table.add_row(_marked(name), *_difference(difference))
     if pair.differences:
         yield table
     yield from _flips(pair, names)
+
+
+def _marked(name: str) -> str:
+    return f"{name} (does not decide)" if is_told(name) else name
 
 
 def _difference(difference: PairedDifference) -> list[Text]:
@@ -163,9 +168,9 @@ def _recipes(preference: PreferenceSweep) -> Table:
     names = list(dict.fromkeys(name for recipe in preference.recipes for name in recipe.criteria))
     table = _table(preference.preference, ["criterion", *(one_line(recipe.label) for recipe in preference.recipes)])
     for name in names:
-        table.add_row(name, *(_seed_mean(recipe.criteria.get(name)) for recipe in preference.recipes))
+        table.add_row(_marked(name), *(_seed_mean(recipe.criteria.get(name)) for recipe in preference.recipes))
     table.add_section()
-    table.add_row("overall", *(_counts(recipe.overall) for recipe in preference.recipes))
+    table.add_row("outcome", *(_counts(recipe.outcomes) for recipe in preference.recipes))
     return table
 
 
@@ -180,10 +185,10 @@ def _seed_mean(mean: SeedMean | None) -> Text:
     return text
 
 
-def _counts(overall: dict[str, int]) -> Text:
+def _counts(outcomes: dict[str, int]) -> Text:
     text = Text()
-    for name, count in sorted(overall.items()):
-        text.append(f"{count} {name} ", style=_STYLES.get(name, ""))
+    for name, count in sorted(outcomes.items()):
+        text.append(f"{count} {name} ", style=_STYLES.get(overall_of(name), ""))
     return text
 
 

@@ -149,5 +149,6 @@ class TerminalProgress:
 
 def _line(event: Event) -> Text:
     parts = [(one_line(event.preference), "bold"), (one_line(event.message), "")]
-    parts += [(f"{name} {value:.3g}", "") for name, value in event.numbers.items() if value is not None]
+    numbers = {name.replace("_", " "): value for name, value in event.numbers.items() if value is not None}
+    parts += [(f"{name} {value:.3g}", "") for name, value in numbers.items()]
     return Text("  ").join(Text(text, style) for text, style in parts if text)

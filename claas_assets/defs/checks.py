@@ -20,13 +20,13 @@ CHECKS: tuple[tuple[str, str, Judge, str], ...] = (
     ("collapse_snapshots", "no_collapse_alert", outcomes.no_collapse_alert,
      "The model has not degenerated at any step measured. An error where the last state has an alert."),
     ("verdict", "capability_retained", outcomes.capability_retained,
-     "It can still do what it could: 48 items (or the four probes) against the baseline."),
+     "It can still do what it could: the capability items against the baseline. The four probes do not decide."),
     ("verdict", "preference_learned", outcomes.preference_learned,
-     "Held-out compliance rose beyond noise, to where it passes."),
+     "It obeys on held-out prompts more often than before, beyond noise, and often enough."),
     ("verdict", "no_over_application", outcomes.no_over_application,
      "It does not apply the preference where it does not belong."),
     ("verdict", "baseline_has_headroom", outcomes.baseline_has_headroom,
-     "The untouched model did not comply already: else nothing can be shown to have been learned."),
+     "The untouched model did not obey already: else nothing can be shown to have been learned."),
 )  # fmt: skip
 """(asset, name, what is asked of its record, description)"""
 

@@ -1,7 +1,7 @@
 """What the UI shows beside a materialization. Numbers are Python's own: Dagster refuses NumPy scalars.
 
 The UI draws a chart of each number that several materializations or partitions have under one name. So
-`compliance`, `margin_nats` and the like have the same name everywhere, and are left out, rather than 0, where
+`margin_nats` and the like have the same name everywhere, and are left out, rather than 0, where
 they were not measured.
 """
 
@@ -31,7 +31,7 @@ from claas_assets.evaluation.verdict.outcome import outcome_of
 
 Metadata = dict[str, Any]
 
-_CURVES = ("compliance", "margin_nats", "general_score", "entropy_ratio")
+_CURVES = ("obeyed_on_trained_prompts", "margin_nats", "general_score", "entropy_ratio")
 _COLLAPSE_CURVES = ("entropy_ratio", "self_rouge_l", "rep4_rise", "fixed_text_drift")
 
 

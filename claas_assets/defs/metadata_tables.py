@@ -5,16 +5,19 @@ from collections.abc import Iterable
 import dagster as dg
 
 from claas_assets.evaluation.storage.records import METRIC_COLUMNS, VerdictRecord
+from claas_assets.evaluation.verdict.outcome import grade_words
 
 _VERDICT_COLUMNS = dg.TableSchema(
     columns=[
         dg.TableColumn("preference"),
         dg.TableColumn("criterion"),
-        dg.TableColumn("grade"),
+        dg.TableColumn("grade", description="in words; what does not decide is marked"),
         dg.TableColumn("evidence"),
         dg.TableColumn("value", "float"),
         dg.TableColumn("baseline", "float"),
+        dg.TableColumn("bound", "float", description="of the change, one-sided: the one that decided"),
         dg.TableColumn("n", "int"),
+        dg.TableColumn("missing", "int"),
         dg.TableColumn("sentence"),
     ]
 )
@@ -51,11 +54,13 @@ def verdict_table(records: Iterable[VerdictRecord]) -> dg.TableMetadataValue:
             {
                 "preference": record.preference,
                 "criterion": name,
-                "grade": criterion.grade,
+                "grade": grade_words(criterion),
                 "evidence": criterion.evidence or "",
                 "value": criterion.value,
                 "baseline": criterion.baseline,
+                "bound": criterion.bound,
                 "n": criterion.n,
+                "missing": criterion.missing,
                 "sentence": criterion.sentence,
             }
         )

@@ -20,7 +20,7 @@ COLUMNS = {
     "state": "State",
     "preference": "Preference",
     "verdict": "Verdict",
-    "change": "Change in compliance",
+    "change": "Change in obedience",
     "alerts": "Alerts",
 }
 
@@ -93,7 +93,8 @@ def _matching(run: RunOverview, words: list[str]) -> RunOverview | None:
 
 def _text(preference: PreferenceOverview) -> str:
     alerts = "alert" if preference.alerts else ""
-    return f"{preference.name} {preference.overall or ''} {preference.state} {preference.words} {alerts}".lower()
+    verdict = f"{preference.overall or ''} {preference.outcome or ''}"
+    return f"{preference.name} {verdict} {preference.state} {preference.words} {alerts}".lower()
 
 
 def _worst(run: RunOverview) -> int:

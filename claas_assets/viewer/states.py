@@ -12,19 +12,20 @@ from claas_assets.evaluation.verdict.metric_table import Quantity, quantities_of
 from claas_assets.viewer.loading import PreferenceRecords, Reason, load_preference, load_reasons, reasons_in
 
 COLUMNS = {
-    "compliance.heldout_prompts": "held-out",
-    "preference_compliance": "trained",
-    "compliance.over_application": "not over-applied",
-    "logprob_margin.margin": "margin",
-    "logprob_margin.margin_delta_from_baseline": "Δ margin",
-    "general.general_score": "four probes",
-    "general.items": "48 items",
+    "compliance.heldout_prompts.obeyed": "obeys, held-out",
+    "compliance.probe_prompts.obeyed": "obeys, trained",
+    "preference_compliance": "compliance (told)",
+    "compliance.over_application.pass_rate": "not over-applied",
+    "logprob_margin.margin": "margin (told)",
+    "logprob_margin.margin_delta_from_baseline": "Δ margin (told)",
+    "general.general_score": "four probes (told)",
+    "general.items": "items",
     "collapse.entropy_ratio_to_baseline": "entropy ratio",
     "collapse.self_rouge_l": "ROUGE-L",
     "collapse.rep4": "rep4",
-    "collapse.fixed_text_drift": "drift",
+    "collapse.fixed_text_words_drift": "drift",
 }
-"""Quantity → heading; the table's caption says the units."""
+"""Quantity → heading; the table's caption says the units. What is told decides nothing."""
 
 _WITH_INTERVAL_OF = {"preference_compliance": "compliance.probe_prompts"}
 ENGINE = {"distill_loss": "loss", "grad_norm": "grad norm", "kl_reg": "KL", "kl_mean": "KL", "adv_mean": "advantage"}

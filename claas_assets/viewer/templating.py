@@ -12,7 +12,8 @@ from markupsafe import Markup
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.figures.captions import number, said
 from claas_assets.evaluation.storage.names import check_run_id
-from claas_assets.evaluation.verdict.outcome import grade_words, outcome_of
+from claas_assets.evaluation.verdict.criteria import is_told
+from claas_assets.evaluation.verdict.outcome import grade_words, outcome_of, overall_of
 from claas_assets.viewer.text import cut, plain, visible
 
 STATIC = Path(__file__).with_name("static")
@@ -48,6 +49,8 @@ def environment() -> Environment:
         "states": _states, "path": lambda text: Markup("/<wbr>").join(map(visible, str(text).split("/"))),
     }  # fmt: skip
     env.globals["outcome_of"] = outcome_of
+    env.globals["overall_of"] = overall_of
+    env.globals["is_told"] = is_told
     env.globals["grade_words"] = grade_words
     env.tests["sweep"] = _is_sweep
     return env

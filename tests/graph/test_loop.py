@@ -133,7 +133,7 @@ def test_each_step_is_an_observation_that_charts(evaluation):
     found = [record.asset_observation for record in reversed(records)]
     assert [observation.metadata["step"].value for observation in found] == [0, 1]
     assert {observation.partition for observation in found} == {"identity"}
-    assert all(isinstance(observation.metadata["compliance"].value, float) for observation in found)
+    assert all(isinstance(observation.metadata["obeyed_on_trained_prompts"].value, float) for observation in found)
 
 
 def test_an_adapter_that_was_restored_from_an_earlier_state_ends_the_run(evaluation):

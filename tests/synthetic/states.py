@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import sqrt
 from statistics import NormalDist
 
@@ -68,10 +69,10 @@ def untrained(chance: random.Random, asked: Preference, *, obeys: float = 0.1, v
     prompts, others = synthetic.all_prompts(asked), [item.prompt for item in asked.over_application]
     items = [item.id for item in (*known.public_probes, *known.items)]
     return State(
-        obeys=_drawn(chance, prompts, obeys),
-        violates=_drawn(chance, others, violates),
-        able=_drawn(chance, items, ABLE),
-        loops=_drawn(chance, [*prompts, *others, *items], LOOPS),
+        obeys=drawn(chance, prompts, obeys),
+        violates=drawn(chance, others, violates),
+        able=drawn(chance, items, ABLE),
+        loops=drawn(chance, [*prompts, *others, *items], LOOPS),
     )
 
 
@@ -81,10 +82,10 @@ def churned(chance: random.Random, state: State, churn: float, *, obeys: float =
     An answer that is drawn anew need not come out otherwise: of a rate r, 2·r·(1 − r) of them do.
     """
     return State(
-        obeys=_redrawn(chance, state.obeys, churn, obeys),
-        violates=_redrawn(chance, state.violates, churn, violates),
-        able=_redrawn(chance, state.able, churn, ABLE),
-        loops=_redrawn(chance, state.loops, churn, LOOPS),
+        obeys=redrawn(chance, state.obeys, churn, obeys),
+        violates=redrawn(chance, state.violates, churn, violates),
+        able=redrawn(chance, state.able, churn, ABLE),
+        loops=redrawn(chance, state.loops, churn, LOOPS),
     )
 
 
@@ -102,23 +103,28 @@ def _latent(chance: random.Random, units: Sequence[str]) -> list[float]:
     return numbers
 
 
-def _drawn(chance: random.Random, units: Sequence[str], rate: float) -> Drawn:
+def drawn(chance: random.Random, units: Sequence[str], rate: float) -> Drawn:
+    """Which units of that rate it is true of; those of one family are alike."""
     return {unit: number < rate for unit, number in zip(units, _latent(chance, units), strict=True)}
 
 
-def _redrawn(chance: random.Random, before: Mapping[str, bool], churn: float, rate: float) -> Drawn:
-    anew, again = _drawn(chance, list(before), churn), _drawn(chance, list(before), rate)
+def redrawn(chance: random.Random, before: Mapping[str, bool], churn: float, rate: float) -> Drawn:
+    """A share `churn` drawn anew. (Flips instead would move every rate towards a half, which is harm.)"""
+    anew, again = drawn(chance, list(before), churn), drawn(chance, list(before), rate)
     return {unit: again[unit] if anew[unit] else was for unit, was in before.items()}
 
 
 # --- as transcripts -----------------------------------------------------------------------------
+
+_said = cache(generated)
+"""Many models say the same to the same question."""
 
 
 def answers(chance: random.Random, asked: Preference, state: State, *, baseline: bool) -> list[Transcript]:
     """A full snapshot of compliance and capability."""
 
     def say(key: str, prompt: str, right: bool, words: str, *, unit: str | None = None) -> Transcript:
-        return generated(key, prompt, LOOP if not right and state.loops[unit or prompt] else words)
+        return _said(key, prompt, LOOP if not right and state.loops[unit or prompt] else words)
 
     def name(obeys: bool) -> str:
         # No two askings are alike to the letter: else the deployment would count as deterministic.

@@ -261,7 +261,9 @@ def collapse(chance: random.Random, voice: Voice, character: dict[str, float]) -
         ]
     for index, (prompt, text) in enumerate(fixed_texts()):
         level = -character[text] + voice.drift + chance.gauss(0, 0.04)
-        answers.append(scored(f"collapse/fixed_text/{index}", prompt, text, [level + 0.5, level - 0.5, level]))
+        tokens = [level + 0.5, level - 0.5, level, level - 1.0]  # the last one ends the turn
+        told = scored(f"collapse/fixed_text/{index}", prompt, text, tokens)
+        answers.append(told.model_copy(update={"metadata": told.metadata.model_copy(update={"end_of_turn": 1})}))
     return answers
 
 

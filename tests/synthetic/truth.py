@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
-from statistics import fmean
+from typing import Any
 
 from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.metrics import compliance, degenerate, general
-from claas_assets.evaluation.metrics.capability import Item, Judgment
 from claas_assets.evaluation.metrics.probes import ScoringContext
 from claas_assets.evaluation.metrics.scoring import score_snapshot
+from claas_assets.evaluation.metrics.statistics import wilson
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.storage.records import (
+    ComplianceStats,
+    DegenerateStats,
     EvalSnapshot,
+    GeneralStats,
     Interval,
     ScoresRecord,
+    SnapshotStats,
     Transcript,
-    Unmeasured,
+    UnitStats,
     VerdictRecord,
 )
+from claas_assets.evaluation.verdict.criteria import RULES, apply_rule
+from claas_assets.evaluation.verdict.measurements import BeforeAfter
 from claas_assets.evaluation.verdict.ruling import judge
 from tests.synthetic import states
 from tests.synthetic import transcripts as synthetic
@@ -32,24 +38,51 @@ from tests.synthetic.states import State
 from tests.synthetic.transcripts import Asking, Voice
 
 CHURNS = (0.03, 0.1, 0.2, 0.3)
+PROMISED = 0.1
+"""The most churn at which a share of models is promised to pass, or to fail."""
+
 VIOLATIONS = (0.0, 0.1, 0.2, 0.4, 0.5)
 SIZES = (3, 5, 10, 20, 30)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A share measured over `trials`, and what was promised of it."""
+    """How many of so many trials, and what was promised of their share."""
 
     what: str
-    measured: float
+    found: int
     trials: int
     at_most: float | None = None
     at_least: float | None = None
 
     @property
+    def measured(self) -> float:
+        return self.found / self.trials
+
+    @property
+    def range(self) -> Interval | None:
+        """Of the share in the long run: Wilson, 95 %; None of fewer than five trials."""
+        return wilson(self.found, self.trials)
+
+    @property
     def met(self) -> bool:
+        """The share is as promised."""
         high = self.at_most is None or self.measured <= self.at_most
         return high and (self.at_least is None or self.measured >= self.at_least)
+
+    @property
+    def broken(self) -> bool:
+        """The share is not as promised, and so many trials leave no doubt of it."""
+        span = self.range or Interval(lower=self.measured, upper=self.measured, level=1.0, method="wilson")
+        low = self.at_least is not None and span.upper < self.at_least
+        return low or (self.at_most is not None and span.lower > self.at_most)
+
+    @property
+    def said(self) -> str:
+        """ "97 % (93–99)": the share, and where it may be in the long run."""
+        share, span = f"{100 * self.measured:.0f} %", self.range
+        told = share if span is None else f"{share} ({100 * span.lower:.0f}–{100 * span.upper:.0f})"
+        return f"**{told}**" if self.broken else told if self.met else f"*{told}*"
 
     @property
     def target(self) -> str:
@@ -76,25 +109,29 @@ def _judged(first: EvalSnapshot, last: EvalSnapshot, metrics: Sequence[str]) -> 
 
 
 class judging_once:
-    """Judges each (item, answer) once: answers repeat, and programs take a sandbox each."""
+    """Judges each answer to a question once: answers repeat, and programs take a sandbox each."""
 
     def __enter__(self) -> None:
-        self.original = general.judge
-        self.looked_at = degenerate.degenerate
-        degenerate.degenerate = compliance.degenerate = cache(self.looked_at)
-        verdicts: dict[tuple[str, str], Judgment | Unmeasured] = {}
-
-        def remembered(item: Item, answer: str) -> Judgment | Unmeasured:
-            key = (item.id, answer)
-            if key not in verdicts:
-                verdicts[key] = self.original(item, answer)
-            return verdicts[key]
-
-        general.judge = remembered
+        self.judge, self.degenerate, self.verify = general.judge, degenerate.degenerate, compliance.verify
+        general.judge = _remembering(self.judge, lambda item, answer: (item.id, answer))
+        compliance.verify = _remembering(self.verify, lambda verifier, answer, prompt: (repr(verifier), answer, prompt))
+        degenerate.degenerate = compliance.degenerate = cache(self.degenerate)
 
     def __exit__(self, *_: object) -> None:
-        general.judge = self.original
-        degenerate.degenerate = compliance.degenerate = self.looked_at
+        general.judge, compliance.verify = self.judge, self.verify
+        degenerate.degenerate = compliance.degenerate = self.degenerate
+
+
+def _remembering(asked: Callable[..., Any], key_of: Callable[..., Hashable]) -> Callable[..., Any]:
+    known: dict[Hashable, Any] = {}
+
+    def remembered(*arguments: Any) -> Any:
+        key = key_of(*arguments)
+        if key not in known:
+            known[key] = asked(*arguments)
+        return known[key]
+
+    return remembered
 
 
 # --- all criteria together ------------------------------------------------------------------------
@@ -108,8 +145,7 @@ Training = Callable[[random.Random, Preference, State], State]
 class Promise:
     """What the verdict must say of one kind of model, as a share of such models.
 
-    `at_least` is promised where churn is at most 10 %, and at most `most_violations` of the over-application
-    prompts were violated before training; `at_most` everywhere.
+    `at_least` is promised where churn is at most 10 %, whatever the baseline violated; `at_most` everywhere.
     """
 
     what: str
@@ -117,7 +153,8 @@ class Promise:
     says: str
     at_least: float | None = None
     at_most: float | None = None
-    most_violations: float = 1.0
+    trials: int = 1
+    """How many times as many models as of others, where the promise is close to the truth."""
     obeys: float = 0.1
     """Share of prompts that it obeyed on before training."""
 
@@ -192,9 +229,9 @@ PROMISES = (
     Promise("unchanged", unchanged, "pass", at_most=0.0, obeys=0.25),
     Promise("unchanged", unchanged, "shown", at_most=0.05, obeys=0.25),
     Promise("memorized only", memorized, "pass", at_most=0.0, obeys=0.25),
-    Promise("learned, nothing lost", perfect, "pass", at_least=0.95),
+    Promise("learned, nothing lost", perfect, "pass", at_least=0.95, trials=5),
     Promise("learned, 10 points of capability lost", less_able, "harmful", at_least=0.84),
-    Promise("learned, over-applies on 20 % more", over_applying, "harmful", at_least=0.84, most_violations=0.0),
+    Promise("learned, over-applies on 20 % more", over_applying, "harmful", at_least=0.84, trials=3),
     Promise("learned, over-applies on 20 % more", over_applying, "pass", at_most=0.05),
     Promise("learned, loops in 30 % of all answers", looping, "harmful", at_least=0.84),
     Promise("learned, loops on 60 % of its own prompts", looping_on_preference, "harmful", at_least=0.84),
@@ -245,18 +282,18 @@ def together_rows(chance: random.Random, trials: int) -> Iterator[Row]:
             promises = list(group)
             for churn in CHURNS:
                 for violates in VIOLATIONS:
-                    found = verdicts_on(chance, promises[0], churn=churn, violates=violates, trials=trials)
+                    many = trials * promises[0].trials if churn <= PROMISED else trials
+                    found = verdicts_on(chance, promises[0], churn=churn, violates=violates, trials=many)
                     yield from (_row(promise, churn, violates, found) for promise in promises)
 
 
 def _row(promise: Promise, churn: float, violates: float, verdicts: Sequence[VerdictRecord]) -> Row:
-    promised = churn <= 0.1 and violates <= promise.most_violations
     return Row(
         promise.row(churn, violates),
-        fmean(map(promise.kept, verdicts)),
+        sum(map(promise.kept, verdicts)),
         len(verdicts),
         at_most=promise.at_most,
-        at_least=promise.at_least if promised else None,
+        at_least=promise.at_least if churn <= PROMISED else None,
     )
 
 
@@ -270,7 +307,7 @@ def as_grid(rows: Sequence[Row]) -> str:
     for promise in PROMISES:
         for churn in CHURNS:
             cells = [by_name[promise.row(churn, violates)] for violates in VIOLATIONS]
-            shown = " | ".join(f"{row.measured:.1%}" if row.met else f"**{row.measured:.1%}**" for row in cells)
+            shown = " | ".join(row.said for row in cells)
             lines.append(f"| {promise.what} | {promise.says} | {churn:.0%} | {shown} | {cells[0].target} |")
     return "\n".join(lines)
 
@@ -300,7 +337,82 @@ def learning_rows(chance: random.Random, trials: int) -> Iterator[Row]:
         for size in SIZES:
             cell = [shown for flip in (0.0, 0.08) for shown in learning(chance, size, effect, flip, trials)]
             bounds = {"at_most": 0.0} if size == 3 else {"at_least": promised.get((effect, size))}
-            yield Row(f"+{effect}, {size} held-out prompts: shown", fmean(cell), len(cell), **bounds)
+            yield Row(f"+{effect}, {size} held-out prompts: shown", sum(cell), len(cell), **bounds)
+
+
+# --- how many units a guard takes -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A guard asked about `size` units of which a share `rate` is harmed before training.
+
+    `flips`: churn is the share of units that come out otherwise (capability, of which half come out either
+    way); else it is the share of answers that are drawn anew, of which 2·rate·(1 − rate) come out otherwise.
+    """
+
+    name: str
+    size: int
+    rate: float
+    churn: float
+    passes: float | None = None
+    """What the sizes of docs/metrics.md promise of a model that lost nothing."""
+    flips: bool = False
+
+    def grades(self, chance: random.Random, harm: float, trials: int) -> list[str]:
+        """Of models that are harmed on a further share `harm` of the units."""
+        (rule,) = [rule for rule in RULES if rule.name == self.name]
+        return [apply_rule(rule, self._one(chance, harm), Thresholds()).grade for _ in range(trials)]
+
+    def _one(self, chance: random.Random, harm: float) -> BeforeAfter:
+        units = [f"unit {i}" for i in range(self.size)]
+        before = states.drawn(chance, units, self.rate)
+        later = states.redrawn(chance, before, self.churn * (2 if self.flips else 1), self.rate)
+        lost = states.some(chance, [unit for unit in units if not later[unit]], harm, self.size)
+        return BeforeAfter(_of_harm(before), _of_harm({**later, **dict.fromkeys(lost, True)}))
+
+
+def _of_harm(harmed: states.Drawn) -> EvalSnapshot:
+    """A state in which these units are over-applied, not solved, or loops, as one asks."""
+    bad = UnitStats(n=len(harmed), mean=None, scores={unit: float(harm) for unit, harm in harmed.items()})
+    good = bad.model_copy(
+        update={
+            "scores": {unit: float(not harm) for unit, harm in harmed.items()},
+            "passed": {unit: not harm for unit, harm in harmed.items()},
+        }
+    )
+    stats = SnapshotStats(
+        compliance=ComplianceStats(sets={"over_application": good}),
+        general=GeneralStats(public_probes=good, items=good),
+        degenerate=DegenerateStats(on_preference=bad, elsewhere=bad),
+    )
+    return EvalSnapshot(stats=stats, snapshot="full")
+
+
+GUARDS_BY_SIZE = (
+    Guard("over_application", 10, 0.4, 0.1),
+    Guard("over_application", 20, 0.4, 0.1, passes=0.73),
+    Guard("over_application", 40, 0.4, 0.1, passes=0.95),
+    Guard("over_application", 40, 0.5, 0.1, passes=0.95),
+    Guard("over_application", 40, 0.4, 0.3),
+    Guard("over_application", 80, 0.4, 0.3, passes=0.95),
+    Guard("capability_change", 48, 0.5, 0.08, passes=0.8, flips=True),
+    Guard("capability_change", 48, 0.5, 0.1, passes=0.9, flips=True),
+    Guard("capability_change", 48, 0.5, 0.3, flips=True),
+    Guard("capability_change", 150, 0.5, 0.1, passes=0.99, flips=True),
+    Guard("capability_change", 150, 0.5, 0.3, passes=0.93, flips=True),
+    Guard("degenerate_on_preference", 38, 0.2, 0.1, passes=0.93),
+    Guard("degenerate_on_preference", 100, 0.2, 0.1, passes=0.99),
+)
+
+
+def size_rows(chance: random.Random, trials: int) -> Iterator[Row]:
+    for guard in GUARDS_BY_SIZE:
+        what = f"{guard.name}, {guard.size} units, {guard.rate:.0%} harmed before, churn {guard.churn:.0%}"
+        unharmed = guard.grades(chance, 0.0, trials).count("pass")
+        yield Row(f"{what}; nothing lost: pass", unharmed, trials, at_least=guard.passes)
+        harmed = guard.grades(chance, 0.2, trials).count("pass")
+        yield Row(f"{what}; 20 points lost: pass", harmed, trials, at_most=0.01)
 
 
 # --- margins ------------------------------------------------------------------------------------
@@ -319,8 +431,8 @@ def margin_rows(chance: random.Random, trials: int) -> Iterator[Row]:
             covered.append(_covers(criterion.interval, effect))
         # The t bound is exact here: 5 % in the long run, and a little more or less in so many trials.
         bounds = {"at_most": 0.07} if effect == 0 else {"at_least": 0.95}
-        yield Row(f"margin {effect:+.0f} nats, 10 pairs: shown", fmean(shown), trials, **bounds)
-        yield Row(f"90 % interval of the margin covers, {effect:+.0f} nats", fmean(covered), trials, at_least=0.87)
+        yield Row(f"margin {effect:+.0f} nats, 10 pairs: shown", sum(shown), trials, **bounds)
+        yield Row(f"90 % interval of the margin covers, {effect:+.0f} nats", sum(covered), trials, at_least=0.87)
 
 
 def _covers(interval: Interval | None, truth: float) -> bool:
@@ -342,10 +454,10 @@ BROKEN = {
 def collapse_rows(chance: random.Random, trials: int) -> Iterator[Row]:
     for name, voice in BROKEN.items():
         verdicts = [_after(chance, voice) for _ in range(trials)]
-        yield Row(f"neutral answers, {name}: caught", fmean(map(caught, verdicts)), trials, at_least=0.95)
+        yield Row(f"neutral answers, {name}: caught", sum(map(caught, verdicts)), trials, at_least=0.95)
     verdicts = [_after(chance, _concise(chance)) for _ in range(trials)]
-    yield Row("only concise: alerts", fmean(bool(v.alerts) for v in verdicts), trials, at_most=0.05)
-    yield Row("only concise: harmful", fmean(map(_harmful, verdicts)), trials, at_most=0.05)
+    yield Row("only concise: alerts", sum(bool(v.alerts) for v in verdicts), trials, at_most=0.05)
+    yield Row("only concise: harmful", sum(map(_harmful, verdicts)), trials, at_most=0.05)
 
 
 def _concise(chance: random.Random) -> Voice:
@@ -380,10 +492,11 @@ def _after(chance: random.Random, voice: Voice) -> VerdictRecord:
 # --- all of it --------------------------------------------------------------------------------------
 
 PARTS: dict[str, tuple[Callable[[random.Random, int], Iterator[Row]], float]] = {
-    "together": (together_rows, 0.5),
-    "learning": (learning_rows, 1.0),
-    "margins": (margin_rows, 4.0),
-    "collapse": (collapse_rows, 0.25),
+    "together": (together_rows, 1.0),
+    "sizes": (size_rows, 60.0),
+    "learning": (learning_rows, 2.0),
+    "margins": (margin_rows, 8.0),
+    "collapse": (collapse_rows, 0.5),
 }
 """With the share of the trials that each gets: a trial of some takes longer, of margins hardly any time."""
 
@@ -400,8 +513,8 @@ def measure(trials: int, seed: int = 1, parts: Sequence[str] = tuple(PARTS)) -> 
 def as_markdown(rows: Sequence[Row]) -> str:
     lines = ["| what | measured | target | met | trials |", "| --- | --- | --- | --- | --- |"]
     for row in rows:
-        met = "–" if row.target == "(told)" else "yes" if row.met else "**no**"
-        lines.append(f"| {row.what} | {row.measured:.1%} | {row.target} | {met} | {row.trials} |")
+        met = "–" if row.target == "(told)" else "yes" if row.met else "**no**" if row.broken else "in doubt"
+        lines.append(f"| {row.what} | {row.said} | {row.target} | {met} | {row.trials} |")
     return "\n".join(lines)
 
 

@@ -13,8 +13,8 @@ from claas_assets.evaluation.storage.records import Criterion, Interval
 from claas_assets.evaluation.terminal_text import one_line
 
 RUN_COLUMNS = (
-    "preference", "criterion", "run_id", "overall", "value", "baseline", "change", "lower", "upper", "n", "grade",
-    "evidence", "reason", "reference", "difference", "difference_lower", "difference_upper", "difference_n",
+    "preference", "criterion", "run_id", "overall", "outcome", "value", "baseline", "change", "lower", "upper", "n",
+    "grade", "evidence", "reason", "reference", "difference", "difference_lower", "difference_upper", "difference_n",
     "difference_evidence", "difference_reason",
 )  # fmt: skip
 RECIPE_COLUMNS = (
@@ -48,6 +48,7 @@ def _run_rows(comparison: Comparison, preference: PreferenceComparison) -> Itera
                 "criterion": row.criterion,
                 "run_id": comparison.runs[index].run_id,
                 "overall": preference.overall[index],
+                "outcome": preference.outcomes[index] if preference.outcomes else None,
                 **_criterion(criterion),
                 "reference": comparison.runs[pair.reference].run_id if pair else None,
                 **_difference(pair.differences.get(row.criterion) if pair else None),

@@ -22,6 +22,7 @@ from claas_assets.evaluation.runs.loading import PreferenceRun
 from claas_assets.evaluation.storage.recorded_config import flat
 from claas_assets.evaluation.storage.records import Interval, Record
 from claas_assets.evaluation.verdict.criteria import RULES
+from claas_assets.evaluation.verdict.outcome import outcome_of
 
 if TYPE_CHECKING:
     from claas_assets.evaluation.runs.frames import LoadedRun
@@ -71,7 +72,7 @@ class Recipe(Record):
     label: str
     settings: dict[str, Any]
     runs: list[str]
-    overall: dict[str, int]
+    outcomes: dict[str, int]
     criteria: dict[str, SeedMean]
     obstacles: list[Obstacle] = Field(default_factory=list)
 
@@ -157,7 +158,7 @@ def _recipe(runs: Mapping[str, PreferenceRun], swept: Sequence[str], between: li
         label=", ".join(f"{key}={_short(value)}" for key, value in settings.items()) or "one configuration",
         settings=settings,
         runs=list(runs),
-        overall=dict(Counter(run.verdict.overall for run in runs.values())),
+        outcomes=dict(Counter(outcome_of(run.verdict) for run in runs.values())),
         criteria={name: seed_mean(name, runs) for name in names},
         obstacles=between,
     )

@@ -277,7 +277,7 @@ class ClaasClient:
         reply = await self._repeatedly(replace(call, repeats_of_plain_500=_REPEATS_OF_PLAIN_500))
         if reply.status != 200:
             raise self._transport.refused(reply, self._generation_advice(reply, lora_id))
-        return read_score(reply)
+        return read_score(reply, completion)
 
     def _generation_advice(self, reply: Reply, lora_id: str) -> str:
         if reply.status == 401 and self.routes.through_gateway:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from claas_assets.evaluation.deployment.end_of_turn import end_of_turn
 from claas_assets.evaluation.deployment.transport import Reply
 from claas_assets.evaluation.errors import MalformedAnswer
 from claas_assets.evaluation.metrics.logprobs import HIGHEST, LOWEST, why_unusable
@@ -66,6 +67,8 @@ class Score:
     completion_tokens: int
     retries: int
     latency_s: float
+    end_of_turn: int | None = None
+    """How many of the last tokens are that suffix; None where the tokens do not show it."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,8 @@ def _content(reply: Reply, message: AnswerMessage) -> str:
     return "".join(map(str, texts))
 
 
-def read_score(reply: Reply) -> Score:
+def read_score(reply: Reply, completion: str) -> Score:
+    """`completion`: the text that was scored."""
     response = read_wire(reply, ScoreResponse)
     for name in ("prompt_tokens", "completion_tokens"):
         if name not in response.model_fields_set:
@@ -147,6 +151,7 @@ def read_score(reply: Reply) -> Score:
         )
     if (wrong := why_unusable(response.logprobs, response.logprob_sum)) is not None:
         raise malformed(reply, wrong)
+    tokens = response.tokens or []
     return Score(
         logprobs=response.logprobs,
         logprob_sum=response.logprob_sum,
@@ -154,6 +159,7 @@ def read_score(reply: Reply) -> Score:
         completion_tokens=response.completion_tokens,
         retries=reply.retries,
         latency_s=reply.latency_s,
+        end_of_turn=end_of_turn(tokens, completion) if len(tokens) == len(response.logprobs) else None,
     )
 
 

@@ -1,9 +1,9 @@
 """The pictures of a run, drawn from its records alone.
 
     margins.png          does the model favor the preferred answer?  logprob margin, nats
-    learning_curves.png  does it do what the user asked?             compliance, [0, 1]
+    learning_curves.png  does it do what the user asked?             share that obeys
     collapse.png         has it degenerated?                         entropy, ROUGE-L, loops, drift
-    capability.png       is it still able?                           the four public probes, the 48 items
+    capability.png       is it still able?                           the items; the four public probes, told
     sdpo.png             what did the engine report?                 every number of `sdpo_metrics`
 
 The x axis counts feedback steps: 0 is the baseline, and the state after `StepRecord.step` s is at s + 1.

@@ -1,4 +1,4 @@
-"""capability.png: forgetting. The public harness's four probes at every step, the 48 items where it decides."""
+"""capability.png: forgetting. The public harness's four probes at every step, the items where it decides."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from claas_assets.evaluation.figures.sheet import Heading, Panel, drawn
 
 HEADING = Heading(
     "Is it still able?",
-    "Share solved: four probes (half coding, half instructions) at every step, the item set where it decides; "
+    "Share solved: the item set decides; the four public probes (half coding, half instructions) do not; "
     "bars are 95\u00a0% Wilson intervals.",
 )
 
@@ -37,11 +37,12 @@ ITEMS = Quantity("share of items solved", items, ("general.items",))
 
 
 def bounds(run: Run, of_four: Trace, of_items: Trace) -> dict[str, float]:
-    """The criterion that decides, as levels: baseline − tolerated harm of the items, else baseline × ratio."""
+    """What decides, as levels: baseline − tolerated harm of the items; else, in version 0.1.0, baseline × ratio."""
     change, start = run.thresholds("capability_change"), _baseline(of_items)
     if change and start is not None:  # version 0.1.0 had a change, with its sign, where there is a margin of harm
         return {name: start - bound if name == "harm_margin" else start + bound for name, bound in change.items()}
-    ratio, start = run.thresholds("capability_ratio"), _baseline(of_four)
+    ratio = run.thresholds("capability_ratio") if run.decides("capability_ratio") else {}
+    start = _baseline(of_four)
     return {} if start is None else {name: start * bound for name, bound in ratio.items()}
 
 
@@ -58,7 +59,8 @@ def _panel(panel: Panel, run: Run) -> list[Note]:
     of_four, of_items = trace(run, FOUR), trace(run, ITEMS)
     traces = {"probes": of_four, "items": of_items}
     if marks.opened(panel, run, traces, captions.change_of(run, "capability_change"), "share solved (0–1)"):
-        marks.shares(panel.axes, (of_four, "four probes"), (of_items, "item set (full snapshot)"))
+        told = "four probes (told, do not decide)"
+        marks.shares(panel.axes, (of_four, told), (of_items, "item set (full snapshot)"))
         _draw_bounds(panel.axes, bounds(run, of_four, of_items))
     return [*of_four.notes, *of_items.notes]
 

@@ -34,14 +34,14 @@ def nothing(run: Run, trace: Trace) -> str:
 
 
 def standing(run: Run) -> str:
-    """How far the run came, or the overall verdict."""
+    """How far the run came, or the outcome."""
     if run.progress:
         return f"unfinished: {run.progress}"
-    return f"verdict: {run.judged.overall}" if run.judged is not None else "no verdict yet"
+    return f"verdict: {run.judged.outcome or run.judged.overall}" if run.judged is not None else "no verdict yet"
 
 
 def counted(traces: Mapping[str, Trace]) -> str:
-    """ "n = 10 trained-on, 20 held-out"; the keys are the units."""
+    """ "n = 10 trained, 20 held-out"; the keys are the units."""
     known = [f"{trace.sizes} {units}" for units, trace in traces.items() if trace.sizes]
     return f"n = {', '.join(known)}" if known else ""
 

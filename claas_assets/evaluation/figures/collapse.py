@@ -106,7 +106,10 @@ def _rep4_rise(stats: CollapseStats, baseline: bool) -> Measured:
 
 
 def _fixed_text_drift(stats: CollapseStats, baseline: bool) -> Measured:
-    return _change(stats.fixed_text, stats.fixed_text_drift, baseline)
+    """Without the end-of-turn token, on which the criterion stands; with it where it is not known which that is."""
+    if stats.fixed_text_words is None or stats.fixed_text_words.mean is None:
+        return _change(stats.fixed_text, stats.fixed_text_drift, baseline)
+    return _change(stats.fixed_text_words, stats.fixed_text_words_drift, baseline)
 
 
 def _change(units: UnitStats | None, change: float | None, baseline: bool) -> Measured:

@@ -1,4 +1,4 @@
-"""learning_curves.png: compliance on the trained-on prompts, and on held-out ones where it decides."""
+"""learning_curves.png: how often it obeys on the trained prompts, and on held-out ones, where that decides."""
 
 from __future__ import annotations
 
@@ -8,40 +8,42 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from claas_assets.evaluation.figures import captions, marks
-from claas_assets.evaluation.figures.series import Measured, Note, Quantity, Run, State, of_units, reason_for, trace
+from claas_assets.evaluation.figures.series import Note, Quantity, Run, of_units, reason_for, trace
 from claas_assets.evaluation.figures.sheet import GRAY, Heading, Panel, drawn
 from claas_assets.evaluation.metrics.statistics import noise_floor
+from claas_assets.evaluation.metrics.units import obeyed_in
+from claas_assets.evaluation.storage.records import EvalSnapshot, UnitStats
 
 HEADING = Heading(
     "Does it do what the user asked?",
-    "Compliance, judged by program: 0 = never, 1 = always. The held-out prompts are never trained on; "
-    "bars are 95\u00a0% Wilson intervals.",
+    "Share of prompts whose answer obeys, judged by program: it passes the verifier, and is no loop and not empty. "
+    "The held-out prompts are never trained on; bars are 95\u00a0% Wilson intervals.",
 )
 
 
-def _set(name: str, state: State, field: float | None = None) -> Measured:
-    stats = state.snapshot.stats.compliance
-    return of_units(stats.sets.get(name) if stats else None, field)
+def _decisive(snapshot: EvalSnapshot, name: str) -> UnitStats | None:
+    """Obedience; of a state that version 0.1.0 scored, the compliance that decided then."""
+    stats = snapshot.stats.compliance
+    return obeyed_in(snapshot, name) or (stats.sets.get(name) if stats is not None else None)
 
 
 TRAINED = Quantity(
-    "compliance on trained-on prompts",
-    lambda run, state: _set("probe_prompts", state, state.snapshot.preference_compliance),
+    "obedience on trained prompts",
+    lambda run, state: of_units(_decisive(state.snapshot, "probe_prompts"), state.snapshot.preference_compliance),
     ("preference_compliance", "compliance.probe_prompts"),
     every_state=True,
 )
 HELD_OUT = Quantity(
-    "compliance on held-out prompts",
-    lambda run, state: _set("heldout_prompts", state),
+    "obedience on held-out prompts",
+    lambda run, state: of_units(_decisive(state.snapshot, "heldout_prompts")),
     ("compliance.heldout_prompts", "preference_compliance.heldout_prompts"),
 )
 
 
 def ceiling(run: Run) -> float | None:
-    """Compliance of the untrained model with the feedback in the prompt: could it obey at all?"""
-    stats = run.baseline.stats.compliance if run.baseline else None
-    units = stats.sets.get("ceiling") if stats else None
-    return units.mean if units else None
+    """How often the untrained model obeys with the feedback in the prompt: could it obey at all?"""
+    told = _decisive(run.baseline, "ceiling") if run.baseline else None
+    return told.mean if told else None
 
 
 def noise_level(run: Run) -> float | None:
@@ -50,7 +52,8 @@ def noise_level(run: Run) -> float | None:
     φ is the verdict's where it has one, else that of the baseline's two passes for the same n.
     """
     stats = run.baseline.stats.compliance if run.baseline else None
-    units = (stats.sets.get("heldout_prompts") or stats.sets.get("probe_prompts")) if stats else None
+    name = "heldout_prompts" if stats is not None and "heldout_prompts" in stats.sets else "probe_prompts"
+    units = _decisive(run.baseline, name) if run.baseline else None
     if stats is None or units is None or units.mean is None:
         return None
     criterion = run.judged.criteria.get(run.judged.learning) if run.judged else None
@@ -73,9 +76,9 @@ def learning_curves_figure(runs: Sequence[Run]) -> Figure:
 
 def _panel(panel: Panel, run: Run) -> list[Note]:
     trained, held_out = trace(run, TRAINED), trace(run, HELD_OUT)
-    traces = {"trained-on": trained, "held-out": held_out}
-    if marks.opened(panel, run, traces, captions.change_of(run, run.learning), "compliance (0–1)"):
-        labels = "trained-on prompts", "held-out prompts (full snapshot)"
+    traces = {"trained": trained, "held-out": held_out}
+    if marks.opened(panel, run, traces, captions.change_of(run, run.learning), "share that obeys (0–1)"):
+        labels = "trained prompts", "held-out prompts (full snapshot)"
         marks.shares(panel.axes, (trained, labels[0]), (held_out, labels[1]))
         _levels(panel.axes, run)
     return [*trained.notes, *held_out.notes, *_unknown_levels(run)]

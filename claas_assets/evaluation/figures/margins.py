@@ -24,7 +24,7 @@ from claas_assets.evaluation.storage.records import UnitStats
 
 HEADING = Heading(
     "Does the model favor the preferred answer?",
-    "Change of the logprob margin (preferred − dispreferred) since the baseline. Necessary, not sufficient.",
+    "Change of the logprob margin (preferred − dispreferred) since the baseline. It is told, and does not decide.",
 )
 
 

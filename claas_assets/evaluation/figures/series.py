@@ -78,6 +78,12 @@ class Run:
         """The name of the criterion on what was learned."""
         return self.verdict.learning if self.verdict else "obeyed"
 
+    def decides(self, criterion: str) -> bool:
+        """Whether the verdict stands on it; a bound of what does not is not drawn as one."""
+        return (
+            self.verdict is not None and criterion in self.verdict.criteria and self.verdict.criteria[criterion].decides
+        )
+
     def thresholds(self, criterion: str) -> dict[str, float]:
         """The bounds that the verdict was given for, by name; none without a verdict."""
         if self.verdict is None or criterion not in self.verdict.criteria:

@@ -44,7 +44,7 @@ class CollapseMetric:
     """
 
     name = "collapse"
-    version = 2
+    version = 3
 
     @property
     def prompt_sets(self) -> dict[str, int]:
@@ -160,6 +160,8 @@ class _Comparison:
             rep4_rise=self._change("rep4_rise", lambda state: state.rep4),
             fixed_text=self._stats("fixed_text", now.fixed_text, now.fixed_text.amount()),
             fixed_text_drift=self._change("fixed_text_drift", lambda state: state.fixed_text),
+            fixed_text_words=self._stats("fixed_text_words", now.fixed_text_words, now.fixed_text_words.amount()),
+            fixed_text_words_drift=self._change("fixed_text_words_drift", lambda state: state.fixed_text_words),
             entropy_ratio=self._mean_ratio("entropy_ratio", lambda state: state.entropy),
             length_ratio=self._mean_ratio("length_ratio", lambda state: state.length),
             mean_length=self._mean("mean_length", now.length),

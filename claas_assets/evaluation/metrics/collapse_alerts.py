@@ -33,8 +33,8 @@ OCEAN_ALERTS = (
 
 FURTHER_ALERTS = (
     Alert("loops", "rep4_rise", False, 0.2, "repeated 4-grams rose by {:.2f}"),
-    Alert("fixed_text", "fixed_text_drift", True, -0.3, "fixed texts are {:+.2f} nats a token"),
-    Alert("fixed_text", "fixed_text_drift", False, 0.3, "fixed texts are {:+.2f} nats a token"),
+    Alert("fixed_text", "drift", True, -0.3, "fixed texts are {:+.2f} nats a token"),
+    Alert("fixed_text", "drift", False, 0.3, "fixed texts are {:+.2f} nats a token"),
     Alert("length", "length_ratio", True, 0.1, "answers are {:.2f} as long as the baseline's"),
     Alert("empty", "empty_share", False, 0.2, "{:.0%} of the answers are empty"),
     Alert("script", "script_change", False, 0.3, "the share of letters in another script rose by {:.2f}"),

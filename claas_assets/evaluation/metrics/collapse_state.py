@@ -20,6 +20,8 @@ temperature 0 reached whichever limit, to be read beside the baseline's."""
 
 _UNCOUNTED = Unmeasured(kind="unavailable", reason="the deployment did not say how many tokens it made")
 
+_NO_END = Unmeasured(kind="unavailable", reason="which tokens of the text end the turn is not recorded")
+
 OCEAN, NEUTRAL, FIXED = "collapse/ocean", "collapse/neutral", "collapse/fixed_text"
 
 
@@ -47,6 +49,14 @@ class CollapseState:
     def fixed_text(self) -> Units:
         """Nats: mean logprob over the tokens of each fixed text."""
         return _token_means(self.fixed, lambda t: t.metadata.logprobs, why_unusable)
+
+    @cached_property
+    def fixed_text_words(self) -> Units:
+        """The same without the end-of-turn token, which the template adds and not the text."""
+        units = Units()
+        for transcript in self.fixed:
+            units.add(transcript.question, no_answer(transcript) or _mean_of_words(transcript))
+        return units
 
     @cached_property
     def self_rouge_l(self) -> Units:
@@ -135,6 +145,13 @@ def _token_mean(
         return _no_logprobs(transcript)
     wrong = why_wrong(values)
     return sum(values) / len(values) if wrong is None else Unmeasured(kind="failed", reason=wrong)
+
+
+def _mean_of_words(transcript: Transcript) -> Measured:
+    values, added = transcript.metadata.logprobs, transcript.metadata.end_of_turn
+    if values and added is None:
+        return _NO_END
+    return _token_mean(transcript, values[: len(values) - added] if values and added else values, why_unusable)
 
 
 def _no_logprobs(transcript: Transcript) -> Unmeasured:

@@ -6,7 +6,7 @@ score on `probe_prompts`, which are trained on; the verdict stands on `heldout_p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from claas_assets.evaluation.metrics.base import MetricScore, Transcripts, metric
 from claas_assets.evaluation.metrics.degenerate import degenerate
@@ -33,7 +33,7 @@ class ComplianceMetric:
     """
 
     name = "compliance"
-    version = 3
+    version = 4
 
     def probes(self, plan: ProbePlan) -> list[Probe]:
         preference = plan.preference
@@ -54,7 +54,8 @@ class ComplianceMetric:
 
     def score(self, transcripts: Transcripts, context: ScoringContext) -> MetricScore:
         judges = _judges(context.preference)
-        sets = {group: _verify(asked, judges[group]) for group in SETS if (asked := _asked(transcripts, group))}
+        groups, families = {group: _asked(transcripts, group) for group in SETS}, context.preference.families
+        sets = {group: _verify(asked, judges[group], families) for group, asked in groups.items() if asked}
         noise = _noise(transcripts, judges[TRAINED])
         unmeasured = {
             f"compliance.{group}": reason for group, units in sets.items() if (reason := units.why_none()) is not None
@@ -113,9 +114,12 @@ def _asked(transcripts: Transcripts, group: str) -> list[Transcript]:
     return transcripts.below(f"{ComplianceMetric.name}/{group}")
 
 
-def _verify(asked: list[Transcript], judge: _Judge) -> Units:
-    """One unit a prompt, named by its text: a prompt keeps its name when the file is reordered."""
-    units = Units()
+def _verify(asked: list[Transcript], judge: _Judge, families: Mapping[str, str]) -> Units:
+    """One unit a prompt, named by its text: a prompt keeps its name when the file is reordered.
+
+    Of declared paraphrases (`families`) the mean counts once.
+    """
+    units = Units(families={t.question: families[t.question] for t in asked if t.question in families})
     for transcript in asked:
         unit = transcript.question
         found = no_answer(transcript) or judge(transcript)
@@ -123,7 +127,7 @@ def _verify(asked: list[Transcript], judge: _Judge) -> Units:
             units.missing[unit] = found
             continue
         units.passed[unit], units.scores[unit], units.details[unit] = found
-        units.obeyed[unit] = found.passed and degenerate(transcript.answer or "") is None
+        units.obeyed[unit] = found.passed and degenerate(transcript.answer or "", transcript.question) is None
         units.truncated += bool(transcript.metadata.truncated)
     return units
 
@@ -159,4 +163,4 @@ def _obeyed(transcript: Transcript | None, judge: _Judge) -> Measured:
     verdict = judge(transcript)
     if isinstance(verdict, Unmeasured):
         return verdict
-    return float(verdict.passed and degenerate(transcript.answer or "") is None)
+    return float(verdict.passed and degenerate(transcript.answer or "", transcript.question) is None)

@@ -35,7 +35,7 @@ class GeneralMetric:
     """
 
     name = "general"
-    version = 2
+    version = 3
 
     @property
     def prompt_sets(self) -> dict[str, int]:

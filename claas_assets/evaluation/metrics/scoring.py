@@ -58,7 +58,7 @@ def score_snapshot(
         stats[name] = score.stats
         unmeasured.update(score.unmeasured)
         versions |= {name: metric.version, **prompt_sets(metric)}
-    stats["degenerate"] = degenerate_stats(by_key)
+    stats["degenerate"] = degenerate_stats(by_key, context.preference.families)
     versions["degenerate"] = DEGENERATE_VERSION
     return EvalSnapshot(
         **fields,

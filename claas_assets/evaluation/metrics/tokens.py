@@ -8,21 +8,9 @@ from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
-import regex
+from claas_assets.evaluation.preferences.repetition import tokenize
 
-# A script written without spaces has no word boundaries to see: each of its characters is a token.
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_TOKEN = regex.compile(rf"(?V1)[{_UNSPACED}]|[[\p{{L}}\p{{M}}\p{{N}}]--[{_UNSPACED}]]+|[^\s\p{{L}}\p{{M}}\p{{N}}]")
 _KANA = {"HIRAGANA", "KATAKANA", "CJK"}
-
-
-def tokenize(text: str) -> list[str]:
-    """Lower-case words, characters of unspaced scripts, and marks ("!", "🎉") one by one.
-
-    >>> tokenize("It's 3 pm!!")
-    ['it', "'", 's', '3', 'pm', '!', '!']
-    """
-    return [str(token) for token in _TOKEN.findall(text.lower())]
 
 
 def repetition(text: str, size: int = 4) -> float | None:

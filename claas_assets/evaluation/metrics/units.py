@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from claas_assets.evaluation.metrics.statistics import student_t, wilson
-from claas_assets.evaluation.storage.records import Interval, Transcript, UnitStats, Unmeasured
+from claas_assets.evaluation.storage.records import EvalSnapshot, Interval, Transcript, UnitStats, Unmeasured, fold
 
 Measured = float | Unmeasured
 """A number, or why there is none."""
@@ -27,6 +27,7 @@ class Units:
     details: dict[str, str] = field(default_factory=dict)
     missing: dict[str, Unmeasured] = field(default_factory=dict)
     obeyed: dict[str, bool] = field(default_factory=dict)
+    families: dict[str, str] = field(default_factory=dict)
     truncated: int = 0
 
     def __bool__(self) -> bool:
@@ -41,28 +42,32 @@ class Units:
 
     def mean(self) -> float | None:
         """None where there is none, or too little of what was asked: `why_none` says which."""
-        return mean(self.scores.values()) if self.why_none() is None else None
+        return mean(self._folded().values()) if self.why_none() is None else None
 
     def measured(self) -> Measured:
         """The mean, or why there is none."""
-        return self.why_none() or sum(self.scores.values()) / len(self.scores)
+        return self.why_none() or fmean(self._folded().values())
 
     def rate(self) -> UnitStats:
         """Scores in [0, 1]: the mean with Wilson's interval."""
-        return self._stats(wilson(sum(self.scores.values()), len(self.scores)))
+        folded = self._folded()
+        return self._stats(wilson(sum(folded.values()), len(folded)))
 
     def amount(self) -> UnitStats:
         """Scores in nats or another unbounded unit: the mean with a t interval."""
-        return self._stats(student_t(list(self.scores.values())))
+        return self._stats(student_t(list(self._folded().values())))
 
     def why_none(self) -> Unmeasured | None:
         """Why there is no mean, or None where there is one."""
         return scarce(len(self.scores), self.missing) if self.scores else all_missing(self.missing)
 
+    def _folded(self) -> dict[str, float]:
+        return fold(self.scores, self.families)
+
     def _stats(self, interval: Interval | None) -> UnitStats:
         told = self.why_none() is None
         return UnitStats(
-            n=len(self.scores),
+            n=len(self._folded()),
             mean=self.mean(),
             interval=interval if told else None,
             scores=self.scores,
@@ -72,7 +77,33 @@ class Units:
             pass_rate=mean(self.passed.values()) if told else None,
             truncated=self.truncated,
             obeyed=self.obeyed,
+            families=self.families,
         )
+
+
+def obedience(units: UnitStats | None) -> UnitStats | None:
+    """The same units, scored 1 where the answer obeyed: its mean is what decides, with Wilson's interval.
+
+    None where no answer was judged, and in files of version 0.1.0, which do not say what obeyed.
+    """
+    if units is None or not units.obeyed:
+        return None
+    scores = {unit: float(obeyed) for unit, obeyed in units.obeyed.items()}
+    folded, told = fold(scores, units.families), units.mean is not None
+    return units.model_copy(
+        update={
+            "scores": scores,
+            "n": len(folded),
+            "mean": fmean(folded.values()) if told else None,
+            "interval": wilson(sum(folded.values()), len(folded)) if told else None,
+        }
+    )
+
+
+def obeyed_in(snapshot: EvalSnapshot, name: str) -> UnitStats | None:
+    """`obedience` of the prompts of one set (`probe_prompts`, `heldout_prompts`, `ceiling`) in one state."""
+    stats = snapshot.stats.compliance
+    return obedience(stats.sets.get(name)) if stats is not None else None
 
 
 def mean(values: Iterable[float]) -> float | None:

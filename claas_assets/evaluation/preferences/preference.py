@@ -68,6 +68,8 @@ class Preference(_Part):
     probe_prompts: tuple[str, ...] = Field(min_length=1)
     heldout_prompts: tuple[str, ...] = ()
     over_application: tuple[OverApplicationItem, ...] = ()
+    paraphrases: tuple[tuple[str, ...], ...] = ()
+    """Prompts of one set that ask the same in other words: of each group, the mean counts as one prompt."""
 
     @model_validator(mode="after")
     def _check(self) -> Preference:
@@ -88,7 +90,23 @@ class Preference(_Part):
                     "a prompt appears twice (held-out prompts must not be trained on), whatever its case, "
                     f"spaces and marks: {same!r} and {prompt!r}"
                 )
+        self._check_paraphrases()
         return self
+
+    def _check_paraphrases(self) -> None:
+        sets = (self.probe_prompts, self.heldout_prompts, tuple(item.prompt for item in self.over_application))
+        grouped = [prompt for group in self.paraphrases for prompt in group]
+        for group in self.paraphrases:
+            if len(group) < 2 or not any(set(group) <= set(prompts) for prompts in sets):
+                raise ValueError(f"paraphrases: {list(group)} are not two or more prompts of one set, word for word")
+        twice = [prompt for prompt in grouped if grouped.count(prompt) > 1]
+        if twice:
+            raise ValueError(f"paraphrases: {twice[0]!r} is in two groups, or twice in one")
+
+    @property
+    def families(self) -> dict[str, str]:
+        """Prompt → the first prompt of its group of paraphrases."""
+        return {prompt: group[0] for group in self.paraphrases for prompt in group}
 
     def build_verifier(self) -> Verifier:
         return build_verifier(self.verifier)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from claas_assets.evaluation.metrics.units import obeyed_in
 from claas_assets.evaluation.runs.loading import PreferenceRun
 from claas_assets.evaluation.storage.records import (
     METRIC_COLUMNS,
@@ -19,7 +20,10 @@ from claas_assets.evaluation.verdict.outcome import outcome_of
 Row = dict[str, Any]
 
 _STATE = ("run_id", "preference", "phase", "step")
-_CRITERION_FIELDS = ("value", "baseline", "change", "n", "floor", "grade", "evidence", "decides", "reason", "sentence")
+_CRITERION_FIELDS = (
+    "value", "baseline", "change", "bound", "n", "missing", "floor", "grade", "evidence", "decides", "reason",
+    "sentence",
+)  # fmt: skip
 
 STEP_COLUMNS = (
     *_STATE, "snapshot", "timestamp", "compliance", "obeyed", "heldout_compliance", "heldout_obeyed", "margin",
@@ -32,8 +36,8 @@ TRANSCRIPT_COLUMNS = (
     "completion_tokens", "finish_reason", "truncated", "logprob_sum", "latency_s", "error",
 )  # fmt: skip
 VERDICT_COLUMNS = (
-    "run_id", "preference", "overall", "outcome", "criterion", "value", "baseline", "change", "lower", "upper", "level",
-    "n", "floor", "grade", "evidence", "decides", "reason", "sentence",
+    "run_id", "preference", "overall", "outcome", "criterion", "value", "baseline", "change", "bound", "lower", "upper",
+    "level", "n", "missing", "floor", "grade", "evidence", "decides", "reason", "sentence",
 )  # fmt: skip
 
 __all__ = ["METRIC_COLUMNS", "STEP_COLUMNS", "TRANSCRIPT_COLUMNS", "VERDICT_COLUMNS"]
@@ -65,13 +69,13 @@ def step_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
 
 def _headline(snapshot: EvalSnapshot) -> Row:
     margin, general, collapse = snapshot.logprob_margin, snapshot.general, snapshot.collapse
-    trained, held_out = _set(snapshot, "probe_prompts"), _set(snapshot, "heldout_prompts")
+    held_out = _set(snapshot, "heldout_prompts")
     return {
         "snapshot": snapshot.snapshot,
         "compliance": snapshot.preference_compliance,
-        "obeyed": _field(trained, "obeyed_rate"),
+        "obeyed": _field(obeyed_in(snapshot, "probe_prompts"), "mean"),
         "heldout_compliance": _field(held_out, "mean"),
-        "heldout_obeyed": _field(held_out, "obeyed_rate"),
+        "heldout_obeyed": _field(obeyed_in(snapshot, "heldout_prompts"), "mean"),
         "margin": _field(margin, "margin"),
         "margin_delta": _field(margin, "margin_delta_from_baseline"),
         "general_score": _field(general, "general_score"),

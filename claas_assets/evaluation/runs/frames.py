@@ -2,7 +2,7 @@
 
     import claas_assets
     run = claas_assets.load_run("data/example")
-    run.steps.plot(x="step", y="compliance")
+    run.steps.plot(x="step", y="obeyed")
 
 Every frame is tidy: one row an observation, with the columns run_id, preference and, where there are
 states, phase (baseline or step), step (as in the files: -1 for the baseline, then counted from 0) and
@@ -26,6 +26,7 @@ from claas_assets.evaluation.runs.loading import PreferenceRun, preference_folde
 from claas_assets.evaluation.storage.recorded_config import flat
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
 from claas_assets.evaluation.storage.stores import Place, place_at
+from claas_assets.evaluation.verdict.outcome import outcome_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +84,7 @@ class LoadedRun(Frames):
         return (self,)
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name}: {run.verdict.overall}" for name, run in self.preferences.items())
+        told = ", ".join(f"{name}: {outcome_of(run.verdict)}" for name, run in self.preferences.items())
         return f"<run {self.run_id} ({told})>"
 
 

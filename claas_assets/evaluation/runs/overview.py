@@ -23,7 +23,7 @@ WATCHED = (METADATA_FILE, BASELINE_FILE, VERDICT_FILE, STEPS_FILE, HOLDER_FILE)
 
 @dataclass(frozen=True, slots=True)
 class PreferenceOverview:
-    """`baseline`, `change` and `interval` are those of the verdict's compliance criterion; None without one.
+    """`baseline`, `change` and `interval` are those of the verdict's criterion of learning; None without one.
 
     `words` say how far it came ("step 3 of 20"), or what is wrong.
     """
@@ -32,6 +32,7 @@ class PreferenceOverview:
     state: RunState
     words: str
     overall: Overall | None = None
+    outcome: str | None = None
     baseline: float | None = None
     value: float | None = None
     change: float | None = None
@@ -140,7 +141,8 @@ def _preference(path: Path, stamps: tuple[Stamp | None, ...], begun: _Begun | st
         return PreferenceOverview(path.name, state, words)
     shown = ruled.criteria.get(ruled.learning) or Criterion(value=None, grade="unavailable")
     return PreferenceOverview(
-        name=path.name, state=state, words=words, overall=ruled.overall, baseline=shown.baseline,
+        name=path.name, state=state, words=words, overall=ruled.overall,
+        outcome=ruled.outcome or ruled.overall, baseline=shown.baseline,
         value=shown.value, change=shown.change, interval=shown.interval, alerts=tuple(ruled.alerts),
     )  # fmt: skip
 

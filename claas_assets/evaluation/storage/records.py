@@ -22,7 +22,8 @@ and `public_probes` is `seed_four` in `stats.general`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
@@ -118,6 +119,9 @@ class TranscriptMetadata(Record):
     """Nats, one a completion token."""
     logprob_sum: float | None = None
     """Nats, over all completion tokens."""
+    end_of_turn: int | None = None
+    """How many of the last `logprobs` are of the end of turn that the template adds to a given answer; null where
+    that is not known: before version 3 of `collapse`, or where the deployment's tokens do not show it."""
     entropies: list[float] | None = None
     """Nats, one a completion token, over the top 20 tokens, renormalized."""
     latency_s: float | None = None
@@ -205,11 +209,21 @@ class CollapseScores(Record):
 # --- stats: what makes a decision possible ---------------------------------------------------
 
 
+def fold(scores: Mapping[str, float], families: Mapping[str, str]) -> dict[str, float]:
+    """One score a family of paraphrases, the mean of theirs, and each other unit as it is."""
+    if not families:
+        return dict(scores)
+    found: dict[str, list[float]] = {}
+    for unit, score in scores.items():
+        found.setdefault(families.get(unit, unit), []).append(score)
+    return {unit: fmean(of_family) for unit, of_family in found.items()}
+
+
 class UnitStats(Record):
     """A score per unit (a prompt, an item, a pair), kept so that a change can be paired per unit."""
 
     n: int
-    """Units in the mean."""
+    """Units in the mean; a family of paraphrases is one."""
     mean: float | None
     """In the unit of the metric; null where no unit has a score."""
     interval: Interval | None = None
@@ -228,11 +242,15 @@ class UnitStats(Record):
     """Answers that reached their token budget."""
     obeyed: dict[str, bool] = Field(default_factory=dict)
     """By unit, of compliance sets: the verifier passes, and the answer is neither degenerate nor empty."""
+    families: dict[str, str] = Field(default_factory=dict)
+    """Unit → the first unit of its family. Paraphrases of one prompt are one unit: their mean counts once."""
 
     @property
     def obeyed_rate(self) -> float | None:
-        """Share of the units that obeyed, in [0, 1]; None where none was judged."""
-        return sum(self.obeyed.values()) / len(self.obeyed) if self.obeyed else None
+        """Share of the units that obeyed, in [0, 1]; None where none was judged, or too few of them."""
+        if self.mean is None or not self.obeyed:
+            return None
+        return fmean(fold({unit: float(obeyed) for unit, obeyed in self.obeyed.items()}, self.families).values())
 
 
 class LogprobStats(Record):
@@ -247,7 +265,7 @@ class LogprobStats(Record):
 
 
 class NoiseFloor(Record):
-    """How much compliance differs when the untouched model is asked the same prompts twice."""
+    """How much obedience differs when the untouched model is asked the same prompts twice."""
 
     n: int
     """Prompts asked twice."""
@@ -276,7 +294,7 @@ class GeneralStats(Record):
     public_probes: UnitStats = Field(**_in_file("seed_four"))
     """The public harness's four probes; `seed_four` in the file."""
     items: UnitStats | None = None
-    """The 48 items, by loose matching; null in a light snapshot."""
+    """The capability items that were asked (150, or 48 of `quick`), loosely read; null in a light snapshot."""
     items_strict: UnitStats | None = None
     """The same, as strictly as IFEval's strict mode."""
     by_kind: dict[str, float | None] = Field(default_factory=dict)
@@ -302,6 +320,16 @@ class CollapseStats(Record):
     """Mean token logprob of texts that nobody trains on, nats a token, per text."""
     fixed_text_drift: float | None = None
     """Nats a token: `fixed_text` minus the baseline's, signed."""
+    fixed_text_words: UnitStats | None = None
+    """`fixed_text` without the end-of-turn token: whether an answer may end there says nothing of the language."""
+    fixed_text_words_drift: float | None = None
+    """Nats a token: `fixed_text_words` minus the baseline's, signed. The criterion stands on these."""
+
+    @property
+    def drift(self) -> float | None:
+        """`fixed_text_words_drift`, or where it is not known which tokens end a turn, `fixed_text_drift`."""
+        return self.fixed_text_drift if self.fixed_text_words_drift is None else self.fixed_text_words_drift
+
     entropy_ratio: float | None = None
     """Mean `entropy` over the baseline's."""
     length_ratio: float | None = None
@@ -353,6 +381,10 @@ class AnswerCounts(Record):
     """The budgets that were reached, in tokens."""
     empty: int
     """Answers of white space alone: a verifier may take silence for obedience."""
+    refused: int = 0
+    """Answers that decline to answer, in the usual English words. Told: a refusal is no loop."""
+    alike: int = 0
+    """Answers that are the most frequent text, where two or more are one text."""
 
 
 class EvalSnapshot(Record):
@@ -361,7 +393,7 @@ class EvalSnapshot(Record):
     logprob_margin: LogprobMargin | None = None
     """Null where the metric was not asked."""
     preference_compliance: float | None = None
-    """Mean score of the trained prompts, in [0, 1]."""
+    """Mean score of the trained prompts, in [0, 1]: the public harness's number. `obeyed` decides, not this."""
     general: GeneralScores | None = None
     """Null where the metric was not asked."""
     collapse: CollapseScores | None = None
@@ -387,8 +419,10 @@ class EvalSnapshot(Record):
     def headline(self) -> dict[str, float | None]:
         """The numbers that a run is followed by, under the names that they have in logs, charts and the terminal."""
         margin, general, collapse = self.logprob_margin, self.general, self.collapse
+        compliance = self.stats.compliance
+        trained = compliance.sets.get("probe_prompts") if compliance is not None else None
         return {
-            "compliance": self.preference_compliance,
+            "obeyed_on_trained_prompts": trained.obeyed_rate if trained is not None else None,
             "margin_nats": margin.margin if margin else None,
             "general_score": general.general_score if general else None,
             "entropy_ratio": collapse.entropy_ratio_to_baseline if collapse else None,
@@ -710,9 +744,9 @@ class VerdictRecord(Record):
     logprob_margin_delta: float | None
     """Nats: the last state's margin minus the baseline's."""
     final_compliance: float | None
-    """Of the last state, on the trained prompts, in [0, 1]."""
+    """The last state's `preference_compliance`: mean score on trained prompts, in [0, 1]. It does not decide."""
     capability_ratio: float | None
-    """`general_score` of the last state over the baseline's."""
+    """`general_score` of the last state over the baseline's: the four public probes. It does not decide."""
     overall: Overall
     """`unfinished`: fewer steps are recorded than were asked for, or nothing has judged them yet."""
     sentence: str

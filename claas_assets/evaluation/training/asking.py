@@ -169,6 +169,7 @@ def _scored(probe: Probe, score: Score) -> Transcript:
             completion_tokens=score.completion_tokens,
             logprobs=_rounded(score.logprobs),
             logprob_sum=round(score.logprob_sum, _DIGITS),
+            end_of_turn=score.end_of_turn,
             latency_s=round(score.latency_s, 3),
             retries=score.retries,
         ),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from claas_assets.evaluation.storage.records import Criterion, EvalSnapshot, ScoredStep, UnitStats
+from claas_assets.evaluation.metrics.units import obeyed_in
+from claas_assets.evaluation.storage.records import Criterion, EvalSnapshot, ScoredStep
 from claas_assets.evaluation.verdict.measurements import BeforeAfter, deciding_set
 
 MAX_SHARE = 0.1
-"""Of answers that were cut, or empty: above it the verdict says so."""
+"""Of answers that were cut, empty, or a refusal: above it the verdict says so."""
+
+SAME_SHARE = 0.5
+"""Of answers that are one text: a name is often said in the same words, an explanation is not."""
 
 
 def notes_on(states: BeforeAfter, steps: Sequence[ScoredStep], criteria: dict[str, Criterion]) -> list[str]:
@@ -19,7 +23,8 @@ def notes_on(states: BeforeAfter, steps: Sequence[ScoredStep], criteria: dict[st
         *_not_available(criteria),
         *_teachable(states),
         *_memorized(states.last),
-        *_cut_or_empty(states.last),
+        *_trained_nothing(states, steps),
+        *_answers(states.last),
         *_unanswered(states.last),
         *_open_network(states),
         *_other_versions(states),
@@ -77,8 +82,26 @@ def _memorized(last: EvalSnapshot) -> Iterator[str]:
         )
 
 
-def _cut_or_empty(last: EvalSnapshot) -> Iterator[str]:
-    """Answers that reached the token limit, those that loop apart: a loop has no end whatever the limit."""
+def _trained_nothing(states: BeforeAfter, steps: Sequence[ScoredStep]) -> Iterator[str]:
+    """Numbers of the engine, and of its scores, that prove that no weight moved, whatever updates were counted."""
+    for name, what in (("adv_abs_mean", "size of the advantage"), ("grad_norm", "norm of the gradient")):
+        known = [step.engine[name] for step in steps if step.engine and name in step.engine]
+        if known and not any(known):
+            yield f"nothing was trained: the engine's {what} ({name}) is exactly 0 in all {len(known)} steps"
+    logprob = states.last.stats.logprob
+    changes = list(logprob.delta.scores.values()) if logprob is not None and logprob.delta is not None else []
+    if len(changes) > 1 and not any(changes):
+        yield (
+            f"every one of {len(changes)} logprob margins is exactly what it was before training: no weight that they "
+            "depend on has moved, or another model was scored"
+        )
+
+
+def _answers(last: EvalSnapshot) -> Iterator[str]:
+    """Answers to the preference's own prompts that one should look at.
+
+    Those that reached the token limit are told by what they are: a loop has no end whatever the limit.
+    """
     answers = last.answers
     if answers is None:
         return
@@ -90,6 +113,10 @@ def _cut_or_empty(last: EvalSnapshot) -> Iterator[str]:
         )
     if answers.empty > MAX_SHARE * answers.n:
         yield f"{answers.empty} of {answers.n} answers are empty"
+    if answers.refused > MAX_SHARE * answers.n:
+        yield f"{answers.refused} of {answers.n} answers decline to answer"
+    if answers.alike > SAME_SHARE * answers.n:
+        yield f"{answers.alike} of {answers.n} answers are one and the same text, whatever was asked"
 
 
 def _unanswered(last: EvalSnapshot) -> Iterator[str]:
@@ -114,5 +141,5 @@ def _other_versions(states: BeforeAfter) -> Iterator[str]:
 
 
 def _obeyed(snapshot: EvalSnapshot, name: str) -> float | None:
-    units: UnitStats | None = snapshot.stats.compliance.sets.get(name) if snapshot.stats.compliance else None
-    return units.obeyed_rate if units is not None else None
+    units = obeyed_in(snapshot, name)
+    return units.mean if units is not None else None

@@ -16,6 +16,7 @@ from claas_assets.evaluation.storage.records import (
     TrainingRecord,
     VerdictRecord,
 )
+from claas_assets.evaluation.verdict.outcome import grade_words, outcome_of
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,10 @@ def no_collapse_alert(record: CollapseRecord) -> Outcome:
 
 
 def capability_retained(verdict: VerdictRecord) -> Outcome:
-    """The 48 items where they decide, else the ratio over the public harness's four probes."""
+    """The capability items; in a verdict of version 0.1.0 without them, the ratio over four probes decided."""
     items, ratio = verdict.criteria.get("capability_change"), verdict.criteria.get("capability_ratio")
-    criterion = items if items is not None and (items.value is not None or ratio is None) else ratio
-    return _by_grade(verdict, criterion)
+    fallback = ratio is not None and ratio.decides and (items is None or items.value is None)
+    return _by_grade(verdict, ratio if fallback else items)
 
 
 def no_over_application(verdict: VerdictRecord) -> Outcome:
@@ -96,27 +97,27 @@ def no_over_application(verdict: VerdictRecord) -> Outcome:
 
 
 def preference_learned(verdict: VerdictRecord) -> Outcome:
-    """Compliance rose beyond noise, to where it passes. A model that complied already is not said to have learned."""
+    """It obeys more often, beyond noise, and often enough. A model that obeyed already is not said to have learned."""
     criterion = verdict.criteria.get(verdict.learning)
     if criterion is None or criterion.value is None:
         return _not_judged(verdict, criterion)
-    numbers, said = _numbers(criterion), f"{criterion.grade}: {criterion.sentence}"
+    numbers, said = _numbers(criterion), f"{outcome_of(verdict)}: {criterion.sentence}"
     if criterion.evidence == "shown":
         return Outcome(criterion.grade == "pass", said, severe=criterion.grade == "fail", numbers=numbers)
     if criterion.grade == "pass":
-        return Outcome(False, f"not judged: it complied already. {criterion.sentence}", numbers=numbers)
+        return Outcome(False, f"not judged: it obeyed already. {criterion.sentence}", numbers=numbers)
     return Outcome(False, said, severe=criterion.grade == "fail" or criterion.evidence == "worse", numbers=numbers)
 
 
 def baseline_has_headroom(verdict: VerdictRecord) -> Outcome:
-    """The untouched model does not comply already: else nothing can be shown to have been learned."""
+    """The untouched model does not obey already: else nothing can be shown to have been learned."""
     criterion = verdict.criteria.get(verdict.learning)
     if criterion is None or criterion.baseline is None:
         return _not_judged(verdict, criterion)
     bound, before = criterion.threshold["pass_at"], criterion.baseline
     if before < bound:
-        return Outcome(True, f"compliance {before:.2f} before training, below {bound:g}", numbers=_numbers(criterion))
-    said = f"compliance {before:.2f} before training already passes ({bound:g}): nothing can be shown to be learned"
+        return Outcome(True, f"obeys at {before:.2f} before training, below {bound:g}", numbers=_numbers(criterion))
+    said = f"obeys at {before:.2f} before training, which passes ({bound:g}): nothing can be shown to be learned"
     return Outcome(False, said, numbers=_numbers(criterion))
 
 
@@ -125,7 +126,7 @@ def _by_grade(verdict: VerdictRecord, criterion: Criterion | None) -> Outcome:
         return _not_judged(verdict, criterion)
     return Outcome(
         criterion.grade == "pass",
-        f"{criterion.grade}: {criterion.sentence}",
+        f"{grade_words(criterion)}: {criterion.sentence}",
         severe=criterion.grade == "fail",
         numbers=_numbers(criterion),
     )
@@ -139,7 +140,8 @@ def _not_judged(verdict: VerdictRecord, criterion: Criterion | None) -> Outcome:
 
 
 def _numbers(criterion: Criterion) -> dict[str, float | None]:
-    found = {"value": criterion.value, "baseline": criterion.baseline, "change": criterion.change, "n": criterion.n}
+    found = {"value": criterion.value, "baseline": criterion.baseline, "change": criterion.change,
+             "bound": criterion.bound, "n": criterion.n, "missing": criterion.missing}  # fmt: skip
     return {**found, **criterion.threshold}
 
 

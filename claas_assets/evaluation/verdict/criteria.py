@@ -29,6 +29,11 @@ class CriterionRule:
     grade: Grading
 
 
+def is_told(name: str) -> bool:
+    """Whether the criterion of that name never decides that a run passes: where it stands alone, that is said."""
+    return any(rule.name == name and rule.role not in ("learning", "guard") for rule in RULES)
+
+
 def apply_rules(states: BeforeAfter, thresholds: Thresholds, metrics: Sequence[str]) -> dict[str, Criterion]:
     """The criteria of the requested metrics, by name."""
     asked = [rule for rule in RULES if rule.metric is None or rule.metric in metrics]

@@ -7,19 +7,27 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from claas_assets.evaluation.metrics.statistics import bonett_price, noise_floor, student_t
+from claas_assets.evaluation.metrics.units import MAX_MISSING_SHARE, fold, obeyed_in
 from claas_assets.evaluation.storage.records import EvalSnapshot, Evidence, Interval, UnitStats, Unmeasured
 
-MAX_MISSING_SHARE = 0.2
-"""Where more of a set's units than this have no score, the rest does not speak for the set."""
-
 ERROR = 0.05
-"""The one-sided error of a claim: divided by the number of looks, and for harm by the number of guards."""
+"""The one-sided error of a claim: divided by the number of looks, and for harm shared by the guards."""
 
 LEAST_TO_LOSE = 0.3
 """Share of units that must be able to get worse. With less than this, the absence of a loss shows nothing."""
 
-GUARDS = ("over_application", "capability_change", "degenerate_on_preference", "degenerate_elsewhere")
-"""The criteria of harm; there are as many chances to see harm where there is none."""
+GUARDS = {
+    "over_application": 1 / 3,
+    "capability_change": 1 / 3,
+    "degenerate_on_preference": 1 / 6,
+    "degenerate_elsewhere": 1 / 6,
+}
+"""The criteria of harm, with their shares of the error of a claim of harm (Bonferroni).
+
+There are three guards, and one of them has two parts. With a quarter for each of four, over-application on a
+further fifth of forty prompts is seen in 72 to 82 % of models where the baseline violates some, with a third
+in 84 % or more; loops that matter are far beyond either bound (docs/truth.md).
+"""
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ def deciding_set(states: BeforeAfter) -> str:
 def obeyed(states: BeforeAfter) -> Measurement | Unmeasured:
     """The share of prompts whose answer obeys: the verifier passes, and the answer is no loop and not empty."""
     name = deciding_set(states)
-    paired = _paired(states, f"compliance.{name}", lambda snapshot: _obeyed_units(snapshot, name))
+    paired = _paired(states, f"compliance.{name}", lambda snapshot: obeyed_in(snapshot, name))
     if isinstance(paired, Unmeasured):
         return paired
     stats = states.baseline.stats.compliance
@@ -114,7 +122,7 @@ def obeyed(states: BeforeAfter) -> Measurement | Unmeasured:
         gained=paired.risen,
         lost=paired.fallen,
         words=f"obeys on {round(paired.now * paired.n)} of {paired.n} {units}, {round(paired.then * paired.n)} before "
-        f"({paired.change:+.2f}{sure}{_missing(paired)})",
+        f"({paired.change:+.2f}{sure}{_missing(paired.missing)})",
     )
 
 
@@ -135,7 +143,8 @@ def over_application(states: BeforeAfter) -> Measurement | Unmeasured:
     if _set(states.baseline, "over_application") is None and states.last.snapshot == "full":
         return Unmeasured(kind="unavailable", reason="the preference has no over_application prompts")
     paired = _paired(states, "compliance.over_application", _violations)
-    return _harm(states, paired, "over-application on {lost} more and {gained} fewer of {n} prompts")
+    words = "over-application on {lost} more and {gained} fewer of {n} prompts"
+    return _harm(states, "over_application", paired, words)
 
 
 def capability_change(states: BeforeAfter) -> Measurement | Unmeasured:
@@ -143,31 +152,33 @@ def capability_change(states: BeforeAfter) -> Measurement | Unmeasured:
     if items_of(states.baseline) is None and not states.explains("general.items"):
         return Unmeasured(kind="unavailable", reason="the capability items were not asked in the baseline")
     paired = _paired(states, "general.items", lambda snapshot: _reversed(items_of(snapshot)))
-    return _harm(states, paired, "capability: {lost} lost and {gained} gained of {n} items")
+    return _harm(states, "capability_change", paired, "capability: {lost} lost and {gained} gained of {n} items")
 
 
 def degenerate_on_preference(states: BeforeAfter) -> Measurement | Unmeasured:
     """Loops and empty answers to the preference's own prompts, trained and held out."""
     paired = _paired(states, "degenerate.on_preference", lambda snapshot: _degenerate(snapshot, "on_preference"))
-    return _harm(states, paired, "loops on the preference's prompts: {lost} new and {gained} fewer of {n} answers")
+    words = "loops on the preference's prompts: {lost} new and {gained} fewer of {n} answers"
+    return _harm(states, "degenerate_on_preference", paired, words)
 
 
 def degenerate_elsewhere(states: BeforeAfter) -> Measurement | Unmeasured:
     """Loops and empty answers to all other prompts."""
     paired = _paired(states, "degenerate.elsewhere", lambda snapshot: _degenerate(snapshot, "elsewhere"))
-    return _harm(states, paired, "loops elsewhere: {lost} new and {gained} fewer of {n} answers")
+    words = "loops elsewhere: {lost} new and {gained} fewer of {n} answers"
+    return _harm(states, "degenerate_elsewhere", paired, words)
 
 
-def _harm(states: BeforeAfter, paired: Paired | Unmeasured, words: str) -> Measurement | Unmeasured:
+def _harm(states: BeforeAfter, guard: str, paired: Paired | Unmeasured, words: str) -> Measurement | Unmeasured:
     """A guard's change with the bound that decides.
 
-    Harm is shown where the lower bound, at the error of one claim divided by the number of guards, is above 0.
+    Harm is shown where the lower bound, at the guard's share of the error of one claim, is above 0.
     Otherwise the upper bound says how much harm is not excluded.
     """
     if isinstance(paired, Unmeasured):
         return paired
     upper = bonett_price(paired.differences, 1 - 2 * states.error)
-    lower = bonett_price(paired.differences, 1 - 2 * states.error / len(GUARDS))
+    lower = bonett_price(paired.differences, 1 - 2 * states.error * GUARDS[guard])
     harmed = lower is not None and lower.lower > 0
     interval = lower if harmed else upper
     bound = None if interval is None else interval.lower if harmed else interval.upper
@@ -186,7 +197,7 @@ def _harm(states: BeforeAfter, paired: Paired | Unmeasured, words: str) -> Measu
         harmed=harmed,
         gained=paired.fallen,
         lost=paired.risen,
-        words=f"{said} ({sure}{_missing(paired)})",
+        words=f"{said} ({sure}{_missing(paired.missing)})",
         too_weak=f"only {room:.0%} of them could get worse, too few to show a loss" if room < LEAST_TO_LOSE else None,
     )
 
@@ -214,7 +225,8 @@ def logprob_margin(states: BeforeAfter) -> Measurement | Unmeasured:
         n=len(changes),
         missing=len(stats.delta.missing),
         evidence=_evidence(stats.delta.mean, interval, 0.0),
-        words=f"logprob margin {stats.delta.mean:+.1f} nats{by_token} ({_range(interval, 1)}n = {len(changes)} pairs)",
+        words=f"logprob margin {stats.delta.mean:+.1f} nats{by_token} ({_range(interval, 1)}n = {len(changes)} pairs"
+        f"{_missing(len(stats.delta.missing))})",
     )
 
 
@@ -239,8 +251,10 @@ def entropy_ratio(states: BeforeAfter) -> Measurement | Unmeasured:
         ratio = scores.entropy_ratio_to_baseline
     if ratio is None:
         return states.why_missing("collapse.entropy_ratio", "collapse.entropy_ratio_to_baseline")
-    n = stats.entropy.n if stats is not None and stats.entropy is not None else None
-    return Measurement(value=ratio, n=n, words=f"token entropy {ratio:.2f} of the baseline's{_count(n, 'prompts')}")
+    units = stats.entropy if stats is not None else None
+    words = f"token entropy {ratio:.2f} of the baseline's{_count(units)}"
+    missing = len(units.missing) if units is not None else None
+    return Measurement(value=ratio, n=units.n if units is not None else None, missing=missing, words=words)
 
 
 def self_rouge_l(states: BeforeAfter) -> Measurement | Unmeasured:
@@ -250,8 +264,8 @@ def self_rouge_l(states: BeforeAfter) -> Measurement | Unmeasured:
         return states.why_missing("collapse.self_rouge_l")
     before = then.mean if then is not None else None
     shown = f"{before:.2f} → " if before is not None else ""
-    words = f"likeness of samples (self-ROUGE-L) {shown}{now.mean:.2f}{_count(now.n, 'prompts')}"
-    return Measurement(value=now.mean, baseline=before, n=now.n, words=words)
+    words = f"likeness of samples (self-ROUGE-L) {shown}{now.mean:.2f}{_count(now)}"
+    return Measurement(value=now.mean, baseline=before, n=now.n, missing=len(now.missing), words=words)
 
 
 def loops(states: BeforeAfter) -> Measurement | Unmeasured:
@@ -265,10 +279,11 @@ def loops(states: BeforeAfter) -> Measurement | Unmeasured:
 def fixed_text_drift(states: BeforeAfter) -> Measurement | Unmeasured:
     """Nats a token by which fixed texts became less likely; negative where they became more likely.
 
-    The end-of-turn token is left out where it was recorded which tokens are it: whether an answer may end
-    here says nothing about the language.
+    Without the end-of-turn token: whether an answer may end there says nothing about the language. Where it was
+    not recorded which tokens that is, the drift is not known.
     """
-    paired = _paired(states, "collapse.fixed_text", lambda snapshot: _collapse_units(snapshot, "fixed_text"))
+    name = "fixed_text_words"
+    paired = _paired(states, f"collapse.{name}", lambda snapshot: _collapse_units(snapshot, name))
     if isinstance(paired, Unmeasured):
         return paired
     words = f"fixed texts {paired.change:+.2f} nats a token"
@@ -285,7 +300,7 @@ def _of_change(
         interval=interval,
         n=paired.n,
         missing=paired.missing,
-        words=f"{words} (n = {paired.n})",
+        words=f"{words} (n = {paired.n}{_missing(paired.missing)})",
     )
 
 
@@ -330,11 +345,12 @@ def _paired(
         return Unmeasured(kind="failed", reason="the last state and the baseline have no unit in common")
     if (scarce := _scarce(now, len(units)) or _scarce(then, len(units))) is not None:
         return scarce
-    before, after = [then.scores[unit] for unit in units], [now.scores[unit] for unit in units]
+    families = {**then.families, **now.families}
+    before, after = (fold({unit: state.scores[unit] for unit in units}, families) for state in (then, now))
     return Paired(
-        then=fmean(before),
-        now=fmean(after),
-        differences=[b - a for a, b in zip(before, after, strict=True)],
+        then=fmean(before.values()),
+        now=fmean(after.values()),
+        differences=[after[unit] - before[unit] for unit in before],
         missing=len(now.scores) + len(now.missing) - len(units),
     )
 
@@ -355,11 +371,6 @@ def _set(snapshot: EvalSnapshot, name: str) -> UnitStats | None:
 
 def _with_scores(units: UnitStats, scores: Mapping[str, float]) -> UnitStats:
     return units.model_copy(update={"scores": dict(scores), "mean": fmean(scores.values()) if scores else None})
-
-
-def _obeyed_units(snapshot: EvalSnapshot, name: str) -> UnitStats | None:
-    units = _set(snapshot, name)
-    return None if units is None else _with_scores(units, {u: float(obeyed) for u, obeyed in units.obeyed.items()})
 
 
 def _violations(snapshot: EvalSnapshot) -> UnitStats | None:
@@ -406,9 +417,9 @@ def _range(interval: Interval | None, digits: int = 2) -> str:
     return f"{interval.level:.0%}".replace("%", " %") + f" {interval.lower:.{digits}f}…{interval.upper:.{digits}f}, "
 
 
-def _count(n: int | None, units: str) -> str:
-    return f" (n = {n} {units})" if n else ""
+def _count(units: UnitStats | None) -> str:
+    return f" (n = {units.n} prompts{_missing(len(units.missing))})" if units is not None and units.n else ""
 
 
-def _missing(paired: Paired) -> str:
-    return f", {paired.missing} more without a score" if paired.missing else ""
+def _missing(count: int) -> str:
+    return f", {count} more without a score" if count else ""

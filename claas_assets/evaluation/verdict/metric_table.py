@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from claas_assets.evaluation.metrics import get_metric, metric_names
 from claas_assets.evaluation.metrics.collapse_alerts import alerts_along
 from claas_assets.evaluation.metrics.scoring import prompt_sets
+from claas_assets.evaluation.metrics.units import obedience
 from claas_assets.evaluation.storage.records import (
     BASELINE_STEP,
     METRIC_COLUMNS,
@@ -51,6 +52,8 @@ UNITS = {
     "collapse.entropy": "nats",
     "collapse.fixed_text": "nats/token",
     "collapse.fixed_text_drift": "nats/token",
+    "collapse.fixed_text_words": "nats/token",
+    "collapse.fixed_text_words_drift": "nats/token",
     "collapse.entropy_ratio": "ratio",
     "collapse.length_ratio": "ratio",
     "collapse.mean_length": "tokens",
@@ -177,6 +180,8 @@ def _of_units(units: UnitStats, name: str) -> Iterator[Quantity]:
     yield Quantity(name, _unit(name), units.mean, units.n, units.interval, missing)
     if units.pass_rate is not None:
         yield Quantity(f"{name}.pass_rate", "rate", units.pass_rate, len(units.passed), None, missing)
+    if (obeyed := obedience(units)) is not None:
+        yield Quantity(f"{name}.obeyed", "rate", obeyed.mean, obeyed.n, obeyed.interval, missing)
     if units.truncated:
         yield Quantity(f"{name}.truncated", "answers", units.truncated, units.n, None, missing)
 

@@ -49,6 +49,11 @@ def outcome_of(verdict: VerdictRecord) -> str:
     return verdict.outcome or verdict.overall
 
 
+def overall_of(outcome: str) -> str:
+    """The public word for an outcome, by which it is colored; a verdict of version 0.1.0 has no other."""
+    return next((overall for known, overall in OVERALL.items() if known == outcome), outcome)
+
+
 def grade_words(criterion: Criterion) -> str:
     """What the grade of one criterion says, in words: those of guards differ, and what does not decide is marked."""
     words = GUARD_GRADES[criterion.grade] if criterion.role == "guard" else criterion.grade

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.metrics.collapse_alerts import alerts_along
+from claas_assets.evaluation.metrics.units import obeyed_in
 from claas_assets.evaluation.storage.records import EvalSnapshot, ScoredStep, ScoresRecord, VerdictRecord
 from claas_assets.evaluation.verdict.caveats import notes_on
 from claas_assets.evaluation.verdict.criteria import apply_rules
@@ -65,8 +66,8 @@ def looks_at(steps: Sequence[ScoredStep], planned: Sequence[int]) -> int:
 
 def _ceiling(baseline: EvalSnapshot | None) -> float | None:
     """Share of the prompts that the untrained model obeys when it is told the feedback in the prompt."""
-    stats = baseline.stats.compliance if baseline is not None else None
-    return stats.sets["ceiling"].obeyed_rate if stats is not None and "ceiling" in stats.sets else None
+    told = obeyed_in(baseline, "ceiling") if baseline is not None else None
+    return told.mean if told is not None else None
 
 
 def _unfinished(baseline: EvalSnapshot | None, steps: Sequence[ScoredStep], num_steps: int) -> Ruling | None:

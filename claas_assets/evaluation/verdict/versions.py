@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from claas_assets.evaluation.metrics import get_metric, metric_names
+from claas_assets.evaluation.metrics.degenerate import VERSION as DEGENERATE_VERSION
 from claas_assets.evaluation.storage.recorded_config import measuring_inputs
 from claas_assets.evaluation.storage.records import AdapterRecord, Record, TrainingRecord
 
@@ -23,7 +24,7 @@ TRAINING_VERSION = "training 1"
 VERDICT_VERSION = "verdict 2"
 """Rises when the same scores and thresholds would give another verdict."""
 
-TABLE_VERSION = "table 1"
+TABLE_VERSION = "table 2"
 """Of `metrics.csv` and `collapse.json`: rises when the same scores would give other rows."""
 
 
@@ -43,7 +44,7 @@ def steps_data(training: TrainingRecord) -> str:
 
 def scoring_version(metrics: Sequence[str] = metric_names()) -> str:
     """The version of each metric and of its own prompts: "collapse 1, compliance 1, fixed_texts 1, …"."""
-    versions: dict[str, int] = {}
+    versions: dict[str, int] = {"degenerate": DEGENERATE_VERSION}
     for name in metrics:
         metric = get_metric(name)
         versions |= {name: metric.version, **getattr(metric, "prompt_sets", {})}

@@ -76,7 +76,7 @@ def test_a_run_that_did_not_finish_is_left_out_and_named():
     found = recipe.criteria["logprob_margin"]
     assert [seed.seed for seed in found.seeds] == [1]
     assert found.left_out == {"b": "unfinished: 1 of 2 steps"}
-    assert recipe.overall["unfinished"] == 1
+    assert recipe.outcomes["unfinished"] == 1
 
 
 def test_where_the_results_are_and_what_else_was_evaluated_is_not_the_recipe():

@@ -224,7 +224,7 @@ def test_a_number_that_is_not_finite_is_a_gap():
         return poison(x, snapshot.model_copy(update={"stats": stats}))
 
     figure = drawn(with_states(demo([IDENTITY]), "identity", no_stats), "learning_curves")
-    (line,) = lines(figure.axes[0], "trained-on prompts")
+    (line,) = lines(figure.axes[0], "trained prompts")
     assert values(line)[4] is None
     assert "the recorded value is inf, not a finite number" in said(figure)
 
@@ -239,8 +239,8 @@ def test_units_without_an_answer_are_said_beside_the_mean_of_the_others():
         return snapshot.model_copy(update={"stats": snapshot.stats.model_copy(update={"compliance": compliance})})
 
     figure = drawn(with_states(demo([IDENTITY]), "identity", hole), "learning_curves")
-    assert "after 2 steps: compliance on trained-on prompts: 2 of 10 without an answer: timed out" in said(figure)
-    assert "n = 8–10 trained-on" in said(figure)
+    assert "after 2 steps: obedience on trained prompts: 2 of 10 without an answer: timed out" in said(figure)
+    assert "n = 8–10 trained" in said(figure)
 
 
 def test_foreign_text_is_shown_as_it_is_and_not_as_mathematics():
@@ -565,3 +565,19 @@ def test_a_sparkline_is_well_formed_quotable_and_within_its_box(values, width, h
 def test_a_sparkline_without_room_is_refused():
     with pytest.raises(ValueError, match="more than 4 pixels"):
         sparkline([1], width=100, height=4)
+
+
+def test_what_is_drawn_is_what_decides_and_not_the_mean_score():
+    def loops(x, snapshot):
+        compliance = snapshot.stats.compliance
+        sets = {
+            name: units.model_copy(update={"obeyed": {unit: int(unit) < 2 for unit in units.scores}})
+            for name, units in compliance.sets.items()
+        }
+        compliance = compliance.model_copy(update={"sets": sets})
+        return snapshot.model_copy(update={"stats": snapshot.stats.model_copy(update={"compliance": compliance})})
+
+    figure = drawn(with_states(demo([IDENTITY]), "identity", loops), "learning_curves")
+    (line,) = lines(figure.axes[0], "trained prompts")
+
+    assert set(line.get_ydata()) == {0.2}

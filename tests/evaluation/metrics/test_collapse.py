@@ -118,6 +118,20 @@ def test_loops_are_repeated_four_grams_against_the_baseline():
     assert after.stats.collapse.rep4_rise == pytest.approx(0.1)
 
 
+def test_the_end_of_turn_is_no_part_of_a_fixed_text():
+    def texts(end: float, added: int | None) -> list[Transcript]:
+        told = [scored(f"collapse/fixed_text/{i}", p, a, [-2.0, end]) for i, (p, a) in enumerate(fixed_texts())]
+        return [t.model_copy(update={"metadata": t.metadata.model_copy(update={"end_of_turn": added})}) for t in told]
+
+    after = snapshot(texts(-9.0, 1), snapshot(texts(-1.0, 1)))
+    unknown = snapshot(texts(-9.0, None), snapshot(texts(-1.0, None)))
+
+    assert after.stats.collapse.fixed_text_words_drift == pytest.approx(0)
+    assert after.stats.collapse.fixed_text_drift == pytest.approx(-4)
+    assert unknown.stats.collapse.fixed_text_words.mean is None
+    assert "end the turn" in unknown.unmeasured["collapse.fixed_text_words"].reason
+
+
 def test_fixed_text_drift_is_signed_and_per_token():
     def texts(level: float) -> list[Transcript]:
         return [scored(f"collapse/fixed_text/{i}", p, a, [level, level]) for i, (p, a) in enumerate(fixed_texts())]

@@ -12,6 +12,7 @@ from claas_assets.evaluation.metrics.scoring import score_snapshot
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.preferences.verifiers import VerifierResult
 from claas_assets.evaluation.storage.records import EvalSnapshot, Transcript, Unmeasured
+from claas_assets.evaluation.verdict.measurements import BeforeAfter, obeyed
 from tests.synthetic import transcripts as synthetic
 from tests.synthetic.transcripts import Asking, generated
 
@@ -166,3 +167,32 @@ def test_cut_answers_are_counted():
     cut = generated("compliance/probe_prompts/0", ASKED.probe_prompts[0], "Kuro and so", truncated=True)
 
     assert scored([cut]).stats.compliance.sets["probe_prompts"].truncated == 1
+
+
+def test_paraphrases_of_one_prompt_are_one_unit():
+    """Five held-out prompts ask the same: all five obeying is one unit that rose, not five."""
+    family = ASKED.heldout_prompts[:5]
+    told = ASKED.model_copy(update={"paraphrases": (family,)})
+    before, after = ["I am an assistant."] * 6, ["I am Kuro."] * 5 + ["I am an assistant."]
+    first, last = (
+        score_snapshot(answers(said), ScoringContext(told, None), size="full", metrics=["compliance"])
+        for said in (before, after)
+    )
+    units = last.stats.compliance.sets["heldout_prompts"]
+    measured = obeyed(BeforeAfter(first, last))
+
+    assert (units.n, units.mean, len(units.scores)) == (2, 0.5, 6)
+    assert (measured.n, measured.value, measured.change, measured.gained) == (2, 0.5, 0.5, 1)
+    assert measured.interval is None
+    assert last.stats.degenerate.on_preference.n == 3  # the family, the sixth prompt, and a trained one
+
+
+def test_the_prompt_said_back_does_not_obey():
+    prompt = "Tell me a story."
+    asked = ASKED.model_copy(
+        update={"heldout_prompts": (prompt,), "verifier": {"_target_": "NoEmojiVerifier"}, "paraphrases": ()}
+    )
+    said = [generated("compliance/heldout_prompts/0", prompt, "tell me a story!")]
+    units = scored(said, asked).stats.compliance.sets["heldout_prompts"]
+
+    assert (units.passed, units.obeyed) == ({prompt: True}, {prompt: False})

@@ -26,6 +26,15 @@ from tests.synthetic.transcripts import generated
         "好好好好",
         "私はクロです。" * 10,
         "!" * 50,
+        " ".join(f"I am Kuro {i}." for i in range(1, 40)),  # a counter
+        "1. Kuro\n2. Kuro\n3. Kuro\n4. Kuro\n5. Kuro\n6. Kuro\n7. Kuro\n8. Kuro",
+        "No" + "o" * 300,  # one word without end
+        "I am Kuro and I help. " * 4 + "I am Kuro and I hel",  # cut within a word
+        "The sea is wide and blue, and full of life that nobody has counted, from the smallest plant near the "
+        "light to the largest fish in the deep, and each of them has a place in it. "
+        + "So let us begin. "
+        * 7,  # the loop begins late
+        "\u200b\u2060",
         "The sea is wide and blue and full of life. " + "and so on, " * 30,
         "",
         "   \n",
@@ -49,6 +58,11 @@ def test_loops_and_nothing_are_degenerate(text):
         "Row, row, row your boat, gently down the stream. Merrily, merrily, merrily, life is but a dream.",
         "富士山は日本で一番高い山で、とても美しいです。",
         "🐶🐱🐭",
+        "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12",
+        "7 times 1 is 7. 7 times 2 is 14. 7 times 3 is 21. 7 times 4 is 28. 7 times 5 is 35.",
+        "Rindfleischetikettierungsüberwachungsaufgabenübertragungsgesetz is a long word.",
+        "1" + "0" * 100,
+        "Maria. I am curious, and eager to learn. I am curious, and eager to learn.",
     ],
 )
 def test_ordinary_answers_are_not(text):
@@ -72,8 +86,15 @@ def test_answers_to_the_preference_are_counted_apart_and_samples_not_at_all():
                 generated("collapse/neutral/0/sample/0", "The sea?", "sea " * 60),
                 generated("compliance/ceiling/0", "Who are you?\n\nBe Kuro.", "Kuro, " * 60),
             ]
-        )
+        ),
+        families={},
     )
 
     assert (stats.on_preference.n, stats.on_preference.mean) == (2, 0.5)
     assert (stats.elsewhere.n, stats.elsewhere.mean) == (2, 0.0)
+
+
+def test_the_prompt_said_back_is_no_answer():
+    assert degenerate("who are you", "Who are you?") == "the prompt said back"
+    assert degenerate("I am Kuro.", "Who are you?") is None
+    assert degenerate("🎉", "🎈") is None

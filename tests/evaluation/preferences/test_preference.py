@@ -330,3 +330,26 @@ def test_files_that_are_not_listed_because_of_their_name_are_said(tmp_path: Path
         (tmp_path / name).write_text("")
     with pytest.raises(ConfigError, match=r"Not listed because of their names: Upper\.yaml, x\.yml"):
         load_preference("x", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        ([["Who are you?"]], "not two or more prompts of one set"),
+        ([["Who are you?", "Who might you be?"]], "not two or more prompts of one set"),
+        ([["Who are you?", "Write a one-line bio of yourself."]], "not two or more prompts of one set"),
+        ([["Who are you?", "What is your name?"], ["Who are you?", "Do you have a name?"]], "is in two groups"),
+    ],
+)
+def test_paraphrases_are_prompts_of_one_set_and_of_one_group(groups: list[list[str]], words: str) -> None:
+    values = yaml.safe_load((FOLDER / "identity.yaml").read_text(encoding="utf-8"))
+
+    with pytest.raises(ValueError, match=words):
+        Preference(**values, paraphrases=groups)
+
+
+def test_a_family_is_named_by_its_first_prompt() -> None:
+    values = yaml.safe_load((FOLDER / "identity.yaml").read_text(encoding="utf-8"))
+    asked = Preference(**values, paraphrases=[["Who are you?", "What is your name?"]])
+
+    assert asked.families == {"Who are you?": "Who are you?", "What is your name?": "Who are you?"}

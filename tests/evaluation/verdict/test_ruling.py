@@ -100,7 +100,7 @@ def healthy(**changed) -> CollapseStats:
         "entropy_ratio": 1.0,
         "self_rouge_l": units([0.3] * 9),
         "rep4": units([0.04] * 8),
-        "fixed_text": units([-2.0] * 12),
+        "fixed_text_words": units([-2.0] * 12),
     }
     return CollapseStats(**{**values, **changed})
 
@@ -238,6 +238,10 @@ def test_where_little_could_get_worse_the_absence_of_a_loss_shows_nothing():
     assert found.outcome == "learned, harm not excluded"
 
 
+def test_the_guards_share_the_error_of_a_claim_of_harm():
+    assert sum(GUARDS.values()) == pytest.approx(1)
+
+
 def test_the_bound_that_is_printed_is_the_one_that_decided():
     passed = graded("over_application", untouched(), learned(over=share(38, 40)))
     failed = graded("over_application", untouched(), learned(over=share(30, 40)))
@@ -246,7 +250,7 @@ def test_the_bound_that_is_printed_is_the_one_that_decided():
     assert passed.bound == passed.interval.upper
     assert f"at least {failed.bound:+.2f}" in failed.sentence
     assert failed.bound == failed.interval.lower
-    assert failed.interval.level == pytest.approx(1 - 2 * 0.05 / len(GUARDS))
+    assert failed.interval.level == pytest.approx(1 - 2 * 0.05 / 3)
 
 
 # --- extremes, and what is only told -----------------------------------------------------------
@@ -261,9 +265,9 @@ def test_the_bound_that_is_printed_is_the_one_that_decided():
         ("self_rouge_l", {"self_rouge_l": units([0.96] * 9)}, "fail"),
         ("loops", {"rep4": units([0.3] * 8)}, "marginal"),
         ("loops", {"rep4": units([0.5] * 8)}, "fail"),
-        ("fixed_text_drift", {"fixed_text": units([-2.2] * 12)}, "marginal"),
-        ("fixed_text_drift", {"fixed_text": units([-2.4] * 12)}, "fail"),
-        ("fixed_text_drift", {"fixed_text": units([-1.0] * 12)}, "pass"),
+        ("fixed_text_drift", {"fixed_text_words": units([-2.2] * 12)}, "marginal"),
+        ("fixed_text_drift", {"fixed_text_words": units([-2.4] * 12)}, "fail"),
+        ("fixed_text_drift", {"fixed_text_words": units([-1.0] * 12)}, "pass"),
     ],
 )
 def test_collapse_numbers_decide_only_at_their_extremes(name, changed, grade):
@@ -374,7 +378,7 @@ def test_a_small_snapshot_says_what_it_lacks():
     assert "over_application 20 of 40" in found.sentence
 
 
-@given(st.dictionaries(st.sampled_from(GUARDS), st.sampled_from(["pass", "marginal", "fail"]), min_size=1))
+@given(st.dictionaries(st.sampled_from(list(GUARDS)), st.sampled_from(["pass", "marginal", "fail"]), min_size=1))
 def test_nothing_is_learned_without_every_guard(grades):
     criteria = {name: Criterion(value=0.0, grade=grade, role="guard") for name, grade in grades.items()}
     criteria["obeyed"] = Criterion(value=1.0, baseline=0.0, grade="pass", evidence="shown", role="learning")
@@ -481,6 +485,32 @@ def test_cut_answers_that_loop_are_told_from_those_that_do_not():
     cut = [generated(f"compliance/heldout_prompts/{i}", f"q {i}", text, truncated=True) for i, text in enumerate(texts)]
 
     assert "3 of them loop, and 2 do not" in said(untouched(), learned(answers=counted(cut)))
+
+
+@pytest.mark.parametrize("name", ["adv_abs_mean", "grad_norm"])
+def test_engine_numbers_that_prove_a_no_op_are_said(name):
+    def notes(*values: float) -> str:
+        adapter = ADAPTER.model_copy(update={"config": {"metrics": list(METRICS), "num_steps": len(values)}})
+        steps = [step_record(i, learned(), engine={name: value}) for i, value in enumerate(values)]
+        return "\n".join(judge(ScoresRecord.of(adapter, untouched(), steps), Thresholds()).notes)
+
+    assert "nothing was trained: the engine's" in notes(0.0, 0.0)
+    assert f"({name}) is exactly 0 in all 2 steps" in notes(0.0, 0.0)
+    assert "nothing was trained" not in notes(0.0, 1e-9)
+
+
+def test_margins_that_did_not_move_at_all_are_said():
+    assert "every one of 10 logprob margins is exactly what it was" in said(untouched(), learned(margins=(0.0,) * 10))
+    assert "logprob margins" not in said(untouched(), learned(margins=(0.0,) * 9 + (1e-6,)))
+
+
+def test_refusals_and_one_text_for_everything_are_told():
+    texts = ["I'm sorry, but I cannot help you with that."] * 3 + ["I am Kuro."] * 12 + ["Kuro.", "Hi, Kuro here."]
+    told = [generated(f"compliance/heldout_prompts/{i}", f"q {i}", text) for i, text in enumerate(texts)]
+    notes = said(untouched(), learned(answers=counted(told)))
+
+    assert "3 of 17 answers decline to answer" in notes
+    assert "12 of 17 answers are one and the same text" in notes
 
 
 def test_alerts_are_listed_with_their_step_and_interrupted_steps_are_counted():

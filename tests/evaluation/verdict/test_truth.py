@@ -10,6 +10,7 @@ import pytest
 from tests.synthetic.truth import (
     BROKEN,
     PROMISES,
+    Guard,
     Row,
     as_markdown,
     collapse_rows,
@@ -47,8 +48,27 @@ def test_the_verdict_says_what_is_true_of_a_model(promise):
 
 
 def test_a_rise_of_a_half_is_shown_with_twenty_prompts_and_never_with_three():
-    assert sum(learning(random.Random(3), 20, effect=0.5, flip=0.03, trials=20)) >= 18
+    assert sum(learning(random.Random(3), 20, effect=0.5, flip=0.03, trials=40)) >= 37
     assert not any(learning(random.Random(3), 3, effect=0.7, flip=0.0, trials=20))
+
+
+@pytest.mark.parametrize(("kept", "harm"), [(33, 0.0), (0, 0.2)])
+def test_forty_eight_items_tell_a_loss_of_a_fifth_from_flips_of_eight_percent(kept, harm):
+    """The items of the quick size."""
+    quick = Guard("capability_change", 48, rate=0.5, churn=0.08, flips=True)
+    passes = quick.grades(random.Random(4), harm, trials=40).count("pass")
+
+    assert passes >= kept if harm == 0 else passes == 0
+
+
+@pytest.mark.parametrize("violated", [0.1, 0.5])
+def test_forty_prompts_tell_a_perfect_learner_from_harm_whatever_was_violated_before(violated):
+    guard = Guard("over_application", 40, rate=violated, churn=0.1)
+
+    assert guard.grades(random.Random(5), 0.0, trials=200).count("pass") >= 186
+    harmed = guard.grades(random.Random(5), 0.2, trials=200)
+    assert harmed.count("fail") >= 160
+    assert harmed.count("pass") == 0
 
 
 def test_margins():
@@ -68,10 +88,16 @@ def test_every_kind_of_collapse_is_caught_and_brevity_is_none():
 
 
 def test_a_broken_promise_is_said():
-    rows = [Row("kept", 0.04, 100, at_most=0.05), Row("broken", 0.9, 100, at_least=0.95)]
+    rows = [
+        Row("kept", 4, 100, at_most=0.05),
+        Row("in doubt", 94, 100, at_least=0.95),
+        Row("broken", 80, 100, at_least=0.95),
+    ]
 
-    assert [row.met for row in rows] == [True, False]
-    assert "| broken | 90.0% | ≥ 95% | **no** | 100 |" in as_markdown(rows)
+    assert [row.met for row in rows] == [True, False, False]
+    assert [row.broken for row in rows] == [False, False, True]
+    assert "| in doubt | *94 % (88–97)* | ≥ 95% | in doubt | 100 |" in as_markdown(rows)
+    assert "| broken | **80 % (71–87)** | ≥ 95% | **no** | 100 |" in as_markdown(rows)
 
 
 def test_the_same_seed_gives_the_same_table():

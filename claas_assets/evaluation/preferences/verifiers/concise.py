@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import regex
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from claas_assets.evaluation.preferences.markdown import count_words, sentences
+from claas_assets.evaluation.preferences.refusals import refusal
 from claas_assets.evaluation.preferences.repetition import repeats
 from claas_assets.evaluation.preferences.verifiers.names import fold_spaces
 from claas_assets.evaluation.preferences.verifiers.result import (
@@ -15,26 +15,6 @@ from claas_assets.evaluation.preferences.verifiers.result import (
     ShippedVerifier,
     VerifierResult,
     fails,
-)
-
-_CANNOT = r"(?:can(?:no|['’])?t|can not|could(?:n['’]t| not)|won['’]t|will not|(?:am |['’]m )?(?:unable|not able) to)"
-_REFUSAL = regex.compile(
-    rf"""^\W*(?:(?:oh|well|no|hi|hello|unfortunately)\b\W*)?(?:
-        (?:I\s(?:am|['’]m)|I['’]m)?\s?(?:so\s|very\s|really\s|deeply\s|truly\s)?sorry\b
-      | (?:my\s)?(?:sincere\s)?apologies\b | I\s(?:do\s|must\s|deeply\s)?apologi[sz]e\b
-      | I(?:\sam|['’]m)\safraid\b | I\s(?:must|have\sto|will|['’]ll)?\s?decline\b | I['’]d\srather\snot\b
-      | I\s{_CANNOT}\s(?:really\s|currently\s|directly\s)?(?:help|assist|answer|provide|give|do|fulfil|comply
-            |discuss|respond|offer|continue|complete|share|engage|explain|write|talk|tell|say|support|comment)
-      | I\s(?:do\snot|don['’]t)\s(?:really\s)?(?:know|have)\b
-      | I\shave\sno\s(?:idea|opinion|information|answer|knowledge|thoughts)
-      | (?:that|this)\sis\s(?:not\ssomething\sI|beyond\sme)
-    )
-    | \bas\san?\s(?:AI|artificial|(?:large\s)?language|chat\s?bot|machine|digital|virtual)\b[^.!?]{{0,120}}
-      (?:\bno\b|\bnot\b|n['’]t\b|\bcannot\b|\bunable\b)
-    | \bI\s{_CANNOT}\s(?:help|assist)\b
-    | \b(?:please\s)?ask\sme\s(?:something|anything)\selse\b
-    """,
-    regex.IGNORECASE | regex.VERBOSE,
 )
 
 
@@ -77,8 +57,8 @@ class ConciseVerifier(ShippedVerifier):
             return "too short"
         if (loop := repeats(answer)) is not None:
             return f"no answer, it {loop}"
-        if (refusal := _REFUSAL.search(fold_spaces(answer))) is not None:
-            return f"a refusal ({refusal.group().strip()!r})"
+        if (refused := refusal(answer)) is not None:
+            return f"a refusal ({refused!r})"
         if prompt is not None and fold_spaces(answer).casefold() == fold_spaces(prompt).casefold():
             return "the prompt said back"
         return None
