@@ -14,6 +14,7 @@ from claas_assets.viewer.loading import PreferenceRecords, Reason, load_preferen
 COLUMNS = {
     "compliance.heldout_prompts.obeyed": "obeys, held-out",
     "compliance.probe_prompts.obeyed": "obeys, trained",
+    "compliance.heldout_prompts": "held-out score (told)",
     "preference_compliance": "compliance (told)",
     "compliance.over_application.pass_rate": "not over-applied",
     "logprob_margin.margin": "margin (told)",
