@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.figures import FIGURES
-from claas_assets.evaluation.runs.overview import RunOverview, one_line
+from claas_assets.evaluation.runs.overview import RunOverview, short_error
 from claas_assets.viewer import listing as lists
 from claas_assets.viewer import pages
 from claas_assets.viewer.compare import MAX_RUNS, compare_csv, compare_json, compare_page
@@ -206,7 +206,7 @@ def _map_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RunFolderError)
     def unreadable(request: Request, error: RunFolderError) -> HTMLResponse:
-        return answer(request, 500, one_line(error))
+        return answer(request, 500, short_error(error))
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> HTMLResponse:

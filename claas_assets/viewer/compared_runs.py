@@ -8,7 +8,7 @@ from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.runs.catalog import preference_names
 from claas_assets.evaluation.runs.frames import LoadedRun, load_run
 from claas_assets.evaluation.runs.loading import PreferenceRun, preference_folders
-from claas_assets.evaluation.runs.overview import one_line
+from claas_assets.evaluation.runs.overview import short_error
 from claas_assets.evaluation.runs.rescoring import scored_alike
 from claas_assets.evaluation.storage.recorded_config import flat
 from claas_assets.evaluation.storage.records import EvalSnapshot
@@ -29,7 +29,7 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[LoadedRun], dict[str, str]]
         try:
             runs.append(_slim_run(folder, _stamps(folder)))
         except (RunFolderError, OSError, RecursionError) as error:  # brackets without end
-            broken[folder.name] = one_line(error).replace(f"{folder}/", "").replace(f"{folder.parent}/", "")
+            broken[folder.name] = short_error(error, folder, folder.parent)
     return runs, broken
 
 

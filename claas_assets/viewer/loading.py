@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.runs.overview import one_line
+from claas_assets.evaluation.runs.overview import short_error
 from claas_assets.evaluation.storage.journal import STEPS_FILE
 from claas_assets.evaluation.storage.records import (
     AdapterRecord,
@@ -122,7 +122,7 @@ def _read(records: PreferenceRecords, file: str, read: Callable[[Path, Stamp], T
     try:
         return read(records.folder, stamp)
     except (RunFolderError, ValueError, RecursionError) as error:  # bytes that are no text; brackets without end
-        text = one_line(error).replace(f"{records.folder}/", "")
+        text = short_error(error, records.folder)
         records.problems.append(text if file in text else f"{file}: {text}")
         return None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.runs.overview import one_line
+from claas_assets.evaluation.runs.overview import short_error
 from claas_assets.evaluation.storage.records import EvalSnapshot, StepRecord, VerdictRecord
 from claas_assets.evaluation.verdict.metric_table import Quantity, quantities_of
 from claas_assets.viewer.loading import PreferenceRecords, Reason, load_preference, load_reasons, reasons_in
@@ -134,7 +134,7 @@ def missing_in(preferences: Iterable[PreferenceRecords]) -> tuple[list[Missing],
         try:
             rows = load_reasons(records.folder)
         except RunFolderError as error:
-            problems.append(f"{records.name}: {one_line(error).replace(f'{records.folder}/', '')}")
+            problems.append(f"{records.name}: {short_error(error, records.folder)}")
             continue
         for quantity, reason, x in _missing_in_snapshots(records.folder) if rows is None else rows:
             states.setdefault((records.name, quantity, reason), []).append(x)

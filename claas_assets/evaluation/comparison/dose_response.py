@@ -18,7 +18,7 @@ from matplotlib.ticker import NullLocator
 
 from claas_assets.evaluation.comparison.sweeps import CLAIM_SEEDS, PreferenceSweep, Recipe, SeedMean, SweepComparison
 from claas_assets.evaluation.errors import ConfigError
-from claas_assets.evaluation.figures.sheet import FONT, GRAY, Heading, Look, Panel, drawn, look, plain
+from claas_assets.evaluation.figures.sheet import FONT, GRAY, Heading, Look, Panel, drawable, drawn, look
 
 LOG_FROM = 5.0
 """Where the largest swept value is so many times the smallest, the axis is logarithmic."""
@@ -142,7 +142,7 @@ def _curve(axes: Axes, recipes: Sequence[Recipe], axis: Axis, criterion: str, la
     means = [(x, mean) for x, mean in places if mean.mean is not None]
     axes.plot(
         [x for x, _ in means], [_level(mean) for _, mean in means], color=style.color, linestyle=style.style,
-        linewidth=1.4, label=plain(label or "mean over seeds"), zorder=2.5,
+        linewidth=1.4, label=drawable(label or "mean over seeds"), zorder=2.5,
     )  # fmt: skip
     for x, mean in means:
         if mean.interval is not None:
@@ -162,7 +162,7 @@ def _dose_axis(axes: Axes, axis: Axis) -> None:
     if axis.logarithmic:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
-    labels = [plain(f"{value:g}" if axis.numeric else textwrap.shorten(str(value), 24)) for value in axis.values]
+    labels = [drawable(f"{value:g}" if axis.numeric else textwrap.shorten(str(value), 24)) for value in axis.values]
     axes.set_xticks(places, labels)
     axes.margins(x=0.12)
-    axes.set_xlabel(plain(axis.key), fontsize=9, color=GRAY, fontfamily=FONT)
+    axes.set_xlabel(drawable(axis.key), fontsize=9, color=GRAY, fontfamily=FONT)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from claas_assets.evaluation.figures import captions
 from claas_assets.evaluation.figures.series import Point, Run, Trace
-from claas_assets.evaluation.figures.sheet import FONT, GRAY, VERMILLION, Look, Panel, look, plain
+from claas_assets.evaluation.figures.sheet import FONT, GRAY, VERMILLION, Look, Panel, drawable, look
 
 Side = Literal["above", "below"]
 
@@ -45,7 +45,7 @@ def line(axes: Axes, points: Sequence[Point], look: Look, *, label: str) -> None
     """Value by feedback steps. A NaN breaks the line; a value alone between two gaps is always a dot."""
     crowded = len(points) > 40
     axes.plot(
-        [point.x for point in points], [point.value for point in points], color=look.color, label=plain(label),
+        [point.x for point in points], [point.value for point in points], color=look.color, label=drawable(label),
         marker="" if crowded else look.marker, linestyle=look.style, markersize=4.5, linewidth=1.7, zorder=3,
         clip_on=False,
     )  # fmt: skip
@@ -63,7 +63,7 @@ def band(axes: Axes, points: Sequence[Point], *, color: str, label: str) -> None
         return
     axes.fill_between(
         [point.x for point in points], [_lower(point) for point in points], [_upper(point) for point in points],
-        color=color, alpha=0.18, linewidth=0, label=plain(label), zorder=1.5,
+        color=color, alpha=0.18, linewidth=0, label=drawable(label), zorder=1.5,
     )  # fmt: skip
     bars(axes, _alone(points, lambda point: point.interval is not None), color=color)
 
@@ -91,14 +91,14 @@ def hollow_diamonds(axes: Axes, points: Sequence[Point], *, color: str, label: s
     _markers(axes, known, label="_nolegend_", face="white", edge=color)
     if known:
         axes.plot([], [], linestyle="", marker="D", markersize=7, markerfacecolor="white", markeredgecolor=GRAY,
-                  label=plain(label))  # fmt: skip
+                  label=drawable(label))  # fmt: skip
 
 
 def _markers(axes: Axes, points: Sequence[Point], *, label: str, face: str, edge: str) -> None:
     if points:
         axes.plot(
             [point.x for point in points], [point.value for point in points], linestyle="", marker="D", markersize=7,
-            markerfacecolor=face, markeredgecolor=edge, label=plain(label), zorder=4, clip_on=False,
+            markerfacecolor=face, markeredgecolor=edge, label=drawable(label), zorder=4, clip_on=False,
         )  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def bound(axes: Axes, name: str, value: float, label: str) -> None:
     """A horizontal line at a threshold; `name` (pass, fail, …) chooses its dashes."""
     axes.axhline(
         value, color=GRAY, linewidth=1.2, linestyle=_BOUND_DASHES.get(name, (0, (3, 1, 1, 1))), zorder=2,
-        label=plain(label),
+        label=drawable(label),
     )  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def bounds(axes: Axes, thresholds: Mapping[str, float], *, unit: str = "") -> No
 
 def level(axes: Axes, value: float, label: str, *, color: str, style: str) -> None:
     """A measured level that is the same for every step, such as a ceiling."""
-    axes.axhline(value, color=color, linewidth=1.1, linestyle=style, zorder=1.8, label=plain(label))
+    axes.axhline(value, color=color, linewidth=1.1, linestyle=style, zorder=1.8, label=drawable(label))
 
 
 def alert_zones(axes: Axes, edges: Sequence[tuple[float, Side]], drawn: Collection[float]) -> None:

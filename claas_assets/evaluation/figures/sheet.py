@@ -72,7 +72,7 @@ class Panel:
         self.axes.set_xlabel("feedback steps (0 = baseline)", fontsize=9, color=GRAY, fontfamily=FONT)
 
     def value_axis(self, label: str) -> None:
-        self.axes.set_ylabel(plain(label), fontsize=9, color=GRAY, fontfamily=FONT)
+        self.axes.set_ylabel(drawable(label), fontsize=9, color=GRAY, fontfamily=FONT)
 
     def caption(self, title: str, *details: str) -> None:
         """The panel's name in bold, and one line for each detail; an empty one keeps titles side by side level."""
@@ -80,10 +80,10 @@ class Panel:
         size = min(11.0, self.width * 72 / (0.7 * len(title)))
         above = 6 + 12.2 * len(details)
         self.axes.set_title(
-            plain(title), loc="left", fontsize=size, fontweight="bold", color=INK, fontfamily=FONT, pad=above + 1
+            drawable(title), loc="left", fontsize=size, fontweight="bold", color=INK, fontfamily=FONT, pad=above + 1
         )
         self.axes.annotate(
-            plain("\n".join(details)), (0, 1), (0, above - 2), xycoords="axes fraction", textcoords="offset points",
+            drawable("\n".join(details)), (0, 1), (0, above - 2), xycoords="axes fraction", textcoords="offset points",
             fontsize=8.5, color=GRAY, va="top", fontfamily=FONT, linespacing=1.2,
         )  # fmt: skip
 
@@ -91,7 +91,7 @@ class Panel:
         """Where there is nothing to draw, the panel says why."""
         axes, width = self.axes, _characters(self.width - 0.4, 9)
         axes.text(
-            0.5, 0.5, plain("\n".join(textwrap.wrap(text, width))), transform=axes.transAxes, ha="center",
+            0.5, 0.5, drawable("\n".join(textwrap.wrap(text, width))), transform=axes.transAxes, ha="center",
             va="center", fontsize=9, color=GRAY, fontfamily=FONT,
         )  # fmt: skip
         axes.set_yticks([])
@@ -170,12 +170,12 @@ def _write(
     """Lines that begin `top` inches below the upper edge."""
     width, height = figure.get_size_inches()
     figure.text(
-        _MARGIN / width, 1 - top / height, plain("\n".join(lines)), fontsize=points, fontweight=weight, color=color,
+        _MARGIN / width, 1 - top / height, drawable("\n".join(lines)), fontsize=points, fontweight=weight, color=color,
         va="top", fontfamily=FONT, linespacing=1.25,
     )  # fmt: skip
 
 
-def plain(text: str) -> str:
+def drawable(text: str) -> str:
     """Foreign text (reasons quote servers and models): no mathtext, no tabs, no character without a glyph."""
     shown = "".join(c if c == "\n" or _has_glyph(c) else "□" for c in text.expandtabs(1))
     return shown.replace("$", r"\$")

@@ -14,6 +14,7 @@ from claas_assets.evaluation.storage.journal import LOCK_FILE, STEPS_FILE
 from claas_assets.evaluation.storage.records import Criterion, Interval, Overall, VerdictRecord, judged
 from claas_assets.evaluation.storage.run_folder import BASELINE_FILE, METADATA_FILE, VERDICT_FILE, PreferenceFolder
 from claas_assets.evaluation.storage.stamps import Stamp
+from claas_assets.evaluation.storage.stores import Place
 
 RunState = Literal["running", "interrupted", "broken", "complete", "waiting"]
 HOLDER_FILE = f"{LOCK_FILE}.holder"
@@ -110,17 +111,12 @@ def _begun_or_reason(folder: PreferenceFolder) -> _Begun | str:
         deployment = str(adapter.provenance.deployment.get("name") or "")
         return _Begun(created, deployment, _Config.model_validate(adapter.config))
     except RunFolderError as error:
-        return _within(folder, error)
+        return short_error(error, folder.path)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         return f"{METADATA_FILE} cannot be read: config.{'.'.join(map(str, first['loc']))}: {first['msg']}"
     except ValueError as error:
         return f"{METADATA_FILE} cannot be read: provenance.created: {error}"
-
-
-def _within(folder: PreferenceFolder, error: RunFolderError) -> str:
-    """The error with names of files instead of their paths."""
-    return one_line(error).replace(f"{folder.path}/", "")
 
 
 def _preference(path: Path, stamps: tuple[Stamp | None, ...], begun: _Begun | str, alive: bool) -> PreferenceOverview:
@@ -132,7 +128,7 @@ def _preference(path: Path, stamps: tuple[Stamp | None, ...], begun: _Begun | st
         verdict = folder.verdict()
         recorded = _steps_recorded(folder, stamp_of[STEPS_FILE], stamp_of[VERDICT_FILE], verdict)
     except RunFolderError as error:
-        return PreferenceOverview(path.name, "broken", _within(folder, error))
+        return PreferenceOverview(path.name, "broken", short_error(error, folder.path))
     asked = max(begun.config.num_steps, recorded)
     ruled = judged(verdict, recorded, asked)
     has_baseline = bool(stamp_of[BASELINE_FILE])
@@ -192,7 +188,10 @@ def _folder_time(folder: Path) -> float:
         return 0.0
 
 
-def one_line(error: Exception, limit: int = 300) -> str:
-    """An error as one short line: some errors quote their input over many lines."""
+def short_error(error: Exception, *folders: Place, limit: int = 300) -> str:
+    """An error as one short line (some quote their input over many), with file names for paths into `folders`."""
     text = " ".join(str(error).split())
-    return text if len(text) <= limit else f"{text[:limit]} …"
+    text = text if len(text) <= limit else f"{text[:limit]} …"
+    for folder in folders:
+        text = text.replace(f"{folder}/", "")
+    return text
