@@ -59,7 +59,8 @@ def test_an_adapter_that_is_made_with_another_configuration_makes_the_baseline_b
 
 def test_another_learning_rate_another_way_of_measuring_and_another_step_are_other_data():
     def data(recorded=2, **changes):
-        run = made_preference_run(config=EvalConfig(metrics=["logprob", "compliance"], **changes), recorded=recorded)
+        config = EvalConfig(metrics=["logprob", "compliance"], output_dir="./x/run", **changes)
+        run = made_preference_run(config=config, recorded=recorded)
         return [adapter_data(run.adapter), baseline_data(run.adapter), steps_data(run)]
 
     def changed(**how):
