@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from claas_assets.defs.check_job import check_deployment_job
 from claas_assets.defs.checks import evaluation_checks
 from claas_assets.defs.io_managers import RunFolderFiles
 from claas_assets.defs.jobs import evaluate, publish, rescore, summarize
@@ -44,7 +45,7 @@ def build_definitions(config: EvalConfig) -> dg.Definitions:
             ),
         ],
         asset_checks=evaluation_checks(preferences),
-        jobs=[evaluate, publish, rescore, summarize],
+        jobs=[evaluate, publish, rescore, summarize, check_deployment_job(pool_of(config.mode))],
         sensors=evaluation_sensors(config, preferences),
         schedules=[nightly_schedule(config, preferences)],
         resources={

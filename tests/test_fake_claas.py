@@ -338,7 +338,8 @@ def test_the_gateway_adds_its_prompt_and_drops_logprobs(fake: MakeFake, gateway:
     answer = call(between, "POST", CHAT, json=body, headers=headers).json()
     (forwarded,) = deployment.log.bodies(CHAT)
     assert forwarded["model"] == "eval-x-init"
-    assert forwarded["messages"][0] == {"role": "system", "content": SYSTEM_PROMPT}
+    assert forwarded["messages"][0]["content"].startswith(SYSTEM_PROMPT)
+    assert forwarded["messages"][0]["content"].endswith("Current model identity: claas/eval-x-init")
     assert len(SYSTEM_PROMPT) > 20_000
     assert forwarded["messages"][1]["content"].startswith("[Mon 2026-11-23 21:25 UTC] Who are you?\n\nRuntime: ")
     assert "logprobs" not in forwarded
@@ -346,7 +347,7 @@ def test_the_gateway_adds_its_prompt_and_drops_logprobs(fake: MakeFake, gateway:
     assert forwarded["max_completion_tokens"] == 2
     assert said_in(answer) == said(chat(deployment, model="eval-x-init"))  # the stamp does not change the answer
     assert answer["model"] == "openclaw"
-    assert answer["usage"]["completion_tokens"] > 2
+    assert answer["usage"]["completion_tokens"] == 0  # a stream of public CLaaS has no usage
 
 
 # --- faults and the log ------------------------------------------------------------------------------------------

@@ -27,15 +27,16 @@ ARROWS = {
     "config":      "words storage metrics",
     "deployment":  "words wire config metrics",
     "training":    "words wire config storage preferences metrics deployment",
+    "check":       "words wire config storage preferences metrics deployment training",
     "verdict":     "config storage metrics",
     "figures":     "storage metrics",
     "runs":        "words config storage preferences metrics verdict figures",
     "comparison":  "words storage metrics verdict figures runs",
     "viewer":      "words storage preferences metrics verdict figures runs comparison",
     "stack":       "wire viewer",
-    "defs":        "words config storage preferences deployment training verdict figures runs viewer stack",
+    "defs":        "words config storage preferences deployment training check verdict figures runs viewer stack",
     "definitions": "config defs",
-    "launch":      "words config storage preferences deployment defs definitions",
+    "launch":      "words config storage preferences deployment check defs definitions",
     "cli":         "words config storage deployment verdict runs comparison viewer launch",
     "front":       "config runs launch cli",
 }  # fmt: skip
@@ -51,8 +52,8 @@ FILES = {
 ONLY_FROM = {("stack", "viewer"): {"stack/__main__.py"}}
 
 # Libraries that a room never imports, not even in a function.
-EVALUATION = ["sandbox", "storage", "preferences", "metrics", "config", "deployment", "training", "verdict", "figures",
-              "runs", "comparison", "words"]  # fmt: skip
+EVALUATION = ["sandbox", "storage", "preferences", "metrics", "config", "deployment", "training", "check", "verdict",
+              "figures", "runs", "comparison", "words"]  # fmt: skip
 BANNED = {
     **{room: {"dagster", "torch", "fastapi", "hydra"} for room in EVALUATION},
     "wire": {"dagster", "torch", "fastapi", "hydra", "httpx"},

@@ -24,8 +24,10 @@ from claas_assets.evaluation.config import load_config
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
 
 SUBCOMMANDS = {
+    "check": "claas_assets.cli.check",
     "clean": "claas_assets.cli.clean",
     "compare": "claas_assets.cli.compare",
+    "gateway-config": "claas_assets.cli.gateway_config",
     "prune": "claas_assets.cli.prune",
     "report": "claas_assets.cli.report",
     "rescore": "claas_assets.cli.rescore",

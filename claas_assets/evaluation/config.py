@@ -132,6 +132,9 @@ class EvalConfig(_Section):
     mode: Mode = Field(default="embedded", description="kind of deployment")
     claas_url: str | None = Field(default=None, description="address of CLaaS; null: find or start one (embedded)")
     openclaw_url: str | None = Field(default=None, description="OpenClaw gateway for chat; null: CLaaS directly")
+    allow_unproven_gateway: bool = Field(
+        default=False, description="go on through a gateway that may serve other weights; the verdict says so"
+    )
     base_model: str = Field(
         default="HuggingFaceTB/SmolLM2-135M-Instruct", min_length=1, description="model the adapter is made for"
     )

@@ -9,6 +9,7 @@
     │   ├── RequestRefused          it answered, and said no (status and body are kept)
     │   ├── NotTrained              a feedback call that was answered, and did not train
     │   ├── OutcomeUnknown          a feedback call that may or may not have trained
+    │   ├── GatewayUnproven         chat through the gateway may be answered by other weights than those in training
     │   ├── MalformedAnswer         it answered something that is not the contract
     │   └── AdapterLost             the adapter is no longer the one that this run trained: the run cannot go on
     │       └── AdapterVanished     it is no longer there
@@ -70,6 +71,10 @@ class NotTrained(DeploymentError):
 
 class OutcomeUnknown(DeploymentError):
     """A feedback call whose effect is unknown: 409, 5xx, a time-out, a broken connection."""
+
+
+class GatewayUnproven(DeploymentError):
+    """Chat through the gateway may be answered by other weights than those in training."""
 
 
 class MalformedAnswer(DeploymentError):

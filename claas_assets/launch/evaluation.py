@@ -120,15 +120,17 @@ async def _preflight(config: EvalConfig, say: Callable[[str], None]) -> None:
     """Fail before any run is made when the deployment does not answer."""
     from claas_assets.defs.resources import find_or_start
     from claas_assets.evaluation.deployment.client import ClaasClient
+    from claas_assets.evaluation.deployment.gateway import prove_gateway
     from claas_assets.evaluation.deployment.routes import routes_for
     from claas_assets.evaluation.deployment.transport import RetryBudget
 
     url = find_or_start(config, say)
     routes = routes_for(config, url, gateway_token(config))
-    if routes.gateway_caution:
-        say(routes.gateway_caution)
     async with ClaasClient(routes, retry=RetryBudget(attempts=2)) as client:
         deployment = await client.describe()
+        proof = await prove_gateway(client, None, allow_unproven=config.allow_unproven_gateway)
+    if proof is not None:
+        say(f"gateway {proof.url}: {proof.said}")
     say(f"{deployment.name or 'a CLaaS'} {deployment.version or 'of unknown version'} at {url}")
 
 

@@ -93,23 +93,32 @@ def _add_adapters(app: FastAPI, deployment: FakeDeployment) -> None:
             adapter = deployment.adapter(lora_id)
             if adapter is None:
                 raise HTTPException(404, f"unknown adapter {lora_id!r}")
-            return {"lora_id": adapter.lora_id, "updates": adapter.updates, "base_model": adapter.base_model}
+            counted = adapter.updates // 2 if deployment.settings.broken == "counts wrongly" else adapter.updates
+            return {"lora_id": adapter.lora_id, "updates": counted, "base_model": adapter.base_model}
 
 
 def _add_generation(app: FastAPI, deployment: FakeDeployment) -> None:
     @app.post("/v1/chat/completions")
     async def chat(request: ChatCompletionRequest) -> dict[str, Any]:
+        asked = request.max_tokens
+        if deployment.settings.says_length:
+            asked = (request.model_extra or {}).get("max_completion_tokens", asked)
         made = deployment.generate(
             request.model,
             [(message.role, message.content) for message in request.messages],
-            max_tokens=request.max_tokens,
+            max_tokens=asked,
             seed=request.seed,
             temperature=request.temperature,
         )
         choice: dict[str, Any] = {"index": 0, "message": {"role": "assistant", "content": made.text}}
-        choice["finish_reason"] = "stop"  # always, however the answer ended
-        if request.logprobs and deployment.profile.chat_logprobs:
+        choice["finish_reason"] = "stop"  # always, on real deployments
+        if deployment.settings.says_length and asked is not None and len(made.tokens) >= asked:
+            choice["finish_reason"] = "length"
+        broken = deployment.settings.broken
+        if request.logprobs and deployment.profile.chat_logprobs and broken != "no logprobs":
             choice["logprobs"] = {"content": [_logprob(token, request.top_logprobs or 0) for token in made.tokens]}
+            if broken == "sentinel logprobs":
+                choice["logprobs"]["content"][0]["logprob"] = -9999.0
         return _completion("chat.completion", request.model, choice, made.prompt_tokens, len(made.tokens))
 
     @app.post("/v1/completions")

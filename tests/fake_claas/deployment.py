@@ -16,6 +16,11 @@ from tests.fake_claas.profiles import Profile
 _STAMPED = re.compile(r"\[[^]]+ UTC\] (.*)\n\nRuntime: .*", re.DOTALL)
 
 Generation = Literal["new", "old"]
+Broken = Literal[
+    "trains nothing", "trains another", "serves the base model", "cuts answers", "one sampler for all",
+    "sentinel logprobs", "no logprobs", "counts wrongly",
+]  # fmt: skip
+"""Ways in which a deployment looks well and is not."""
 
 
 class Refused(Exception):
@@ -39,12 +44,15 @@ class Settings:
     temper: Temper = field(default_factory=Temper)
     context_tokens: int = 8192
     context_error: Literal["plain", "json"] = "plain"
+    unknown_model: Literal["plain 500", "404"] = "plain 500"  # the embedded stack: 404
+    says_length: bool = False  # reads max_completion_tokens and says `length`, as the embedded stack does
     sampler_endpoints: bool = True  # Tinker only
     caches_logprobs: bool = True
     counted_checkpoints: bool = False  # Tinker only: a checkpoint's path ends in step-N, as a real one's does
     status: str = "healthy"
     worker_status: str = "healthy"
     worker_error: str | None = None
+    broken: Broken | None = None
     never_idle: bool = False  # `sleep_before: true` is then a 503
 
 
@@ -111,11 +119,17 @@ class FakeDeployment:
         """What a request is answered with. Tinker ignores `model`."""
         if self.profile.one_sampler:
             return self._checkpoints[self.sampler_path] if self.sampler_path is not None else Weights()
+        if self.settings.broken == "one sampler for all":
+            return max((adapter.weights for adapter in self.adapters.values()), key=lambda weights: weights.updates)
+        if self.settings.broken == "serves the base model":
+            return Weights()
         for lora_id, adapter in self.adapters.items():
             if model_name(lora_id) == model:
                 return adapter.weights
         if model == self.base_model:
             return Weights()
+        if self.settings.unknown_model == "404":
+            raise Refused(404, f"unknown adapter {model!r}")
         raise PlainFailure
 
     def refresh_sampler(self, model_path: str | None) -> None:
@@ -141,7 +155,8 @@ class FakeDeployment:
         raw = behave(prompt, weights, temper, seed=self._seed(seed), temperature=temperature)
         if temper.thinks:
             raw = f"<think>What would please them?</think> {raw}"
-        tokens = generated(raw, weights, temper, max_tokens=max_tokens)
+        limit = min(12, max_tokens or 12) if self.settings.broken == "cuts answers" else max_tokens
+        tokens = generated(raw, weights, temper, max_tokens=limit)
         text = strip_thinking("".join(t.text for t in tokens if t.text != END_OF_TURN))
         has_system = any(role == "system" for role, _ in messages)
         self.cache.put(text, has_logprobs=self.settings.caches_logprobs, has_system_message=has_system)
@@ -180,12 +195,18 @@ class FakeDeployment:
             self._check_cached(item)
         newer = self.settings.generation == "new"
         applied = steps_per_batch if newer else 1
-        adapter.updates += applied
-        adapter.feedback = tuple(dict.fromkeys([*adapter.feedback, *(item.feedback for item in items)]))
+        if self.settings.broken != "trains nothing":
+            trained = self._trained(adapter)
+            trained.updates += applied
+            trained.feedback = tuple(dict.fromkeys([*trained.feedback, *(item.feedback for item in items)]))
         metadata = self._tinker_metadata(adapter, items) if self.profile.one_sampler else _local_metadata(items)
         if newer:
             metadata["steps_per_batch_applied"] = applied
         return metadata
+
+    def _trained(self, named: Adapter) -> Adapter:
+        others = [adapter for adapter in self.adapters.values() if adapter is not named]
+        return others[-1] if self.settings.broken == "trains another" and others else named
 
     def _check_cached(self, item: FeedbackItem) -> None:
         cached = self.cache.get(item.response)

@@ -22,7 +22,8 @@ from types import TracebackType
 
 import httpx
 
-from claas_assets.evaluation.config import GATEWAY_TOKEN_VARIABLE, LoraConfig
+from claas_assets.evaluation.config import LoraConfig
+from claas_assets.evaluation.deployment.gateway import Canary, gateway_advice, is_internal_error
 from claas_assets.evaluation.deployment.locks import Slots
 from claas_assets.evaluation.deployment.reconnect import Patience
 from claas_assets.evaluation.deployment.responses import (
@@ -33,10 +34,11 @@ from claas_assets.evaluation.deployment.responses import (
     Wire,
     malformed,
     read_answer,
+    read_gateway_answer,
     read_score,
     read_wire,
 )
-from claas_assets.evaluation.deployment.routes import Routes
+from claas_assets.evaluation.deployment.routes import GATEWAY_MODEL, MODEL_HEADER, Routes
 from claas_assets.evaluation.deployment.transport import Call, Reply, RetryBudget, Timeouts, Transport
 from claas_assets.evaluation.errors import (
     AdapterVanished,
@@ -48,6 +50,7 @@ from claas_assets.evaluation.errors import (
 )
 from claas_assets.wire import (
     ChatCompletionRequest,
+    ChatMessage,
     FeedbackItem,
     FeedbackRequest,
     FeedbackResponse,
@@ -249,24 +252,77 @@ class ClaasClient:
         )
         retries = 0
         for attempt, budget in enumerate(_budgets(max_tokens)):
-            call = self._chat_call(request.model_copy(update={"max_tokens": budget}), again=attempt > 0)
-            reply = await self._repeatedly(call)
+            call = self._chat_call(request.model_copy(update={"max_tokens": budget}), lora_id, again=attempt > 0)
+            reply = await self._while_claas_is_there(call)
             retries += reply.retries
             if not reply.may_be_context:
                 break
         if reply.status != 200:
             raise self._transport.refused(reply, self._generation_advice(reply, lora_id))
+        if self.routes.through_gateway:
+            return read_gateway_answer(reply, retries=retries)
         return read_answer(reply, max_tokens=budget, logprobs=asked, retries=retries)
 
-    def _chat_call(self, request: ChatCompletionRequest, *, again: bool) -> Call:
+    def _chat_call(self, request: ChatCompletionRequest, lora_id: str, *, again: bool) -> Call:
         return Call(
             method="POST",
             url=self.routes.chat_url,
             json_body=request.model_dump_json(exclude_none=True),
-            headers=self.routes.chat_headers,
+            headers=self.routes.chat_headers(lora_id),
             timeout_s=self._timeouts.generate_s,
             repeats_of_plain_500=0 if again else _REPEATS_OF_PLAIN_500,
         )
+
+    async def _while_claas_is_there(self, call: Call) -> Reply:
+        """As `_repeatedly`. Where the gateway fails since CLaaS is away, that one is waited for, then asked again."""
+        while True:
+            began = time.monotonic()
+            reply = await self._repeatedly(call)
+            if not self.routes.through_gateway or not is_internal_error(reply) or await self._claas_answers():
+                return reply
+            await self._patience.wait(
+                DeploymentUnreachable(
+                    f"{self._transport.answered(reply)}, and {self.routes.claas_url} does not answer"
+                ),
+                began,
+            )
+
+    async def raw_chat(self, lora_id: str, messages: Iterable[tuple[str, str]], *, max_tokens: int) -> Reply:
+        """A chat with these messages alone, once: the answer whatever its status. Raises `DeploymentUnreachable`."""
+        request = ChatCompletionRequest(
+            model=self.routes.chat_model(lora_id),
+            messages=[ChatMessage.model_validate({"role": role, "content": content}) for role, content in messages],
+            temperature=0,
+            max_tokens=max_tokens,
+        )
+        return await self._once(self._chat_call(request, lora_id, again=True))
+
+    # --- the gateway --------------------------------------------------------------------------------
+
+    async def check_gateway(self) -> None:
+        """`GET /v1/models` costs nothing there. Raises where it does not answer, or refuses the token."""
+        reply = await self._repeatedly(self._gateway("GET", "/v1/models"))
+        if reply.status != 200:
+            raise self._transport.refused(reply, gateway_advice(reply))
+
+    async def canary(self, model: str, timeout_s: float) -> Canary:
+        """Ask the gateway for one token of `model`, once. Raises `RequestRefused` where the token is refused."""
+        request = ChatCompletionRequest(
+            model=GATEWAY_MODEL, messages=[ChatMessage(role="user", content="Hi")], temperature=0, max_tokens=1
+        )
+        body = request.model_dump_json(exclude_none=True)
+        call = self._gateway("POST", "/v1/chat/completions", body, timeout_s, {MODEL_HEADER: model})
+        began = time.monotonic()
+        try:
+            async with self._slots:
+                reply = await self._transport.once(call)
+        except httpx.TimeoutException as error:
+            return Canary(model, None, self._transport.fault(call, error), time.monotonic() - began)
+        except httpx.RequestError as error:
+            raise self._transport.unreachable(call, error) from error
+        if reply.status == 401:
+            raise self._transport.refused(reply, gateway_advice(reply))
+        return Canary(model, reply.status, self._transport.answered(reply), reply.latency_s)
 
     async def score(self, messages: Iterable[tuple[str, str]], completion: str, *, lora_id: str) -> Score:
         """Logprobs of `completion` after (role, content) pairs. Raises as `chat`."""
@@ -280,8 +336,9 @@ class ClaasClient:
         return read_score(reply, completion)
 
     def _generation_advice(self, reply: Reply, lora_id: str) -> str:
-        if reply.status == 401 and self.routes.through_gateway:
-            return f"The gateway refuses the token in {GATEWAY_TOKEN_VARIABLE}"
+        through_gateway = self.routes.through_gateway and reply.call.url == self.routes.chat_url
+        if through_gateway and (advice := gateway_advice(reply)):
+            return advice
         if reply.says_context:
             return "The prompt does not fit, even with the smallest budget: shorten it"
         if not reply.is_plain_500:
@@ -344,6 +401,22 @@ class ClaasClient:
             timeout_s=self._timeouts.read_s if timeout_s is None else timeout_s,
         )
 
+    def _gateway(
+        self,
+        method: str,
+        path: str,
+        json_body: str | None = None,
+        timeout_s: float | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Call:
+        return Call(
+            method=method,
+            url=f"{self.routes.gateway_url}{path}",
+            json_body=json_body,
+            headers={**self.routes.gateway_headers, **(headers or {})},
+            timeout_s=self._timeouts.read_s if timeout_s is None else timeout_s,
+        )
+
     async def _repeatedly(self, call: Call) -> Reply:
         """In a slot, which is kept while waiting for the next attempt: a struggling server gets less, not more."""
         async with self._slots:
@@ -356,8 +429,8 @@ class ClaasClient:
 
     def _patience_for(self, call: Call) -> Patience:
         """What failed is what is asked whether it is back: the gateway may be down while CLaaS is well."""
-        through_gateway = self.routes.through_gateway and call.url == self.routes.chat_url
-        return self._gateway_patience if through_gateway else self._patience
+        at_gateway = self.routes.gateway_url is not None and call.url.startswith(f"{self.routes.gateway_url}/")
+        return self._gateway_patience if at_gateway else self._patience
 
     async def wait_until_back(self, error: DeploymentUnreachable) -> None:
         """After `error`. Raises it where the deployment does not come back in time."""
@@ -368,8 +441,7 @@ class ClaasClient:
 
     async def _gateway_answers(self) -> bool:
         """`GET /v1/models` costs nothing there, and needs the token."""
-        url, headers = f"{self.routes.gateway_url}/v1/models", self.routes.chat_headers
-        return await self._is_there(Call("GET", url, headers=headers, timeout_s=self._timeouts.read_s))
+        return await self._is_there(self._gateway("GET", "/v1/models"))
 
     async def _is_there(self, call: Call) -> bool:
         """Whether it answers and can work: asked once, without a slot."""

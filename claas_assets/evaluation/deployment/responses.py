@@ -5,7 +5,7 @@ Each reader takes the body of a 200 and raises `MalformedAnswer` saying what is 
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -28,6 +28,9 @@ from claas_assets.wire import (
 TOP_LOGPROBS = 20  # asked for per token; entropies are over these, renormalized
 _PLACEHOLDERS = frozenset({"No response from OpenClaw."})
 """Texts that a gateway puts where the model's answer would be."""
+_TRUNCATION_NOTICE = "⚠️ Reply truncated at the model's output token limit."
+"""What a gateway appends to an answer that was cut: the model never wrote it, and the completion cache does not hold
+it, so feedback on a text with it would be refused."""
 _MOST_TOKENS = 2**31
 _SHOWN = 300  # characters of a body that an error quotes
 
@@ -55,6 +58,8 @@ class Answer:
     max_tokens: int | None
     retries: int
     latency_s: float
+    top_logprobs: int | None = None
+    """How many alternatives a token came with, at least; None where there are none."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ def read_answer(reply: Reply, *, max_tokens: int | None, logprobs: bool, retries
         text=text,
         logprobs=None if tokens is None else [token.logprob for token in tokens],
         entropies=None if tokens is None else _entropies(reply, tokens),
+        top_logprobs=min((len(token.top_logprobs) for token in tokens or ()), default=0) or None,
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         finish_reason=choice.finish_reason,
@@ -122,6 +128,17 @@ def read_answer(reply: Reply, *, max_tokens: int | None, logprobs: bool, retries
         retries=retries,
         latency_s=reply.latency_s,
     )
+
+
+def read_gateway_answer(reply: Reply, *, retries: int) -> Answer:
+    """An answer through a gateway, its notice taken off.
+
+    The gateway sends our token limit under another name, which public CLaaS ignores, and CLaaS says "stop" however
+    an answer ended. So an answer is known to be cut where that is said; otherwise it is unknown, never False.
+    """
+    answer = read_answer(reply, max_tokens=None, logprobs=False, retries=retries)
+    text, notice, _ = answer.text.partition(_TRUNCATION_NOTICE)
+    return replace(answer, text=text.rstrip() if notice else text, truncated=True if notice else answer.truncated)
 
 
 def _content(reply: Reply, message: AnswerMessage) -> str:

@@ -2,8 +2,8 @@
 
 Directly, chat goes to CLaaS under the adapter's model name, with a default system message (without
 one, feedback on the answer is refused). Through an OpenClaw gateway chat goes there, as `openclaw`,
-with a bearer token and the user's message alone: the gateway adds its own system prompt. Init,
-scoring and feedback go to CLaaS either way.
+with a bearer token, a header that names the adapter, and the user's message alone: the gateway adds its
+own system prompt. Init, scoring and feedback go to CLaaS either way.
 """
 
 from collections.abc import Iterable
@@ -15,6 +15,8 @@ from claas_assets.evaluation.errors import ConfigError
 from claas_assets.wire import DEFAULT_SYSTEM_PROMPT, ChatMessage, model_name
 
 GATEWAY_MODEL = "openclaw"
+MODEL_HEADER = "x-openclaw-model"
+"""Picks the model of one request, under token auth; without it the gateway asks the one that it is configured with."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,14 @@ class Routes:
         return f"{self.gateway_url or self.claas_url}/v1/chat/completions"
 
     @property
-    def chat_headers(self) -> dict[str, str]:
+    def gateway_headers(self) -> dict[str, str]:
         """The token goes to the gateway, and nowhere else."""
         return {"Authorization": f"Bearer {self.token}"} if self.through_gateway else {}
+
+    def chat_headers(self, lora_id: str) -> dict[str, str]:
+        """Through a gateway: the token, and whose weights shall answer. On Tinker the one sampler decides that."""
+        named = self.through_gateway and self.engine.adapter_by_name
+        return {**self.gateway_headers, **({MODEL_HEADER: model_name(lora_id)} if named else {})}
 
     def chat_model(self, lora_id: str) -> str:
         return GATEWAY_MODEL if self.through_gateway else model_name(lora_id)
@@ -103,17 +110,6 @@ class Routes:
         if not self.engine.exposes_logprobs:
             return f"the {self.mode} engine exposes no token logprobs in chat"
         return None
-
-    @property
-    def gateway_caution(self) -> str | None:
-        """What must hold for chat through the gateway to measure the adapter that is trained."""
-        if not self.through_gateway or self.engine.one_sampler:  # one sampler: the gateway follows the training
-            return None
-        return (
-            f"chat goes through the gateway {self.gateway_url}, which serves the one model that it is configured "
-            "with: unless that is the adapter being trained, the wrong weights are measured. Set openclaw_url=null "
-            "to chat with CLaaS directly"
-        )
 
 
 def routes_for(config: EvalConfig, claas_url: str, token: str | None) -> Routes:

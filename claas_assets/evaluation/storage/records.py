@@ -469,6 +469,11 @@ class AdapterRecord(Record):
     preference_text: dict[str, Any]
     """The preference file as it was when the adapter was made. What training sees of it may not change either."""
     provenance: Provenance
+    gateway: dict[str, Any] | None = None
+    """What was known of the gateway that chat goes through: its address, whether it serves the adapter that a request
+    names, and how that was seen; null where there is none."""
+    caveats: list[str] = Field(default_factory=list)
+    """What a reader of the verdict must know of how the run was made."""
 
     @property
     def num_steps(self) -> int:
@@ -603,6 +608,8 @@ class ScoresRecord(Record):
     """Steps at which a full snapshot was planned: seeing those is no look at a verdict."""
     deployment: str = ""
     """Name and version of the deployment that was evaluated; empty where it told neither."""
+    caveats: list[str] = Field(default_factory=list)
+    """What a reader of the verdict must know of how the run was made."""
     baseline: EvalSnapshot | None
     """Before any feedback, without transcripts. Null only in a reading of a run that has not measured it yet."""
     steps: list[ScoredStep]
@@ -619,6 +626,7 @@ class ScoresRecord(Record):
             num_steps=adapter.num_steps,
             snapshot_steps=list(adapter.config.get("snapshot_steps", ())),
             deployment=adapter.deployment,
+            caveats=adapter.caveats,
             baseline=None if baseline is None else _without_transcripts(baseline),
             steps=[_without_answers(step) for step in steps],
         )

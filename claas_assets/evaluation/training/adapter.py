@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.deployment.gateway import GatewayProof, prove_gateway
+from claas_assets.evaluation.errors import DeploymentError, RunFolderError
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.storage.names import lora_id_for
 from claas_assets.evaluation.storage.provenance import provenance
@@ -20,7 +21,9 @@ async def create_adapter(context: TrainingContext) -> AdapterRecord:
     wanted = lora_id_for(config.lora_id_prefix, context.preference.name, run_id)
     context.say("adapter", f"making adapter {wanted} on {config.base_model}")
     deployment = await context.client.describe()
+    await prove_gateway(context.client, None, allow_unproven=config.allow_unproven_gateway)  # before anything is made
     lora_id = await context.client.init_adapter(wanted, config.base_model, config.lora)
+    proof = await _proof_with(context, lora_id)
     return AdapterRecord(
         config=config.recorded(),
         without_effect=config.without_effect(),
@@ -30,7 +33,30 @@ async def create_adapter(context: TrainingContext) -> AdapterRecord:
         training_inputs=config.training_inputs(),
         preference_text=context.preference.model_dump(mode="json"),
         provenance=provenance(deployment.as_record()),
+        gateway=None if proof is None else proof.as_record(),
+        caveats=[] if proof is None else _caveats(proof),
     )
+
+
+async def _proof_with(context: TrainingContext, lora_id: str) -> GatewayProof | None:
+    """The gateway's proof with the fresh adapter, which is deleted where the gateway does not answer for it."""
+    try:
+        return await prove_gateway(context.client, lora_id, allow_unproven=context.config.allow_unproven_gateway)
+    except DeploymentError:
+        await context.client.delete_adapter(lora_id)
+        raise
+
+
+def _caveats(proof: GatewayProof) -> list[str]:
+    unproven = (
+        f"chat went through the gateway {proof.url}, which may have served other weights than this adapter's: "
+        f"{proof.said} (allow_unproven_gateway)"
+    )
+    unknown = (
+        "chat went through a gateway, which does not pass token limits on as CLaaS reads them: where no answer is "
+        "marked as cut, it is not known whether one was"
+    )
+    return [*([] if proof.is_proven else [unproven]), unknown]
 
 
 def check_frozen(adapter: AdapterRecord, config: EvalConfig, preference: Preference) -> None:

@@ -105,6 +105,13 @@ class Asker:
             return _unanswered(probe, Unmeasured(kind="failed", reason=str(error)))
 
 
+def unique_requests(probes: Sequence[Probe]) -> list[Probe]:
+    """The probes that are really sent: of those that ask the very same, one; the noise probes all."""
+    first = [probe for probe in probes if not probe.key.startswith(NOISE_PREFIX)]
+    shared = _shared_requests(first)
+    return [probe for probe in probes if shared.get(probe.key, probe.key) == probe.key]
+
+
 def _shared_requests(probes: Sequence[Probe]) -> dict[str, str]:
     """The key of each probe → the key of the one that is sent for it: the last that asks the very same."""
     last = {_identity(probe): probe.key for probe in probes}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from claas_assets.evaluation.deployment.feedback_protocol import engine_numbers, strict_metrics
+from claas_assets.evaluation.deployment.gateway import prove_gateway
 from claas_assets.evaluation.errors import AdapterLost, DeploymentError, RunFolderError
 from claas_assets.evaluation.storage.journal import FeedbackIntent, Journal
 from claas_assets.evaluation.storage.provenance import utc_now
@@ -41,6 +42,7 @@ async def train(context: TrainingContext, adapter: AdapterRecord, baseline: Eval
         return 0
     with _saying_where(context, first):
         await context.client.check_adapter(adapter.lora_id)
+        await prove_gateway(context.client, adapter.lora_id, allow_unproven=context.config.allow_unproven_gateway)
         intent = journal.intent()
         if context.client.routes.engine.one_sampler:  # a refresh would hide what the sampler tells
             intent = await resolve_unanswered(context, adapter.lora_id, intent, journal)

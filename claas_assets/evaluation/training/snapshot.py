@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from claas_assets.evaluation.deployment.gateway import prove_gateway
 from claas_assets.evaluation.errors import DeploymentError
 from claas_assets.evaluation.metrics.prescoring import Prescoring
 from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
@@ -132,6 +133,7 @@ def _plan(context: TrainingContext, state: AdapterState) -> ProbePlan:
 
 async def measure_baseline(context: TrainingContext, adapter: AdapterRecord) -> EvalSnapshot:
     """The untouched adapter, in full."""
+    await prove_gateway(context.client, adapter.lora_id, allow_unproven=context.config.allow_unproven_gateway)
     weights: Weights = await put_sampler_on(context.client, None)
     if weights is None and context.client.routes.engine.one_sampler:
         weights = Serving(None)

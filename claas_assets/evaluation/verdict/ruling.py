@@ -44,7 +44,7 @@ def judge(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
         sentence=sentence(ruling, criteria, looks) if steps else f"{ruling.outcome}: {ruling.why}.",
         criteria=criteria,
         alerts=alerts_along(baseline, steps),
-        notes=notes_on(states, steps, criteria) if states is not None else [],
+        notes=[*scores.caveats, *(notes_on(states, steps, criteria) if states is not None else [])],
         steps_recorded=len(steps),
         num_steps=scores.num_steps,
         interrupted_steps=[step.step for step in steps if step.interrupted],
