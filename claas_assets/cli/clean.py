@@ -49,6 +49,7 @@ def finished_adapters(runs: Sequence[StoredRun], prefix: str) -> list[AdapterRec
     done = [run for run in runs if run.complete and not is_running(run)]
     needed = {adapter.lora_id for run in runs if run not in done for adapter in run.adapters.values()}
     adapters = [adapter for run in done for adapter in run.adapters.values()]
+    adapters = [adapter for adapter in adapters if adapter.audited is None]  # an audited one is people's
     return [a for a in adapters if a.lora_id.startswith(prefix) and a.lora_id.isprintable() and a.lora_id not in needed]
 
 

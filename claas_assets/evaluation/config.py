@@ -150,6 +150,9 @@ class EvalConfig(_Section):
     snapshot_steps: tuple[int, ...] = Field(default=(), description="steps with a full snapshot, beside the last")
     plots: bool = Field(default=True, description="draw the figures")
     seed: int = Field(default=42, ge=0, le=2**31 - 1, description="fixes all that is random on our side")
+    lora_id: str | None = Field(
+        default=None, description="audit this adapter, which exists: nothing is trained; null: make a fresh one"
+    )
     lora_id_prefix: str = Field(default="eval", description="adapters are named <prefix>/<preference>-<run id>")
     output_dir: str = Field(
         default_factory=lambda: f"./data/evals/{new_run_id()}",
@@ -258,9 +261,25 @@ class EvalConfig(_Section):
             raise ValueError(f"claas_url is null, which only mode embedded allows (mode is {self.mode})")
         return self
 
+    @field_validator("lora_id")
+    @classmethod
+    def _check_lora_id(cls, value: str | None) -> str | None:
+        if value is not None and (not value.strip("/ ") or not value.isprintable()):
+            raise ValueError("the id of an adapter as the deployment lists it (GET /v1/lora)")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _audit_in_one_step(cls, values: Any) -> Any:
+        """An audit measures the base model and the adapter, once: there are no feedback steps to count."""
+        if isinstance(values, dict) and values.get("lora_id") is not None:
+            return {**values, "num_steps": 1, "collapse_steps": [0], "snapshot_steps": []}
+        return values
+
     @model_validator(mode="after")
     def _check_that_it_trains(self) -> EvalConfig:
-        if self.mode == "tinker" and self.training.alpha == 0 and self.num_steps > 0:
+        trains = self.lora_id is None and self.num_steps > 0
+        if self.mode == "tinker" and self.training.alpha == 0 and trains:
             raise ValueError(
                 "training.alpha=0 trains nothing in mode tinker, where alpha is the weight of the advantage that is "
                 "trained on: set it above 0 (the mode's default is 0.5), or num_steps=0 to measure only"
@@ -305,7 +324,7 @@ class EvalConfig(_Section):
         `num_steps` is not part of it: it may grow. Addresses are not: a deployment may move.
         """
         names = {
-            "mode", "base_model", "batch_size", "seed", "lora", "training",
+            "mode", "base_model", "lora_id", "batch_size", "seed", "lora", "training",
             "rollout_temperature", "rollout_max_tokens",
         }  # fmt: skip
         return self.model_dump(mode="json", include=names)

@@ -66,7 +66,6 @@ from claas_assets.wire import (
     SamplerRefreshRequest,
     SamplerStatusResponse,
     ScoreRequest,
-    model_name,
 )
 
 SMALLER_BUDGETS = (1024, 512, 256)  # tried in turn where a context is too long
@@ -102,6 +101,7 @@ class ClaasClient:
             retry=retry or RetryBudget(),
             secret=routes.token,
             proxies=not routes.on_this_machine,
+            measures_only=routes.audits,
         )
         self._patience = Patience(deployment_timeout_s, self._claas_answers, say)
         self._gateway_patience = Patience(deployment_timeout_s, self._gateway_answers, say)
@@ -327,7 +327,7 @@ class ClaasClient:
     async def score(self, messages: Iterable[tuple[str, str]], completion: str, *, lora_id: str) -> Score:
         """Logprobs of `completion` after (role, content) pairs. Raises as `chat`."""
         request = ScoreRequest(
-            model=model_name(lora_id), messages=self.routes.messages(messages), completion=completion
+            model=self.routes.served_name(lora_id), messages=self.routes.messages(messages), completion=completion
         )
         call = self._claas("POST", "/v1/score", request.model_dump_json(exclude_none=True), self._timeouts.generate_s)
         reply = await self._repeatedly(replace(call, repeats_of_plain_500=_REPEATS_OF_PLAIN_500))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from claas_assets.evaluation.config import GATEWAY_TOKEN_VARIABLE
 from claas_assets.evaluation.errors import DeploymentError, DeploymentUnreachable, GatewayUnproven, RequestRefused
-from claas_assets.wire import model_name
 
 if TYPE_CHECKING:
     from claas_assets.evaluation.deployment.client import ClaasClient
@@ -85,7 +84,7 @@ async def prove_gateway(client: ClaasClient, lora_id: str | None, *, allow_unpro
 
 
 async def _answered(client: ClaasClient, lora_id: str) -> Canary:
-    canary = await client.canary(model_name(lora_id), _ANSWER_S)
+    canary = await client.canary(client.routes.served_name(lora_id), _ANSWER_S)
     if canary.status == 200:
         return canary
     words = f"the gateway {client.routes.gateway_url} does not answer for the adapter {lora_id}: {canary.said}"

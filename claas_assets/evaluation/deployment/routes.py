@@ -63,6 +63,10 @@ class Routes:
     claas_url: str
     gateway_url: str | None = None
     token: str | None = field(default=None, repr=False)
+    base_model: str = ""
+    """Answers to its own name, where an audit asks it."""
+    audits: bool = False
+    """Nothing may be made, trained or deleted."""
 
     @property
     def through_gateway(self) -> bool:
@@ -86,10 +90,14 @@ class Routes:
     def chat_headers(self, lora_id: str) -> dict[str, str]:
         """Through a gateway: the token, and whose weights shall answer. On Tinker the one sampler decides that."""
         named = self.through_gateway and self.engine.adapter_by_name
-        return {**self.gateway_headers, **({MODEL_HEADER: model_name(lora_id)} if named else {})}
+        return {**self.gateway_headers, **({MODEL_HEADER: self.served_name(lora_id)} if named else {})}
 
     def chat_model(self, lora_id: str) -> str:
-        return GATEWAY_MODEL if self.through_gateway else model_name(lora_id)
+        return GATEWAY_MODEL if self.through_gateway else self.served_name(lora_id)
+
+    def served_name(self, lora_id: str) -> str:
+        """The model name of an adapter; the base model's own name is not made into one."""
+        return lora_id if lora_id == self.base_model else model_name(lora_id)
 
     def messages(self, messages: Iterable[tuple[str, str]]) -> list[ChatMessage]:
         """The messages of a chat or score call from (role, content) pairs.
@@ -125,6 +133,8 @@ def routes_for(config: EvalConfig, claas_url: str, token: str | None) -> Routes:
         claas_url=claas_url.rstrip("/"),
         gateway_url=config.openclaw_url,
         token=token if config.openclaw_url is not None else None,
+        base_model=config.base_model,
+        audits=config.lora_id is not None,
     )
 
 

@@ -27,7 +27,13 @@ from typing import Any
 import httpx
 import stamina
 
-from claas_assets.evaluation.errors import ConfigError, DeploymentUnreachable, MalformedAnswer, RequestRefused
+from claas_assets.evaluation.errors import (
+    ConfigError,
+    DeploymentUnreachable,
+    ForbiddenInAudit,
+    MalformedAnswer,
+    RequestRefused,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -157,12 +163,23 @@ class Reply:
 
 
 class Transport:
-    """The connections of one run. `secret` is blotted out of whatever servers say."""
+    """The connections of one run. `secret` is blotted out of whatever servers say.
+
+    `measures_only`: of an audit. What could make, train or delete an adapter raises `ForbiddenInAudit` unsent: every
+    request goes through `_exchange`, and that is the one place.
+    """
 
     def __init__(
-        self, *, max_connections: int, retry: RetryBudget, secret: str | None = None, proxies: bool = True
+        self,
+        *,
+        max_connections: int,
+        retry: RetryBudget,
+        secret: str | None = None,
+        proxies: bool = True,
+        measures_only: bool = False,
     ) -> None:
         self._retry = retry
+        self._measures_only = measures_only
         self._secret = secret.encode() if secret else None
         # A client a connection: httpx's pool looks at every idle connection for each request, which was a
         # fifth of what a request costs here. Idle ones are closed before the servers, uvicorn after 5 s, do.
@@ -237,6 +254,8 @@ class Transport:
         )
 
     async def _exchange(self, client: httpx.AsyncClient, call: Call, retries: int = 0) -> Reply:
+        if self._measures_only and not _is_measuring(call):
+            raise ForbiddenInAudit(f"{call.name} was not sent: an audit makes, trains and deletes nothing")
         request = client.build_request(
             call.method,
             call.url,
@@ -282,6 +301,14 @@ class Transport:
     def answered(self, reply: Reply) -> str:
         words = _words(reply)[:_SHOWN]
         return f"{reply.call.name} answered {reply.status}" + (f": {words}" if words else "")
+
+
+_MEASURING_POSTS = ("/v1/chat/completions", "/v1/score", "/v1/sampler/refresh")
+
+
+def _is_measuring(call: Call) -> bool:
+    """Whether the call leaves every adapter as it is. What is not known to do so does not."""
+    return call.method == "GET" or (call.method == "POST" and call.url.endswith(_MEASURING_POSTS))
 
 
 def _client(limits: httpx.Limits, proxies: bool) -> httpx.AsyncClient:

@@ -453,6 +453,17 @@ class Provenance(Record):
     """Name, version, models and address, as the deployment told them."""
 
 
+class AuditedState(Record):
+    """What tells whether an audited adapter is still as it was."""
+
+    updates: int | None = None
+    """Gradient updates since init, by the deployment's own count; null where it has none."""
+    sampler_path: str | None = None
+    """The checkpoint that Tinker's one sampler serves; null elsewhere."""
+    nats_per_token: float | None = None
+    """Mean token logprob of one fixed text."""
+
+
 class AdapterRecord(Record):
     """`metadata.json`: a fresh adapter, and the configuration that is frozen with it."""
 
@@ -474,6 +485,8 @@ class AdapterRecord(Record):
     names, and how that was seen; null where there is none."""
     caveats: list[str] = Field(default_factory=list)
     """What a reader of the verdict must know of how the run was made."""
+    audited: AuditedState | None = None
+    """Of an audit: the adapter as it was found. Null where the run made its adapter."""
 
     @property
     def num_steps(self) -> int:
@@ -536,6 +549,8 @@ class ScoredStep(Record):
     """Feedback was sent, its effect is not known, and it was not sent again."""
     updates_counted: int | None = None
     """The deployment's own count of this adapter's updates after the step, where it has one."""
+    trained_meanwhile: str | None = None
+    """Of an audit: how it is seen that somebody trained the adapter while it was measured."""
 
     @model_validator(mode="before")
     @classmethod

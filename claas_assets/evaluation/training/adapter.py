@@ -6,13 +6,30 @@ from typing import Any
 
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.deployment.gateway import GatewayProof, prove_gateway
+from claas_assets.evaluation.deployment.responses import Deployment
 from claas_assets.evaluation.errors import DeploymentError, RunFolderError
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.storage.names import lora_id_for
 from claas_assets.evaluation.storage.provenance import provenance
 from claas_assets.evaluation.storage.recorded_config import flat, measuring_inputs
 from claas_assets.evaluation.storage.records import AdapterRecord
+from claas_assets.evaluation.training.audit import audited_state
 from claas_assets.evaluation.training.context import TrainingContext
+
+
+async def adopt_adapter(context: TrainingContext) -> AdapterRecord:
+    """The adapter that is audited, as it is found."""
+    config, lora_id = context.config, context.config.lora_id
+    assert lora_id is not None
+    context.say("adapter", f"auditing adapter {lora_id}")
+    deployment = await context.client.describe()
+    audited = await audited_state(context.client, lora_id, config.base_model)
+    proof = await prove_gateway(context.client, lora_id, allow_unproven=config.allow_unproven_gateway)
+    record = _record(context, lora_id, deployment, proof)
+    audit = (
+        f"an audit: nothing was trained. Before is {config.base_model}, after is the adapter {lora_id} as it was found"
+    )
+    return record.model_copy(update={"audited": audited, "caveats": [audit, *record.caveats]})
 
 
 async def create_adapter(context: TrainingContext) -> AdapterRecord:
@@ -24,12 +41,19 @@ async def create_adapter(context: TrainingContext) -> AdapterRecord:
     await prove_gateway(context.client, None, allow_unproven=config.allow_unproven_gateway)  # before anything is made
     lora_id = await context.client.init_adapter(wanted, config.base_model, config.lora)
     proof = await _proof_with(context, lora_id)
+    return _record(context, lora_id, deployment, proof)
+
+
+def _record(
+    context: TrainingContext, lora_id: str, deployment: Deployment, proof: GatewayProof | None
+) -> AdapterRecord:
+    config = context.config
     return AdapterRecord(
         config=config.recorded(),
         without_effect=config.without_effect(),
         lora_id=lora_id,
         preference=context.preference.name,
-        run_id=run_id,
+        run_id=context.folder.parent.name,
         training_inputs=config.training_inputs(),
         preference_text=context.preference.model_dump(mode="json"),
         provenance=provenance(deployment.as_record()),

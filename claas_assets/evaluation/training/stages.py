@@ -10,7 +10,8 @@ from claas_assets.evaluation.storage.journal import Journal
 from claas_assets.evaluation.storage.object_journal import open_journal
 from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot
 from claas_assets.evaluation.storage.run_folder import METADATA_FILE, PreferenceFolder
-from claas_assets.evaluation.training.adapter import check_frozen, create_adapter
+from claas_assets.evaluation.training.adapter import adopt_adapter, check_frozen, create_adapter
+from claas_assets.evaluation.training.audit import measure_audited, measure_base
 from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.loop import train
 from claas_assets.evaluation.training.snapshot import measure_baseline
@@ -22,7 +23,8 @@ def ensure_adapter(context: TrainingContext, *, resuming: bool) -> AdapterRecord
     if not folder.has(METADATA_FILE):
         with open_journal(context.folder).lock():  # of two evaluations that begin here at once, one makes it
             if not folder.has(METADATA_FILE):
-                fresh = context.run(create_adapter(context))
+                making = create_adapter if config.lora_id is None else adopt_adapter
+                fresh = context.run(making(context))
                 # At once, not when the asset returns: an adapter that exists must not be forgotten.
                 folder.write_adapter(fresh)
                 return fresh
@@ -54,7 +56,8 @@ def ensure_baseline(context: TrainingContext, adapter: AdapterRecord, *, resumin
                 f"{context.folder}: the adapter {adapter.lora_id} has been trained here, so its baseline cannot be "
                 "measured any more. Materialize adapter and baseline together in a new run folder for a new evaluation"
             )
-        snapshot = context.run(measure_baseline(context, adapter))
+        measuring = measure_baseline(context, adapter) if adapter.audited is None else measure_base(context)
+        snapshot = context.run(measuring)
         folder.write_baseline(snapshot)  # before another evaluation may begin here
         return snapshot
 
@@ -78,6 +81,7 @@ def run_training(context: TrainingContext, adapter: AdapterRecord, baseline: Eva
     check_frozen(adapter, context.config, context.preference)
     journal = open_journal(context.folder)
     with journal.lock():
-        steps_run = context.run(train(context, adapter, baseline, journal))
+        working = train if adapter.audited is None else measure_audited
+        steps_run = context.run(working(context, adapter, baseline, journal))
         journal.finish()
         return steps_run

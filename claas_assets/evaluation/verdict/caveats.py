@@ -18,6 +18,7 @@ SAME_SHARE = 0.5
 def notes_on(states: BeforeAfter, steps: Sequence[ScoredStep], criteria: dict[str, Criterion]) -> list[str]:
     """In the order of their weight."""
     return [
+        *_trained_meanwhile(steps),
         *_interrupted(steps),
         *_miscounted(steps),
         *_not_available(criteria),
@@ -30,6 +31,15 @@ def notes_on(states: BeforeAfter, steps: Sequence[ScoredStep], criteria: dict[st
         *_other_versions(states),
         "one run speaks for this adapter; a claim about a recipe needs three seeds or more",
     ]
+
+
+def _trained_meanwhile(steps: Sequence[ScoredStep]) -> Iterator[str]:
+    for step in steps:
+        if step.trained_meanwhile is not None:
+            yield (
+                f"somebody trained the adapter while it was audited: {step.trained_meanwhile}; these numbers are of no "
+                "one state of it"
+            )
 
 
 def _interrupted(steps: Sequence[ScoredStep]) -> Iterator[str]:
