@@ -17,7 +17,7 @@ from claas_assets.evaluation.deployment.gateway import prove_gateway
 from claas_assets.evaluation.deployment.locks import deployment_lock
 from claas_assets.evaluation.deployment.routes import routes_for
 from claas_assets.evaluation.deployment.transport import RetryBudget
-from claas_assets.evaluation.errors import DeploymentError, GatewayUnproven, RequestRefused
+from claas_assets.evaluation.errors import DeploymentError, GatewayUnproven, MalformedAnswer, RequestRefused
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.training.sampler import put_sampler_on
 
@@ -32,7 +32,7 @@ async def check_deployment(
     hear: Callable[[Finding], None] = lambda finding: None,
 ) -> Report:
     """All findings. CLaaS is spoken to directly; the gateway, where there is one, is asked whom it serves."""
-    report = Report(hear)
+    report, config = Report(hear), config.model_copy(update={"lora_id": None})  # an audited adapter is left alone
     direct = routes_for(config.model_copy(update={"openclaw_url": None}), claas_url, None)
     holding = deployment_lock(claas_url) if direct.engine.one_sampler else contextlib.nullcontext()
     with holding:
@@ -77,9 +77,11 @@ async def _on_throwaway_adapters(
             bench.bystander = await _init(bench, made, "bystander")
         else:
             await put_sampler_on(bench.client, None)
-        await check_speaking(bench)
-        await check_scoring(bench)
-        await check_learning(bench)
+        for part, name in ((check_speaking, "chat"), (check_scoring, "score"), (check_learning, "feedback")):
+            try:
+                await part(bench)
+            except (RequestRefused, MalformedAnswer) as error:  # of one call: the next part may tell more
+                bench.report.blocks(name, f"failed: {error}")
         await _gateway(bench, token)
         _times(bench)
         say_forecast(bench, preferences)

@@ -196,7 +196,8 @@ def test_a_context_error_through_the_gateway_lowers_the_budget_too(fake: MakeFak
     deployment = fake("local")
     between = gateway(deployment, adapter_on(deployment))
     between.faults.add(CHAT, status(400, "This model's Maximum Context Length is 8192 tokens"))
-    assert ask(deployment, between, max_tokens=2048).max_tokens == 1024
+    assert ask(deployment, between, max_tokens=2048).max_tokens is None  # which of them acts is not known
+    assert [body["max_tokens"] for body in between.log.bodies(CHAT)] == [2048, 1024]
 
 
 # --- answers that are not the contract ---------------------------------------------------------------
