@@ -32,8 +32,9 @@ async def check_deployment(
     hear: Callable[[Finding], None] = lambda finding: None,
 ) -> Report:
     """All findings. CLaaS is spoken to directly; the gateway, where there is one, is asked whom it serves."""
-    report, config = Report(hear), config.model_copy(update={"lora_id": None})  # an audited adapter is left alone
-    direct = routes_for(config.model_copy(update={"openclaw_url": None}), claas_url, None)
+    report = Report(hear)
+    # Throwaway adapters are made, also where the evaluation is to audit one: that one is left alone.
+    direct = routes_for(config.model_copy(update={"openclaw_url": None, "lora_id": None}), claas_url, None)
     holding = deployment_lock(claas_url) if direct.engine.one_sampler else contextlib.nullcontext()
     with holding:
         async with ClaasClient(direct, max_concurrency=config.max_concurrency, retry=_QUICK) as client:

@@ -43,6 +43,8 @@ class Cost:
 def cost_of(config: EvalConfig, preference: Preference) -> Cost:
     """Requests, as the loop sends them: the baseline, the batches and feedbacks, a snapshot after each step."""
     total = _of_probes(_probes(config, preference, -1, "full"))
+    if config.lora_id is not None:  # an audit: the base model, and the adapter
+        return total + _of_probes(_probes(config, preference, 0, "full"))
     for step in range(config.num_steps):
         last = step == config.num_steps - 1
         size: SnapshotSize = "full" if last or step in config.snapshot_steps else "light"

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from claas_assets.cli import clean
+from claas_assets.evaluation.check.forecast import cost_of
 from claas_assets.evaluation.config import load_config
 from claas_assets.evaluation.deployment.client import ClaasClient
 from claas_assets.evaluation.deployment.routes import routes_for
@@ -70,6 +71,15 @@ def test_an_audit_measures_the_base_model_and_the_adapter_and_changes_nothing(au
     assert verdict.notes[0].startswith("an audit: nothing was trained")
     if mode == "tinker":
         assert made.fake.deployment.sampler_path == PATH
+
+
+def test_the_forecast_of_an_audit_is_what_it_asks(audit):
+    made = audit()
+    cost = cost_of(made.context().config, made.context().preference)
+    made.run()
+    asked = [made.fake.log.count(path) for path in ("/v1/chat/completions", "/v1/score", "/v1/feedback")]
+    looks = 2  # a fixed text is scored before and after: was it trained meanwhile?
+    assert [cost.chats, cost.scores, cost.feedback] == [asked[0], asked[1] - looks, asked[2]]
 
 
 def test_again_an_audit_that_is_complete_asks_nothing(audit):
