@@ -41,7 +41,7 @@ def config_of(overrides: list[str]) -> EvalConfig:
     """The configuration that these words of a command line make. Raises `ConfigError`."""
     OmegaConf.register_resolver("claas_run_id", new_run_id, replace=True)
     try:
-        with initialize_config_module("claas_assets.configs", version_base=None):
+        with initialize_config_module("claas_assets.configs"):
             values: Any = OmegaConf.to_container(compose("base", overrides), resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         from claas_assets.cli.main import explain_hydra
