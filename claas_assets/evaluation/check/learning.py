@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from claas_assets.evaluation.check.bench import SHORT_QUESTION, Bench
 from claas_assets.evaluation.deployment.feedback_protocol import feedback_items, updates_applied
-from claas_assets.evaluation.errors import DeploymentError, MalformedAnswer, NotTrained, OutcomeUnknown, RequestRefused
+from claas_assets.evaluation.errors import DeploymentError, RequestRefused
 from claas_assets.evaluation.training.sampler import put_sampler_on
 from claas_assets.wire import FeedbackResponse
 
@@ -112,7 +112,7 @@ async def _give_feedback(bench: Bench) -> FeedbackResponse | None:
     except RequestRefused as error:
         todo = "An answer is forgotten after 100 others: who else uses this deployment?" if error.status == 404 else ""
         bench.report.blocks("feedback", f"refused: {error}", todo)
-    except (NotTrained, OutcomeUnknown, MalformedAnswer, DeploymentError) as error:
+    except DeploymentError as error:
         bench.report.blocks("feedback", f"failed: {error}", "Look at the deployment's log")
     return None
 
