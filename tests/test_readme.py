@@ -94,7 +94,8 @@ def check(words: list[str]) -> None:
         assert program in KNOWN, f"nothing shows that `{' '.join(words)}` works"
 
 
-KNOWN = {"pip", "mkdir", "export", "ruff", "mypy", "pytest", ".", "source", "cd", "docker", "helm", "kubectl"}
+KNOWN = {"pip", "mkdir", "export", "ruff", "mypy", "pytest", ".", "source", "cd", "docker", "helm", "kubectl",
+         "openclaw"}  # fmt: skip
 
 
 def check_evaluation(arguments: list[str]) -> None:
