@@ -16,7 +16,7 @@ from claas_assets.evaluation.storage.records import AdapterRecord, AuditedState,
 from claas_assets.evaluation.training.checkpoints import served_checkpoint
 from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.sampler import put_sampler_on
-from claas_assets.evaluation.training.snapshot import AdapterState, headline, measure
+from claas_assets.evaluation.training.snapshot import AdapterState, measure
 
 _MESSAGES = (("user", "Name a capital."),)
 _COMPLETION = "The capital of France is Paris."
@@ -107,7 +107,7 @@ async def measure_audited(
         trained_meanwhile=await _trained_meanwhile(context, adapter),
     )
     journal.append(record)
-    context.say("step", "the adapter is measured", step=0, num_steps=1, numbers=headline(snapshot))
+    context.say("step", "the adapter is measured", step=0, num_steps=1, numbers=snapshot.headline())
     return 1
 
 
