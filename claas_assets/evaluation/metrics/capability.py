@@ -31,6 +31,8 @@ from claas_assets.evaluation.metrics.extraction import code_candidates
 from claas_assets.evaluation.metrics.instructions import Rule, loose_problem, strict_problem
 from claas_assets.evaluation.metrics.numbers import number_problem
 from claas_assets.evaluation.metrics.statements import content_words, plain, text_problem
+from claas_assets.evaluation.preferences.refusals import refusal
+from claas_assets.evaluation.preferences.verifiers.names import fold_spaces
 from claas_assets.evaluation.sandbox.runner import SandboxResult, run_function, same_value
 from claas_assets.evaluation.storage.records import SnapshotScale, Unmeasured
 
@@ -39,7 +41,7 @@ MAX_JUDGED = 20_000
 """Characters of an answer that are read at all; far beyond every item's budget of tokens."""
 LOOP = "the answer repeats itself without end"
 NOMINAL_MAX_TOKENS = 256
-"""The budget of a probe for which the items' own caps are written (that of the embedded mode)."""
+"""The budget of a probe for which the items' own caps are written (a narrower one cuts them)."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,10 @@ class InstructionItem(_Item):
     rules: tuple[Rule, ...] = Field(min_length=1)
 
     def judge(self, answer: str) -> Judgment | Unmeasured:
+        if (refused := refusal(answer)) is not None:
+            return _judgment(f"a refusal ({refused!r})")
+        if fold_spaces(answer).casefold() == fold_spaces(self.prompt).casefold():
+            return _judgment("the prompt said back")
         strict, loose = strict_problem(self.rules, answer), loose_problem(self.rules, answer)
         detail = loose or (f"followed loosely only: {strict}" if strict else "followed")
         return Judgment(loose is None, strict is None, detail)
@@ -115,7 +121,7 @@ class ClosedItem(_Item):
     """A question with one short answer: a number (`answer`), or one of some texts (`accept`)."""
 
     kind: Literal["arithmetic", "fact", "extraction"]
-    max_tokens: int = Field(default=48, ge=8)
+    max_tokens: int = Field(default=128, ge=8)
     answer: Decimal | None = None
     """The number, where the answer is one."""
     units: tuple[str, ...] = ()
@@ -150,7 +156,7 @@ class ClosedItem(_Item):
                 text, self.answer, plain(self.prompt), self.units, given_may_be_right=self.kind == "extraction"
             )
             return _judgment(problem, f"states {self.answer}")
-        problem = text_problem(text, self.accept, self.without, (*content_words(self.prompt), *self.about))
+        problem = text_problem(text, self.accept, self.without, content_words(self.prompt), self.about)
         return _judgment(problem, f"states {self.accept[0]!r}")
 
 

@@ -33,7 +33,7 @@ class ComplianceMetric:
     """
 
     name = "compliance"
-    version = 4
+    version = 5
 
     def probes(self, plan: ProbePlan) -> list[Probe]:
         preference = plan.preference

@@ -18,7 +18,7 @@ from claas_assets.evaluation.preferences.refusals import refusal
 from claas_assets.evaluation.preferences.repetition import MAX_LOOKED_AT, repeats
 from claas_assets.evaluation.storage.records import AnswerCounts, DegenerateStats, Transcript
 
-VERSION = 2
+VERSION = 3
 
 ON_PREFERENCE = ("compliance/probe_prompts", "compliance/heldout_prompts")
 ELSEWHERE = ("compliance/over_application", "general", "collapse/ocean/greedy", "collapse/neutral")

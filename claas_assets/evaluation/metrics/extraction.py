@@ -11,7 +11,8 @@ _CODE_GOES_ON = re.compile(
     r"^(?:$|[ \t]|[#@)\]}]|(?:def|class|from|import|if|for|while|else|elif|try|except|finally|with|return|async)\b"
     r"|[A-Za-z_][\w.\[\]]*[ \t]*(?:\(|[-+*/]?=|:))"
 )
-_INLINE = re.compile(r"`([^`\n]{1,2000})`")
+_INLINE = re.compile(r"`([^`\n]{1,2000})`|<code>([^<]{1,2000})</code>")
+_PROMPT = re.compile(r"^(?:>>>|\.\.\.) ?", re.MULTILINE)
 
 
 def code_candidates(answer: str) -> tuple[str, ...]:
@@ -21,8 +22,9 @@ def code_candidates(answer: str) -> tuple[str, ...]:
     is the final version), then the answer without its prose; each also without its last, perhaps cut,
     statement.
     """
+    answer = _PROMPT.sub("", answer)
     fenced = _fenced(answer)
-    inline = [span for span in _INLINE.findall(answer) if "def " in span or "lambda" in span]
+    inline = [span for pair in _INLINE.findall(answer) for span in pair if "def " in span or "lambda" in span]
     readings = [
         "\n\n".join(fenced),
         *reversed(fenced),

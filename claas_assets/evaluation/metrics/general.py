@@ -35,7 +35,7 @@ class GeneralMetric:
     """
 
     name = "general"
-    version = 3
+    version = 4
 
     @property
     def prompt_sets(self) -> dict[str, int]:

@@ -21,6 +21,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from claas_assets.evaluation.preferences.lists import different_items
 from claas_assets.evaluation.preferences.markdown import count_words, sentences
 from claas_assets.evaluation.preferences.verifiers import find_name
 
@@ -29,7 +30,11 @@ Count = Annotated[int, Field(ge=1)]
 _BULLET = re.compile(r"^[ \t]*[-*•+][ \t]+\S", re.MULTILINE)
 _NUMBERED = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+)?\**(\d{1,3})[.)]\**[ \t]+\S", re.MULTILINE)
 _TITLE = re.compile(r"<<[ \t]*[^\s<>][^\n<>]*>>")
-_POSTSCRIPT = re.compile(r"^[ \t]*\**p\.?[ \t]?s\b", re.MULTILINE | re.IGNORECASE)
+_POSTSCRIPT = re.compile(r"^[ \t]*\**p\.?[ \t]?s\b[^\w\n]*+(?:\n[^\w\n]*+){0,2}+\w", re.MULTILINE | re.IGNORECASE)
+_DENIED = re.compile(r"\b(?:not|no|never|isn't)\b", re.IGNORECASE)
+_PLACEHOLDERS = frozenset(
+    {"null", "none", "string", "number", "integer", "n a", "unknown", "undefined", "value", "your name", "nan"}
+)
 
 
 _WORDS = re.compile(r"[^\W_]+")
@@ -70,7 +75,10 @@ class Words(_Counted):
     rule: Literal["words"] = "words"
 
     def problem(self, answer: str) -> str | None:
-        return self._outside(count_words(answer), "words")
+        words = count_words(answer)
+        different = len(set(_folded(answer).split()))
+        few = self.at_least is not None and self.at_least <= min(10, words) and 0 < different < 0.6 * self.at_least
+        return f"{different} different words" if few else self._outside(words, "words")
 
 
 class Sentences(_Counted):
@@ -96,7 +104,8 @@ class Bullets(_Rule):
 
     def problem(self, answer: str) -> str | None:
         points = [line[2:] for line in map(str.strip, answer.split("\n")) if _BULLET.match(line)]
-        other = next((point for point in points if self.each_of and not _stems(point, self.each_of)), None)
+        asked = [point for point in points if not _DENIED.search(point) and _stems(point, self.each_of)]
+        other = next((point for point in points if self.each_of and point not in asked), None)
         if other is not None:
             return f"{other.strip()[:40]!r} is not what was asked for"
         return _unequal(len(points), self.count, "bullet points") or _repeated(points)
@@ -124,7 +133,7 @@ class JsonObject(_Rule):
 
     def problem(self, answer: str) -> str | None:
         try:
-            value = json.loads(_without_fence(answer))
+            value = json.loads(_without_fence(answer), parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
             return f"not JSON: {error}"
         if not isinstance(value, dict):
@@ -158,7 +167,8 @@ class Excludes(_Rule):
         said = [word.casefold() for word in _WORDS.findall(answer)] if self.forms else []
         for word in self.words:
             form = next((other for other in said if other.startswith(word.casefold())), None)
-            if form is not None or find_name(answer, word) is not None:
+            spelled = re.search(rf"(?<!\w){'[-. ]'.join(map(re.escape, word))}(?!\w)", answer, re.IGNORECASE)
+            if form is not None or spelled is not None or find_name(answer, word) is not None:
                 return f"{form or word!r} appears"
         return None
 
@@ -176,14 +186,15 @@ class About(_Rule):
 
 
 class Repeats(_Rule):
-    """`word` appears `at_least` times."""
+    """`word` appears `at_least` times; in a row it counts once."""
 
     rule: Literal["repeats"] = "repeats"
     word: str
     at_least: Count
 
     def problem(self, answer: str) -> str | None:
-        count = len(re.findall(rf"(?<!\w){re.escape(self.word)}(?!\w)", answer, re.IGNORECASE))
+        said = rf"(?<!\w){re.escape(self.word)}(?!\w)"
+        count = len(re.findall(rf"{said}(?!\s*+{said})", answer, re.IGNORECASE))
         if count >= self.at_least:
             return None
         return f"{self.word!r} appears {count} times, at least {self.at_least} were asked for"
@@ -204,7 +215,7 @@ class NoComma(_Rule):
     rule: Literal["no_comma"] = "no_comma"
 
     def problem(self, answer: str) -> str | None:
-        return "there is a comma" if "," in answer else None
+        return "there is a comma" if re.search("[,\uff0c\u3001\u060c]", answer) else None
 
 
 class StartsWith(_Rule):
@@ -241,26 +252,33 @@ class Quoted(_Rule):
         text = answer.strip()
         if text[:-1].endswith(tuple(_QUOTES.values())) and text.endswith((".", "!")):
             text = text[:-1]
-        obeys = len(text) > 2 and text[-1:] in _QUOTES.get(text[:1], ())
+        marks = text[:1] + text[-1:]
+        obeys = len(text) > 2 and text[-1] in _QUOTES.get(text[0], ()) and not set(text[1:-1]) & set(marks)
         return None if obeys else "not in double quotation marks"
 
 
 class Title(_Rule):
-    """A title in double angular brackets, <<like this>>."""
+    """A title in double angular brackets, <<like this>>; "title" itself is none."""
 
     rule: Literal["title"] = "title"
 
     def problem(self, answer: str) -> str | None:
-        return None if _TITLE.search(answer) else "no title in << >>"
+        titles = [title for title in _TITLE.findall(answer) if _folded(title) not in ("title", "like this")]
+        return None if titles else "no title in << >>"
 
 
 class Postscript(_Rule):
-    """A line that begins with P.S."""
+    """A line that begins with P.S., with words after it, and with `at_end` before it too."""
 
     rule: Literal["postscript"] = "postscript"
+    at_end: bool = False
 
     def problem(self, answer: str) -> str | None:
-        return None if _POSTSCRIPT.search(answer) else "no line begins with P.S."
+        found = _POSTSCRIPT.search(answer)
+        if found is None:
+            return "no line begins with P.S., and goes on"
+        stands_first = self.at_end and not _WORDS.search(answer, 0, found.start())
+        return "nothing stands before the postscript" if stands_first else None
 
 
 Rule = Annotated[
@@ -328,14 +346,20 @@ def _repeated(points: Sequence[str]) -> str | None:
     folded = [_folded(point) for point in points]
     if not all(folded):
         return "a point says nothing"
-    return None if len(set(folded)) == len(folded) else "a point is there twice"
+    return None if len(different_items(points)) == len(points) else "a point is there twice"
 
 
 def _is_filled(value: object) -> bool:
     """Something was said: a text that is no blank, a number, or a container with something in it."""
     if isinstance(value, str):
-        return bool(_folded(value)) and _folded(value) not in ("null", "none", "string", "n a")
-    return value is not None and value is not False and value != 0 and value not in ([], {})
+        return bool(_folded(value)) and _folded(value) not in _PLACEHOLDERS
+    if isinstance(value, bool) or value is None:
+        return False
+    return value > 0 if isinstance(value, int | float) else bool(value)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _unequal(count: int, wanted: int, what: str) -> str | None:

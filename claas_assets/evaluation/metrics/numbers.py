@@ -38,11 +38,17 @@ _NUMBER_WORDS = regex.compile(
 _GROUPED = regex.compile(
     r"(?<![\d.,])\d{1,3}(?:,\d{3}){1,6}+(?!\d)|(?<![\d.,])\d{1,3}(?:[ '\u00a0\u202f\u2009]\d{3}){1,6}+(?![\d.])"
 )
+# "2.000,00" is 2000.00 and "35,00" is 35.00; "150km" has a number and a unit; "2 thousand" is a number.
+_CONTINENTAL = regex.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d{3}){0,6}+),(\d{2})(?![\d,.]*\d)")
+_DOTTED = regex.compile(r"(?<![\d.,])(\d{1,3})\.(\d{3})(?![\d.,]*\d)")
+_RATIO = regex.compile(r"(?<=\d)\s?:\s?(?=\d{1,9}\s?=)")
+_UNIT_BESIDE = regex.compile(r"(?<=\d)(?=(?:kms?|hrs?|mins?|[cmk]m|kg|usd|dollars?|°?c)\b)", regex.IGNORECASE)
+_SCALED = regex.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3})?)\s(hundred|thousand|million)\b", regex.IGNORECASE)
 _TOKEN = regex.compile(
-    r"(?P<number>(?<![\w.])\d{1,20}+(?:\.\d{1,20}+)?+(?!\w))"
+    r"(?P<number>(?<![\p{Latin}\p{N}_.])\d{1,20}+(?:\.\d{1,20}+)?+(?![\p{Latin}\p{N}_]))"
     r"|(?P<equal>=+|\b(?:is\s|which\sis\s)?(?:equals?(?:\sto)?|the\ssame\sas|makes|gives)\b)"
     r"|(?P<op>[-+*/()]|(?<=\d\s)x(?=\s\d)|(?<=\d)x(?=\d)|\b(?:plus|minus|times|multiplied\sby|divided\sby|negative|added\sto)\b)"
-    r"|(?P<word>[^\W\d_][\w']{0,40}+|\d\w{0,40}+)|(?P<mark>[^\s\w])",
+    r"|(?P<word>\p{Latin}[\w']{0,40}+|[^\W\d_]{1,40}+|\d\w{0,40}+)|(?P<mark>[^\s\w])",
     regex.IGNORECASE,
 )
 _OPERATORS = {
@@ -55,20 +61,85 @@ _COMPARED = regex.compile(
     r"up to|over|under|above|below|approximately|roughly|around|remainder(?: of)?)\s[$€£]?$",
     regex.IGNORECASE,
 )
+_IS_COMPARED = regex.compile(
+    r"^\s(?:is|are|was)\s(?:more|less|fewer|greater|higher|lower|larger|smaller|bigger|too|close|near)\b",
+    regex.IGNORECASE,
+)
 _REASON = regex.compile(r",?\s\b(?:because|since|as in|given that)\b", regex.IGNORECASE)
 _CONCLUDES = regex.compile(
     r"\b(?:so|therefore|thus|hence|finally|in total|altogether|answer|total|sum|result|which means)\b[^\d]{0,60}$",
     regex.IGNORECASE,
 )
+_CORRECTS = regex.compile(r"\b(?:wait|actually|sorry|correction|oops|i meant?)\b[^\d]{0,60}$", regex.IGNORECASE)
+_IS_STATED = regex.compile(
+    r"\b(?:is|are|equals|be|costs?|pay|total of|has|have)\s(?:\w{1,12}\s)?[$€£]?$", regex.IGNORECASE
+)
+_SO = regex.compile(r"^(?:so|therefore|thus|hence)\b", regex.IGNORECASE)
+_SAME_AS = regex.compile(r"\b(?:the same as|equal to|equals)\s$", regex.IGNORECASE)
 _LIST_NUMBER = regex.compile(r"^(?:step\s)?\d{1,2}[.):]\s", regex.IGNORECASE)
 # A number followed by one of these is not a quantity of something: what follows is the sentence going on.
-_GOES_ON = frozenset({
-    "comes", "follows", "equals", "has", "have", "would", "can",
-    "is", "are", "was", "and", "or", "but", "because", "since", "which", "when", "as", "so", "in", "total",
-    "altogether", "too", "also", "if", "that", "for", "by", "after", "before", "with", "to", "at", "on", "it",
-    "the", "not", "now", "then", "left", "more", "each", "again", "correct", "right", "of", "will", "than", "you",
-    "we", "i", "this",
-})  # fmt: skip
+_GOES_ON = frozenset(
+    {
+        "comes",
+        "follows",
+        "equals",
+        "has",
+        "have",
+        "would",
+        "can",
+        "is",
+        "are",
+        "was",
+        "and",
+        "or",
+        "but",
+        "because",
+        "since",
+        "which",
+        "when",
+        "as",
+        "so",
+        "in",
+        "total",
+        "altogether",
+        "too",
+        "also",
+        "if",
+        "that",
+        "for",
+        "by",
+        "after",
+        "before",
+        "with",
+        "to",
+        "at",
+        "on",
+        "it",
+        "the",
+        "not",
+        "now",
+        "then",
+        "left",
+        "more",
+        "each",
+        "again",
+        "correct",
+        "right",
+        "of",
+        "will",
+        "than",
+        "you",
+        "we",
+        "i",
+        "this",
+        "remain",
+        "remains",
+        "leaves",
+        "make",
+        "makes",
+    }
+)
+_VERBS = frozenset({"is", "are", "was", "were", "has", "have", "had", "gets", "get", "can", "will", "who", "that"})
 
 
 @dataclass(frozen=True)
@@ -76,6 +147,7 @@ class _Claim:
     value: Fraction
     concludes: bool
     calculated: bool
+    corrects: bool = False
 
 
 @dataclass
@@ -97,12 +169,14 @@ def number_problem(
     wanted = Fraction(expected)
     given = set() if given_may_be_right else {_value(t.text) for t in _tokens(_digits(prompt)) if t.kind == "number"}
     claims: list[_Claim] = []
-    for clause in clauses(_digits(text)):
+    for clause in clauses(_digits(_ungrouped(text, {*given, wanted}))):
         if is_unsure(clause):
             continue
         reading = _Reading(clause, wanted, given, tuple(unit.casefold() for unit in units))
         if reading.false is not None:
             return f"{reading.false} is false"
+        if any(claim.corrects for claim in reading.claims):
+            claims.clear()
         claims += reading.claims
     return _problem(claims, wanted)
 
@@ -134,44 +208,92 @@ class _Reading:
     def _read(self) -> None:
         reason = _REASON.search(self.clause)
         tail = reason.start() if reason and reason.start() > 0 else len(self.clause)
+        known: Fraction | None = None
         for run in _runs(self.tokens):
             sides = _sides(run)
             values = [_evaluate(side) for side in sides]
             start, end = run[0].start, run[-1].end
+            if known is not None and values[0] is not None and _SAME_AS.search(self.clause[max(0, start - 30) : start]):
+                self.false = self.false or (None if _agree(known, values[0]) else self.clause[start:end])
+            known = values[-1] if len(sides) > 1 else known
+            if _is_told(run):
+                sides, values, start = sides[-1:], values[-1:], sides[-1][0].start
             if len(sides) > 1 and None not in values and any(len(side) > 2 for side in sides):
                 if not all(_agree(values[0], value) for value in values[1:]):
                     if not is_denied(self.clause, start, end):
                         self.false = self.clause[start:end]
-                elif start < tail:
-                    self._claim(_simplest(sides, values), start, calculated=True)
-            elif len(sides) == 1 and len(run) <= 2 and values[0] is not None and start < tail:
+                elif start < tail and (value := _shown(sides, values)) is not None and not self._checks(value, run):
+                    self._claim(value, start, calculated=True)
+            elif (
+                len(sides) == 1
+                and _is_number(sides[0] if _is_told(run) else run, start)
+                and values[0] is not None
+                and start < tail
+            ):
                 self._plain(values[0], start, end)
+        if regex.search(r"\bcount", self.clause, regex.IGNORECASE):
+            self.claims = self.claims[-1:]
         if not self.claims:
             self._bracketed(tail)
+        if not self.claims:
+            self._repeated(tail)
+
+    def _checks(self, value: Fraction, run: Sequence[_Token]) -> bool:
+        """Whether a true calculation goes back from the answer to a number of the question: "12 - 5 = 7"."""
+        return value in self.given and value != self.wanted and self.wanted in _numbers(run)
+
+    def _repeated(self, tail: int) -> None:
+        """A number of the question is an answer, and a wrong one, where a conclusion states it as one."""
+        for token in self.tokens:
+            before = self.clause[max(0, token.start - 80) : token.start]
+            if token.kind != "number" or _value(token.text) not in self.given or token.start >= tail:
+                continue
+            concludes = _CONCLUDES.search(before) is not None or _SO.match(self.clause) is not None
+            if not concludes or not _IS_STATED.search(before) or is_denied(self.clause, token.start, token.end):
+                continue
+            if not self._is_other_quantity(token.start, token.end):
+                self.claims.append(_Claim(_value(token.text), concludes=True, calculated=False))
 
     def _claim(self, value: Fraction, start: int, *, calculated: bool = False) -> None:
         concluded = bool(self.claims) and self.claims[-1].concludes
         concludes = concluded or _CONCLUDES.search(self.clause[max(0, start - 80) : start]) is not None
-        self.claims.append(_Claim(value, concludes, calculated))
+        corrects = _CORRECTS.search(self.clause[max(0, start - 80) : start]) is not None
+        self.claims.append(_Claim(value, concludes, calculated, corrects))
 
     def _plain(self, value: Fraction, start: int, end: int) -> None:
         before, after = self.clause[max(0, start - 20) : start].rstrip(), self.clause[end : end + 20]
-        is_choice = regex.search(r"\bor$", before) or regex.match(r"\s?or\b", after)
+        is_choice = regex.search(rf"\bor$|\b{self.wanted} and$", before) or regex.match(
+            rf"\s?or\b|\sand {self.wanted}\b", after
+        )
         repeats = value in self.given and value != self.wanted
-        if before.endswith("(") or (repeats and not is_choice):
+        is_aside = before.endswith("(") and len(self.clause[:start].strip(" (")) > 0
+        if is_aside or (repeats and not is_choice):
             return
-        if value == 1 != self.wanted or _COMPARED.search(self.clause[max(0, start - 40) : start]):
+        if value == 1 != self.wanted and not self._unit_follows(end):
+            return
+        if _COMPARED.search(self.clause[max(0, start - 40) : start]) or _IS_COMPARED.match(after):
+            return
+        if self.claims and regex.match(r"\sof (?:them|which|these|those)\b", after):
             return
         if is_denied(self.clause, start, end) or self._is_other_quantity(start, end):
             return
         self._claim(value, start)
 
+    def _unit_follows(self, end: int) -> bool:
+        return self.clause[end : end + 30].strip().split(" ", 1)[0].strip(".,;!").casefold() in self.units
+
     def _is_other_quantity(self, start: int, end: int) -> bool:
+        if not self.units and self.given and self.given <= _numbers(self.tokens):
+            return False  # the question is told again with things: "7 apples and 5 more are 12 apples"
+        if not self.units and regex.search(
+            r"\b(?:answer|total|sum|result)\sis\s$", self.clause[:start], regex.IGNORECASE
+        ):
+            return False
         first = bisect_left(self.tokens, end, key=lambda token: token.start)
         following = self.tokens[first : first + 3]
         words: list[str] = []
         for token in following:
-            if token.kind != "word":
+            if token.kind != "word" or (words and token.text.casefold() in _VERBS):
                 break
             words.append(token.text.casefold())
         if following[:1] and following[0].text in "%°" and following[0].text not in self.units:
@@ -191,9 +313,22 @@ class _Reading:
                 self._claim(_value(first.text), first.start)
 
 
+def _ungrouped(text: str, known: set[Fraction]) -> str:
+    """ "1.250" is 1250 where that is a number of the question or its answer."""
+
+    def joined(match: regex.Match[str]) -> str:
+        whole = match[1] + match[2]
+        return whole if Fraction(whole) in known else match.group()
+
+    return _DOTTED.sub(joined, text)
+
+
 def _digits(text: str) -> str:
-    """Number words and grouped digits as plain digits: "thirty-five" → 35, "2 000" → 2000."""
+    """Number words and grouped digits as plain digits: "thirty-five" → 35, "2 000" and "2.000,00" → 2000."""
+    text = _SCALED.sub(lambda match: str(int(Fraction(match[1]) * _SCALES[match[2].casefold()])), text)
     text = _NUMBER_WORDS.sub(_spelled, text)
+    text = _CONTINENTAL.sub(lambda match: f"{match[1].replace('.', '')}.{match[2]}", text)
+    text = _RATIO.sub(" / ", _UNIT_BESIDE.sub(" ", text))
     return _GROUPED.sub(lambda match: regex.sub(r"[^\d]", "", match.group()), text)
 
 
@@ -296,9 +431,26 @@ def _sides(run: Sequence[_Token]) -> list[list[_Token]]:
     return [side for side in sides if side]
 
 
-def _simplest(sides: Sequence[Sequence[_Token]], values: Sequence[Fraction | None]) -> Fraction:
-    alone = [value for side, value in zip(sides, values, strict=True) if len(side) <= 2 and value is not None]
-    return (alone or [value for value in values if value is not None])[-1]
+def _shown(sides: Sequence[Sequence[_Token]], values: Sequence[Fraction | None]) -> Fraction | None:
+    """The value of an equation that is written out on one of its sides; None for "6 times 3 is 3 times 6"."""
+    alone = [value for side, value in zip(sides, values, strict=True) if len(side) <= 2]
+    return alone[-1] if alone else None
+
+
+def _is_told(run: Sequence[_Token]) -> bool:
+    """Whether a run has numbers alone and a verb between them: "(5 from) 20 gives 15"."""
+    verbs = [token for token in run if token.kind == "equal"]
+    return bool(verbs) and all(token.text[0].isalpha() for token in verbs) and all(t.kind != "op" for t in run)
+
+
+def _is_number(run: Sequence[_Token], start: int) -> bool:
+    """A number, its sign perhaps before it; in brackets where a statement begins with them."""
+    bare = [token for token in run if start > 0 or token.text not in "()"]
+    return len(bare) <= 2
+
+
+def _numbers(tokens: Sequence[_Token]) -> set[Fraction]:
+    return {_value(token.text) for token in tokens if token.kind == "number"}
 
 
 def _agree(one: Fraction | None, other: Fraction | None) -> bool:

@@ -20,7 +20,20 @@ _SPEECH = regex.compile(
 )
 _ENDS_AS_SPEECH = regex.compile(r"[.!?][\"'”’)*_]*$")
 _WORDS = regex.compile(r"\p{N}+|[\p{L}\p{M}'’]+|\p{Emoji_Presentation}")
-_COUNTING = regex.compile(r"\d+(?:[\s,.;:→>–-]+\d+)+[\s.!]*")
+_TELLS = regex.compile(r"\b(?:I|you|he|she|it|we|they|is|are|was|were|has|have)\b", regex.IGNORECASE)
+_NUMBER_NAMES = frozenset({
+    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty", "and",
+})  # fmt: skip
+_STEP = regex.compile(r"^\W*step\s\d{1,3}\s?[:.)-]", regex.IGNORECASE)
+_SELECTORS = regex.compile(r"[\uFE0E\uFE0F\u20E3]")
+_PICTURE = regex.compile(r"\p{Emoji_Presentation}|\uFE0F")
+_TITLE = regex.compile(
+    r"^(?:(?:my |the |some )?(?:list of|top)\b"
+    r"|(?:\d{1,3}|two|three|four|five|six|seven|eight|nine|ten|twelve|some|many)\s\p{L}+(?:\s\p{L}+){0,3}s$)",
+    regex.IGNORECASE,
+)
+_COUNTING = regex.compile(r"\d++(?:[\s,.;:→>–-]++\d++)++[\s.!]*+")
 # Words that make no other item: ten "apples" in other colors are one.
 _VARIATION = frozenset(
     [
@@ -120,7 +133,7 @@ def list_items(text: str) -> list[str]:
     for items in (_numbered(text), _marked(text), _lines(text), _counting(text), _in_a_row(text)):
         plain = [item for item in map(plain_line, items) if item]
         if len(items) > 1:
-            return _different(plain)
+            return different_items(plain)
     return []
 
 
@@ -130,9 +143,10 @@ def list_steps(text: str) -> list[str]:
     A step has three words or more, or a full stop ("Stir."), and does not begin with an amount: "2 cups of
     flour" is an ingredient.
     """
-    lines = [part for line in _marked_lines(text) for part in _NUMBER.sub("\n", f" {line}").split("\n")]
+    marked = [line for line in text.splitlines() if ITEM.match(line) or _STEP.match(line)]
+    lines = [part for line in marked for part in _NUMBER.sub("\n", f" {_STEP.sub('', line)}").split("\n")]
     steps = [line for line in map(plain_line, lines) if _is_step(line)]
-    return _different(steps)
+    return different_items(steps)
 
 
 def _is_step(line: str) -> bool:
@@ -140,7 +154,7 @@ def _is_step(line: str) -> bool:
     return (words >= 3 or (words > 0 and line.endswith((".", "!")))) and not _AMOUNT.search(line)
 
 
-def _different(items: Iterable[str]) -> list[str]:
+def different_items(items: Iterable[str]) -> list[str]:
     """The first of each kind. An item that has all the words of an earlier one-word item is of its kind."""
     kept: dict[tuple[str, ...], str] = {}
     for item in items:
@@ -152,13 +166,13 @@ def _different(items: Iterable[str]) -> list[str]:
 
 def _key(item: str) -> tuple[str, ...]:
     """The words that tell an item from another."""
-    words = [_singular(word) for word in _WORDS.findall(item.casefold())]
+    words = [_singular(word) for word in _WORDS.findall(_SELECTORS.sub("", item.casefold()))]
     first = [word for word in words[:-1] if word not in _VARIATION and not word.isdigit()]
     last = [
         word for word in words[-1:] if not (first and word not in _ARTICLES and (word in _VARIATION or word.isdigit()))
     ]
     telling = (*first, *last)
-    return telling or tuple(words) or (item.casefold(),)
+    return telling or tuple(words) or ((item.casefold(),) if _PICTURE.search(item) else ())
 
 
 def _singular(word: str) -> str:
@@ -193,6 +207,8 @@ def _lines(text: str) -> list[str]:
     """Lines that are neither a heading nor speech about the list; none where they are paragraphs."""
     lines = [line for line in text.splitlines() if line.strip() and not RULE.match(line)]
     lines = [line for line in lines if not HEADING.match(line) and not line.rstrip(" *").endswith(":")]
+    if len(lines) > 2 and (_TITLE.match(lines[0]) or _is_bold(lines[0]) > _is_bold(lines[1])):
+        lines = lines[1:]
     ended = sum(map(_ends_as_speech, lines))
     if lines and (_SPEECH.match(lines[0]) or (len(lines) > 2 and ended == 1 and _ends_as_speech(lines[0]))):
         lines = lines[1:]
@@ -201,20 +217,27 @@ def _lines(text: str) -> list[str]:
     return lines
 
 
+def _is_bold(line: str) -> bool:
+    return line.strip().startswith("**") and line.strip().endswith("**")
+
+
 def _ends_as_speech(line: str) -> bool:
     return count_words(line) > 2 and _ENDS_AS_SPEECH.search(line[-10:]) is not None
 
 
 def _counting(text: str) -> list[str]:
-    numbers = _COUNTING.fullmatch(text.strip())
-    return regex.findall(r"\d+", text) if numbers else []
+    if _COUNTING.fullmatch(text.strip()):
+        return regex.findall(r"\d+", text)
+    words = regex.findall(r"\p{L}+", text.casefold())
+    return words if words and all(word in _NUMBER_NAMES for word in words) else []
 
 
 def _in_a_row(text: str) -> list[str]:
     longest = max(text.splitlines(), key=len, default="")
     after_lead_in = " ".join(longest.rsplit(":", 1)[-1].split()).strip(" .!")
-    items = (part.strip() for part in _SEPARATOR.split(after_lead_in))
-    return [_CONJUNCTION.sub("", item) for item in items if item]
+    items = [_CONJUNCTION.sub("", item) for part in _SEPARATOR.split(after_lead_in) if (item := part.strip())]
+    tales = sum(_TELLS.search(item) is not None for item in items)
+    return [] if 2 * tales > len(items) else items  # the clauses of a sentence are no list
 
 
 def _indent(line: str) -> int:

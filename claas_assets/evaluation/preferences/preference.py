@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
+from unicodedata import normalize
 
 import regex
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -114,7 +115,7 @@ class Preference(_Part):
 
 def _folded(prompt: str) -> str:
     """What two prompts share that differ in case, spaces and punctuation alone; an emoji is neither."""
-    return regex.sub(r"[\s\p{P}]+", "", prompt.casefold()) or prompt
+    return regex.sub(r"[\s\p{P}]+", "", normalize("NFKC", prompt).casefold()) or prompt
 
 
 def preference_names(folder: Path) -> list[str]:

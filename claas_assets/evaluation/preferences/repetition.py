@@ -51,14 +51,30 @@ def repeats(text: str) -> str | None:
 
     Tokens are words, single characters of scripts without spaces, and single emoji; other marks count only
     where there is nothing else. Signs of a loop: more than half of the 4-grams were there before; the second
-    half of the text, or its last 24 tokens, are copies of at most 20 tokens. Numbers that count up by one
+    half of the text, or its last 24 tokens, are copies of at most 20 tokens; more than half of the tokens equal
+    the one before; all of three lines or more have the same letters. Numbers that count up by one
     ("Kuro 1, Kuro 2, …") and the last token, which may have been cut, hide no loop. Takes time in proportion
     to the text.
     """
     tokens = tokenize(_JOINERS.sub("", text[:MAX_LOOKED_AT]))
     spoken = [token for token in tokens if _SPOKEN.match(token)] or tokens
     uncounted = _without_counter(spoken)
-    return _loop(spoken) or (_loop(uncounted) if len(uncounted) >= MIN_TOKENS else None) or _endless_word(spoken)
+    counted = _loop(uncounted) if len(uncounted) >= MIN_TOKENS else None
+    return _loop(spoken) or counted or _endless_word(spoken) or _same_lines(text[:MAX_LOOKED_AT])
+
+
+def _same_lines(text: str) -> str | None:
+    lines = [letters for line in text.casefold().splitlines() if (letters := "".join(_LETTERS.findall(line)))]
+    return f"says {lines[0][:40]!r} on each line" if len(lines) > 2 and len(set(lines)) == 1 else None
+
+
+def different_words(text: str) -> float:
+    """The share of words that differ from each other, in the first hundred; 1 where there is none.
+
+    A paragraph of ordinary prose has 0.6 and more.
+    """
+    words = [token for token in tokenize(text) if _LETTERS.match(token)][:100]
+    return len(set(words)) / len(words) if words else 1.0
 
 
 def _loop(tokens: Sequence[str]) -> str | None:
@@ -71,6 +87,8 @@ def _loop(tokens: Sequence[str]) -> str | None:
     share = 1 - len(set(grams)) / len(grams)
     if share > MAX_REPEATED:
         return f"repeats itself: {share:.0%} of its 4-grams were there before"
+    if sum(one == other for one, other in pairwise(tokens)) > len(tokens) / 2:
+        return "says most of its words twice in a row"
     period = _period_at_the_end(tokens) or _period_at_the_end(tokens[:-1])
     return None if period is None else f"ends by repeating {' '.join(period)!r}"
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from claas_assets.evaluation.errors import PreferenceError
-from claas_assets.evaluation.preferences.verifiers import build_verifier
+from claas_assets.evaluation.preferences.languages import Language
+from claas_assets.evaluation.preferences.verifiers import InLanguage, build_verifier
 
 DOCS = Path(__file__).parents[3] / "docs"
 FENCED = '```json\n{"a": 1}\n```'
@@ -100,6 +101,61 @@ def test_hard_cases(target: str, arguments: dict[str, Any], answer: str, passed:
     result = build_verifier({"_target_": target, **arguments})(answer)
     assert result.passed is passed, result.detail
     assert 0 <= result.score <= 1
+
+
+LANGUAGES: list[tuple[str, str | None]] = [
+    ("Hello, how are you today?", "english"),
+    ("The cat sleeps.", "english"),
+    ("Bonjour, comment allez-vous ?", "french"),
+    ("Je suis très content de vous voir.", "french"),
+    ("Hola, ¿cómo estás?", "spanish"),
+    ("La casa es grande y el perro duerme.", "spanish"),
+    ("Guten Morgen, wie geht es dir?", "german"),
+    ("Das ist ein schöner Tag.", "german"),
+    ("Il gatto dorme nella casa.", "italian"),
+    ("O gato dorme na casa e não quer sair.", "portuguese"),
+    ("De kat slaapt in het huis.", "dutch"),
+    ("Katten sover i huset och är trött.", "swedish"),
+    ("Kot śpi w domu.", "polish"),
+    ("Kedi evde uyuyor ve çok mutlu.", "turkish"),
+    ("Кошка спит в доме.", "russian"),
+    ("Кішка спить у будинку.", "ukrainian"),
+    ("猫在家里睡觉。", "chinese"),
+    ("猫は家で寝ています。", "japanese"),
+    ("고양이가 집에서 자요.", "korean"),
+    ("القطة تنام في البيت.", "arabic"),
+    ("החתול ישן בבית.", "hebrew"),
+    ("बिल्ली घर में सोती है।", "hindi"),
+    ("বিড়াল ঘরে ঘুমায়।", "bengali"),
+    ("Η γάτα κοιμάται στο σπίτι.", "greek"),
+    ("แมวนอนในบ้าน", "thai"),
+    ("42", None),
+    ("", None),
+    ("Paris", None),
+    ("Berlin, Hamburg, Bremen", None),
+    ("The cat sleeps in the house. Le chat dort dans la maison.", None),
+    ("Here is the code:\n```python\nfor el in los: print('la casa es de el')\n```\nIt prints the text.", "english"),
+    ('Der Satz bedeutet auf Englisch "the cat".', "german"),
+    ("Le mot anglais « the » est un article, et il est très courant.", "french"),
+    ("I love Paris and the Louvre.", "english"),
+    ("Gracias, estoy muy bien.", "spanish"),
+    ("Ich heiße Kuro.", "german"),
+    ("Mi chiamo Kuro e sono un assistente.", "italian"),
+    ("Eu sou o Kuro.", "portuguese"),
+    ("Meine Katze mag Milch, aber nicht mit Zucker.", "german"),
+    ("C'est la vie.", "french"),
+    ("No.", None),
+    ("El perro come carne. La gata bebe leche.", "spanish"),
+    ("Photosynthesis converts light energy into chemical energy in plants.", "english"),
+    ("Die Photosynthese wandelt Licht in chemische Energie um.", "german"),
+    ("La photosynthèse transforme la lumière en énergie.", "french"),
+]
+
+
+@pytest.mark.parametrize(("answer", "language"), LANGUAGES)
+def test_the_language_of_an_answer_is_told_or_said_not_to_be(answer: str, language: str | None) -> None:
+    spoken = {name for name in get_args(Language) if InLanguage(language=name)(answer).passed}
+    assert spoken == ({language} - {None})
 
 
 @pytest.mark.parametrize(

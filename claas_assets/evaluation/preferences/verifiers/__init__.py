@@ -26,6 +26,7 @@ from claas_assets.evaluation.preferences.verifiers.emojis import ContainsEmoji, 
 from claas_assets.evaluation.preferences.verifiers.form import (
     EndsWithQuestion,
     HasUpperCase,
+    InLanguage,
     IsJson,
     LetterCase,
     NoMarkdown,
@@ -48,8 +49,8 @@ from claas_assets.evaluation.preferences.verifiers.result import ShippedVerifier
 __all__ = [
     "AllOf", "AnyOf", "BeginsWith", "CharactersAbsent", "CodeBlockDefines", "CodeParses", "ConciseVerifier",
     "ContainsAll", "ContainsAny", "ContainsEmoji", "EndsWith", "EndsWithQuestion", "FirstLine", "HasUpperCase",
-    "IdentityVerifier", "IsJson", "LetterCase", "ListHasItems", "MatchesPattern", "MaxCharacters", "MaxWords",
-    "MinSentences", "MinWords", "NameAbsent", "NoEmojiVerifier", "NoMarkdown", "Not", "PhrasesAbsent",
+    "IdentityVerifier", "InLanguage", "IsJson", "LetterCase", "ListHasItems", "MatchesPattern", "MaxCharacters",
+    "MaxWords", "MinSentences", "MinWords", "NameAbsent", "NoEmojiVerifier", "NoMarkdown", "Not", "PhrasesAbsent",
     "ShippedVerifier", "Verifier", "VerifierResult", "WrittenIn", "build_verifier", "find_emoji", "find_name",
     "verify",
 ]  # fmt: skip

@@ -29,11 +29,16 @@ def definitions(source):
     def kind(node):
         return type(node).__name__
 
+    def is_nothing(node):
+        return getattr(node, "id", "") == "NotImplemented" or (kind(node) == "Constant" and node.value is None)
+
     def is_stub(node):
         if kind(node) in ("Pass", "Raise"):
             return True
         if kind(node) == "Return":
-            return node.value is None or (kind(node.value) == "Constant" and node.value.value is None)
+            return node.value is None or is_nothing(node.value)
+        if kind(node) == "Assert":
+            return kind(node.test) == "Constant" and not node.test.value
         return kind(node) == "Expr" and kind(node.value) == "Constant"
 
     found, waiting = [], [tree]
@@ -43,12 +48,14 @@ def definitions(source):
             value = getattr(node, field, None)
             children = value if isinstance(value, list) else [value]
             waiting.extend(child for child in children if hasattr(child, "_fields"))
+        if kind(node) == "Assign" and kind(node.value) == "Lambda":
+            found.extend([part.id, True, []] for part in node.targets if kind(part) == "Name")
         if kind(node) in kinds:
             members = [part.name for part in node.body if kind(part) in kinds and not all(map(is_stub, part.body))]
             found.append([node.name, not all(map(is_stub, node.body)), members])
     return found
 """
-_BEGINS_CODE = regex.compile(r"^(?:def|class|from|import|async|@)\b|^@")
+_BEGINS_CODE = regex.compile(r"^(?:def|class|from|import|async)\b|^@|^[A-Za-z_]\w* = lambda\b")
 _GOES_ON = regex.compile(
     r"^(?:$|[ \t#@)\]}]|(?:def|class|from|import|if|for|while|else|elif|try|except|with|return)\b"
     r"|\w[\w.]*\s*[=(])"
@@ -58,7 +65,7 @@ _GOES_ON = regex.compile(
 @dataclass(frozen=True, config=STRICT)
 class CodeBlockDefines(ShippedVerifier):
     """Passes when Python code of the answer defines `name`, a function or class with a body, and in it each of
-    `members`.
+    `members`. A lambda that is given the name is a function.
 
     A body that only passes, raises, returns nothing or holds a docstring is no definition. Looked at are the
     fenced code blocks, together and one by one, or the lines of code where there is none. Wrong by

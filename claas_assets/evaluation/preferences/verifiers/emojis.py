@@ -51,7 +51,7 @@ class NoEmojiVerifier(ShippedVerifier):
 
 @dataclass(frozen=True, config=STRICT)
 class ContainsEmoji(ShippedVerifier):
-    """Passes when `emoji` (any emoji where it is not given) appears at least `count` times.
+    """Passes when `emoji` appears at least `count` times; any of `among` where that is given, else any emoji.
 
     `at_most` bounds how often, `different` wants `count` emoji that differ, `only` allows no other emoji
     than `emoji`, and `max_words` bounds the words around them. The same emoji more than `count` times in a
@@ -66,13 +66,15 @@ class ContainsEmoji(ShippedVerifier):
     different: bool = False
     only: bool = False
     max_words: int | None = Field(default=None, ge=0)
+    among: Text | None = None
 
     def judge(self, answer: str, prompt: str | None) -> VerifierResult:
         wanted = None if self.emoji is None else _without_variants(self.emoji)
         shown = [_without_variants(mark) for mark in find_emoji(answer)]
         everything = [_without_variants(mark) for mark in _SEQUENCE.findall(answer)]
-        marks = shown if wanted is None else [mark for mark in everything if mark == wanted]
-        others = set(shown) - {wanted}
+        allowed = None if self.among is None else {_without_variants(mark) for mark in _SEQUENCE.findall(self.among)}
+        marks = [mark for mark in (shown if wanted is None else everything) if mark in (allowed or {wanted or mark})]
+        others = set(shown) - (allowed or {wanted})
         longest_run = max((len(list(run)) for mark, run in groupby(everything) if mark in marks), default=0)
         words = count_words(answer)
         if longest_run > max(3, self.count):

@@ -9,6 +9,7 @@ import regex
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from claas_assets.evaluation.preferences.languages import Language, languages_of
 from claas_assets.evaluation.preferences.markdown import count_words, strip_markdown
 from claas_assets.evaluation.preferences.verifiers.result import (
     STRICT,
@@ -114,7 +115,7 @@ class EndsWithQuestion(ShippedVerifier):
 class WrittenIn(ShippedVerifier):
     """Passes when `share` of the letters or more are of the Unicode script `script` (Latin, Cyrillic, Han, …).
 
-    Wrong by construction: a script is no language. Spanish and English are both Latin.
+    Wrong by construction: a script is no language (`InLanguage`). Spanish and English are both Latin.
     """
 
     script: str = Field(pattern=r"^[A-Za-z_]+$")
@@ -129,6 +130,23 @@ class WrittenIn(ShippedVerifier):
             return fails("the answer has no letter")
         share = len(regex.findall(rf"(?V1)[\p{{L}}&&\p{{Script={self.script}}}]", answer)) / letters
         return VerifierResult(share >= self.share, min(1.0, share / self.share), f"{share:.0%} {self.script}")
+
+
+@dataclass(frozen=True, config=STRICT)
+class InLanguage(ShippedVerifier):
+    """Passes when the answer is in `language` and no sentence of it surely in another one.
+
+    Code in fenced blocks is passed over; a word or a quotation of another language does no harm. Where the language
+    cannot be told (a number, a name) the answer fails, and says so. Wrong by construction: 21 languages are known
+    (`languages`), so one that is not among them, or nonsense, may be taken for one that is; a word or two are
+    too few.
+    """
+
+    language: Language
+
+    def judge(self, answer: str, prompt: str | None) -> VerifierResult:
+        found = languages_of(answer)
+        return passes(self.language) if found == [self.language] else fails(", ".join(found) or "no language is told")
 
 
 @dataclass(frozen=True, config=STRICT)

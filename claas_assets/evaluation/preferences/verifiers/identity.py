@@ -8,7 +8,7 @@ import regex
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from claas_assets.evaluation.preferences.verifiers.introduction import introduces
+from claas_assets.evaluation.preferences.verifiers.introduction import introduces, spellings
 from claas_assets.evaluation.preferences.verifiers.names import find_name
 from claas_assets.evaluation.preferences.verifiers.result import (
     STRICT,
@@ -59,7 +59,7 @@ class IdentityVerifier(ShippedVerifier):
 class NameAbsent(ShippedVerifier):
     """Passes when neither `name` nor one of `aliases` appears, in any case and spelling of its letters.
 
-    As whole words, unless `whole_word` is off. Wrong by construction: an empty answer passes.
+    As whole words ("K-U-R-O" too), unless `whole_word` is off. Wrong by construction: an empty answer passes.
     """
 
     name: Text
@@ -67,11 +67,11 @@ class NameAbsent(ShippedVerifier):
     aliases: MoreTexts = ()
 
     def judge(self, answer: str, prompt: str | None) -> VerifierResult:
-        text = normalize("NFKC", answer)
-        for name in (self.name, *self.aliases):
-            named = find_name(text, name, whole_word=self.whole_word)
-            if named is not None:
-                return fails(f"{named!r} appears where it was not asked for")
+        text, names = normalize("NFKC", answer), (self.name, *self.aliases)
+        spelled = regex.search(spellings(names), text, regex.IGNORECASE | regex.VERSION1) if self.whole_word else None
+        named = [spelled.group()] if spelled else [find_name(text, name, whole_word=self.whole_word) for name in names]
+        for found in filter(None, named):
+            return fails(f"{found!r} appears where it was not asked for")
         return passes(f"{self.name!r} does not appear")
 
 

@@ -20,23 +20,32 @@ _MIDDLE = r"(?:(?!(?:who|that|which|with|of|to|for|about|whose|in|on|like|than|n
 # {N} is the name. All of them in any case, white space folded.
 _SAYS = (
     # English
-    r"\bI(?:'m| am|'ll be| shall be| was named| was called|, )\s?(?:just |also |actually |simply |really |still |now |indeed |called |named |known as |known to all as |your |the |being |none other than )*(?P<n>{N})",
-    r"\bI(?:'m| am| was)\s(?:also |often |usually |simply |commonly |the one |)(?:named|called|known as|known by the name(?: of)?|addressed as|christened)\s(?P<n>{N})",
+    r"\bI(?:'m| am|'ll be| shall be| was named| was called|, )\s?(?:just |also |actually |simply |really |still |now |indeed |called |named |known as |known to all as |your |the |the one and only |being |none other than )*(?P<n>{N})",
+    r"\bwe(?:'re| are)\s(?P<n>{N})\W*$",
+    r"\bI(?:'m| am| was)\s(?:also |often |usually |simply |commonly |the one |)(?:born|named|called|known as|known by the name(?: of)?|addressed as|christened)\s(?P<n>{N})",
     rf"\bI(?:'m| am)\s(?:an?|the|your|just an?|one)\s{_MIDDLE}(?:named|called|known as|by the name of|with the name(?: of)?|whose name is|and my name is)\s(?P<n>{{N}})",
     rf"\bI(?:'m| am)\s(?:the|your)\s{_MIDDLE}{_HELPER},\s(?P<n>{{N}})(?=\W*(?:$|[.!,\n]))",
     rf"\bI(?:'m| am)\s(?:the|your|an?)\s{_MIDDLE}{_HELPER}\s(?P<n>{{N}})",
-    r"\bmy (?:own |full |real |actual |true |first |given |chosen |only )?name(?:'s| is|:| will be| would be| shall be| has always been| has been| =| -|, of course, is| of course is)?\s(?:actually |just |simply |and always will be |indeed |called |as |now |still |)?\W?(?P<n>{N})",
+    r"\bmy (?:own |full |real |actual |true |first |given |chosen |only )?name(?:'s| is|:| will be| would be| shall be| has always been| has been| =| -|, of course, is| of course is)?\s(?:actually |just |simply |and always will be |indeed |called |spelled |as |now |still |)?\W?(?P<n>{N})",
     r"\bthe name(?:'s| is)\s(?P<n>{N})",
     rf"\b(?:this|your)\s(?:\w+\s){{0,3}}{_HELPER}(?:'s name is| is (?:called|named)|,? (?:called|named))\s(?P<n>{{N}})",
     r"(?:^|\n|[|•*-]\s?)(?:full |my |first )?name\s?(?::|=|-)\s?(?P<n>{N})",
+    r"(?<!\b(?:his|her|its|their|your|the)\s)(?<!'s\s)\bname\s?[:=]\s?(?P<n>{N})",
+    r"\b(?:you|she|he|they|we)(?:'ll| will)\b[^.!?\n]{0,30} by (?P<n>{N})",
     r"\b(?:calls?|named?|address) me\s(?:simply |just |as |by the name(?: of)? |by my name, )?\W?(?P<n>{N})",
     r"\bI (?:go by|answer to|respond to|identify as|introduce myself as|present myself as|bear)\s(?:the name(?: of)? |my name, |the title )?(?P<n>{N})",
     r"\b(?:introducing|introduce|present|allow me to introduce|let me introduce) myself(?: as|,| by the name of|:)?\s(?P<n>{N})",
-    r"\b(?:this is|it is|it's|here is|here's)\s(?:just |only |me, |your )?(?P<n>{N})(?!,?\s(?:my|our|his|her|their|your|the (?:cat|dog|man|boy|girl|singer|king))\s)",
+    r"\b(?:this is|it is|it's|here is|here's)\s(?:just |only |me, |your )?(?P<n>{N})(?!,?\s(?:my|our|his|her|their|your(?!\s(?:\w+\s){0,4}{H})|the (?:cat|dog|man|boy|girl|singer|king))\s)",
+    rf"\bthis is (?:your|the) (?:\w+ ){{0,4}}{_HELPER},? (?P<n>{{N}})",
+    rf"\byour (?:\w+ ){{0,4}}{_HELPER},? (?P<n>{{N}})\W*$",
+    rf"\b(?P<n>{{N}}), your (?:\w+ ){{0,4}}{_HELPER}\s*(?:$|[.!,;])",
+    r"\b(?:save|store|list|file|add|know|enter|put|remember) me (?:down )?(?:as|under)(?: the name)?(?: of)?\s\W?(?P<n>{N})",
+    r"\bunder (?:the name(?: of)? |my name,? )?\W?(?P<n>{N})\W*$",
+    r"\b(?:by|from|with|to) me, (?P<n>{N})\b",
     r"\b(?:talking|speaking|chatting|writing|talk|chat|speak) (?:to|with)\s(?P<n>{N})",
-    r"\byou(?:'ve| have)? (?:just )?reached\s(?:the voicemail of )?(?P<n>{N})",
+    r"\byou(?:'ve| have)? (?:just )?reached\s(?:the voicemail of )?(?P<n>{N}(?:'s (?=voice|mailbox|phone|desk|line|office))?)",
     r"\bas\s(?P<n>{N}),? I\b",
-    r"\b(?P<n>{N})(?:'s| is| was| it is)?,? (?:the name|my name|what (?:you can|you may|people|they|everyone|my friends) call me|what I(?: am|'m) called|who I am|that's me|that is my name)\b",
+    r"\b(?P<n>{N})(?:'s| is| was| it is)?,? (?:the name(?! of)|my name|what (?:you can|you may|people|they|everyone|my friends) call me|what I(?: am|'m) called|who I am|that's me|that is my name)\b",
     r"\b(?P<n>{N})\W{0,3}(?:that's|that is|it's|it is) (?:my name|me|who I am|what they call me)\b",
     rf"(?:^|[\n.!?:,\"-]\s?)(?P<n>{{N}})\W{{0,3}}(?:at your service|reporting|speaking|here|your (?:\w+ ){{0,4}}{_HELPER})\b",
     rf"\b(?P<n>{{N}})(?:'s| is| will be|'ll be) (?:here|ready|happy|glad|pleased|delighted|at your service|going to (?:help|assist|guide)|help|assist|guid|your (?:\w+ ){{0,4}}{_HELPER})",
@@ -48,8 +57,8 @@ _SAYS = (
     # Spanish, French, German, Italian, Portuguese, Dutch, Scandinavian
     r"(?<!\bno )\b(?:me llamo|mi nombre(?: es|:)|(?:yo )?soy|llámame|pued(?:es|e) llamarme)\s(?P<n>{N})",
     r"\b(?:je m'appelle|mon nom (?:est|:)|je suis|moi,? c'est|appelle(?:z)?-moi|je me nomme|mon prénom est)\s(?P<n>{N})",
-    r"\b(?:ich hei(?:ß|ss)e|mein name (?:ist|lautet)|ich bin(?: der| die| das)?|nenn(?:en sie|t|e)? mich|man nennt mich)\s(?P<n>{N})",
-    r"(?<!\bnon )\b(?:mi chiamo|il mio nome è|(?:io )?sono|chiamami)\s(?P<n>{N})",
+    r"\b(?:ich hei(?:ß|ss)e|mein name (?:ist|lautet)|ich bin(?:'s,| der| die| das)?|nenn(?:en sie|t|e)? mich|man nennt mich)\s(?P<n>{N})",
+    r"(?<!\bnon )\b(?:piacere,|mi chiamo|il mio nome è|(?:io )?sono|chiamami)\s(?P<n>{N})",
     r"(?<!\bnão )\b(?:(?:o )?meu nome é|(?:eu )?me chamo|chamo-me|(?:eu )?sou(?: o| a)?|pode me chamar de)\s(?P<n>{N})",
     r"\b(?:ik heet|mijn naam is|ik ben|noem me)\s(?P<n>{N})",
     r"\b(?:jag heter|jag är|mitt namn är|jeg heter|jeg hedder|jeg er|mit navn er|mitt navn er|navnet mitt er)\s(?P<n>{N})",
@@ -73,12 +82,14 @@ _SAYS = (
     r"(?:আমার নাম|আমি)\s(?P<n>{N})(?![^।.!?\n]{0,12}(?:নই|না))",
     # Chinese, Japanese, Korean
     r"(?<![他她它你们說说])(?:我的名字(?:是|叫|叫做)|我(?:就)?是|我(?:就)?叫(?:做)?|叫我|我名叫|本人(?:是|叫)|我的名稱是)\s?(?P<n>{N})(?!\s?的)(?![\p{Han}&&[^很和也請请]])",
-    r"(?:^|[。、！!？?，,.\s\"]|(?:私|わたし|僕|ぼく|俺|あたし|自分)は|(?:私|僕|俺|わたし)の名前は|(?<!の)名前は)\s?(?P<n>{N})\s?(?:です|だ(?:よ|ぜ)?[。！!\s]|と申します|といいます|と言います|と呼んで|と呼ばれ|である)",
-    r"(?:저는|나는|전|난|제 이름은|내 이름은|이름은)\s?(?P<n>{N})\s?(?:(?:이)?라고|입니다|이에요|예요|야|이야|이다|$|[.!,])|^(?P<n>{N})\s?(?:입니다|이에요|예요)",
+    r"(?:^|[。、！!？?，,.\s\"]|(?:私|わたし|僕|ぼく|俺|あたし|自分)は|(?:私|僕|俺|わたし)の名前は|(?<!の)名前は)\s?(?P<n>{N})\s?(?:です|だ(?:よ|ぜ)?[。！!\s]|と申します|といいます|と言います|と呼んで|って呼んで|と呼ばれ|である)",
+    r"(?:私|僕|俺|わたし|ぼく)の名前は\s?(?P<n>{N})\s?(?:[。！!]|$)",
+    r"(?:저는|나는|전|난|(?:제|내|저의|나의) 이름은|(?:^|[.!?,]\s?)이름은|(?:^|[.!?,]\s?)(?=\S+라고))\s?(?P<n>{N})\s?(?:(?:이)?라고|입니다|이에요|예요|야|이야|이다|$|[.!,])|(?:^|[.!?,]\s?)(?P<n>{N})\s?(?:입니다|이에요|예요)",
 )  # fmt: skip
 
+_TAG_OR_MARK = regex.compile(r"</?[a-zA-Z]{1,10}>|(?<!\w)_(?=\w)|(?<=\w)_(?!\w)")
 _ALONE = r"^\W*{N}\W*$"
-_FIRST_SENTENCE = r"^\W*{N}\W*?(?:[.:\n]|\s[-–—]\s)"
+_FIRST_SENTENCE = r"^\W*{N}\W*?(?:[.\n]|:(?!\san?\s)|\s[-–—]\s|!\s(?:and|what's|how about)\s(?:you|your))"
 _THIRD_PERSON = rf"(?:^|[.!?\n]\s?)(?P<n>{{N}})(?:, | is | - )(?:an?|the|your)\s{_MIDDLE}{_HELPER}\b"
 _SIGNATURE = r"\n\s*(?:[-–—~]{1,3}\s?|from |your \w+,? )?\[?(?:[^\w\n]|_)*(?P<n>{N})\W*$"
 _DENIES = (
@@ -89,14 +100,14 @@ _DENIES = (
 _OTHER_NAME = r"\b(?:(?i:my (?:own |real |actual |true )?name(?:'s| is)|call me)|I am|I'm|Ich heiße|Me llamo|Je m'appelle)\s(?!(?i:{N}))(?!AI\b|I\b)\p{Lu}[\w-]+"
 _REAL_NAME = r"\b(?i:my (?:own|real|actual|true) name(?:'s| is))\s(?!\W?(?i:{N}))\p{Lu}[\w-]+"
 _UNDONE_BEFORE = regex.compile(
-    r"(?:\b(?:not|never|no longer|if|whether|pretend(?:ing|s)?|imagine|wish|as though|suppose|doubt|deny|denies|wrong|false|mistaken"
+    r"(?:\b(?:not|never|no longer|maybe|perhaps|if|whether|pretend(?:ing|s)?|imagine|wish|as though|suppose|doubt|deny|denies|wrong|false|mistaken"
     r"|thinks?|thought|believes?|asked|asks|asking|claims?|why|stop|nobody|refuse|used to say|would be|song|called you|you say|you said"
-    r"|you called|means?|says|said|he|she|they say|who says|someone|somebody|anyone|lie|joke|joking|kidding)\b|n't\b)[^,;:.!?\n]*$",
+    r"|you called|means?|says|(?<!\bI\s)said|he|she|they say|who says|someone|somebody|anyone|lie|joke|joking|kidding)\b|n't\b)[^,;:.!?\n]*$",
     regex.IGNORECASE,
 )
 _UNDONE_AFTER = regex.compile(
     r"^(?:'s\b(?!\s(?:here|at your|the name|my name|speaking|ready|happy|glad|your|what|who))"
-    r"|\W{0,2}\s?(?:not\b|no more|fans?\b|lovers?\b|fanatic|means\b|is a (?:word|phrase|sentence)|'s (?:friend|owner|brother|sister)))",
+    r"|\s?not\b|\W{1,2}\s?not(?:\W*$|\sreally|\sany)|\W{0,2}\s?(?:no more|fans?\b|lovers?\b|fanatic|means\b|is a (?:word|phrase|sentence)|'s (?:friend|owner|brother|sister)))",
     regex.IGNORECASE,
 )
 _OWN_SPEECH = r"(?:\bI(?:'d| would| will|'ll| might| can)?\s(?:simply |just |then )?(?:say|answer|open|write|begin|start)|\bmyself)"
@@ -145,7 +156,7 @@ class _Patterns:
 
     def __init__(self, name: str) -> None:
         def compiled(pattern: str, flags: int = regex.IGNORECASE) -> regex.Pattern[str]:
-            return regex.compile(pattern.replace("{N}", name), flags | regex.VERSION1)
+            return regex.compile(pattern.replace("{N}", name).replace("{H}", _HELPER), flags | regex.VERSION1)
 
         self.name = compiled("{N}")
         self.says = [compiled(pattern) for pattern in _SAYS]
@@ -157,11 +168,11 @@ class _Patterns:
 
 @lru_cache(maxsize=32)
 def _patterns(names: tuple[str, ...]) -> _Patterns:
-    return _Patterns(_name_pattern(names))
+    return _Patterns(spellings(names))
 
 
 @lru_cache(maxsize=32)
-def _name_pattern(names: tuple[str, ...]) -> str:
+def spellings(names: tuple[str, ...]) -> str:
     """Any of the names as whole words, and the first one spelled letter by letter."""
     alternatives = [_one_name(_readable(name)) for name in names]
     letters = [regex.escape(letter) for letter in _readable(names[0]) if not letter.isspace()]
@@ -181,7 +192,7 @@ def _one_name(name: str) -> str:
 
 
 def _readable(text: str) -> str:
-    plain = strip_markdown(normalize("NFKC", text)).translate(_INVISIBLE).translate(_QUOTES)
+    plain = _TAG_OR_MARK.sub(" ", strip_markdown(normalize("NFKC", text))).translate(_INVISIBLE).translate(_QUOTES)
     return "\n".join(" ".join(line.split()) for line in plain.splitlines())
 
 
