@@ -127,7 +127,7 @@ def alert_zones(axes: Axes, edges: Sequence[tuple[float, Side]], drawn: Collecti
     `drawn` are levels that have a line already.
     """
     low, high = axes.dataLim.intervaly
-    low, high = min(low, *(edge for edge, _ in edges)), max(high, *(edge for edge, _ in edges))
+    low, high = min([low, *(edge for edge, _ in edges)]), max([high, *(edge for edge, _ in edges)])
     room = 0.08 * (high - low)
     for edge, side in edges:
         axes.axhspan(
