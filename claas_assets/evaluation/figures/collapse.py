@@ -152,7 +152,7 @@ DRIFT = Gauge(
     line=Quantity(
         "fixed-text drift", _of_stats(_fixed_text_drift), ("collapse.fixed_text", "collapse.fixed_text_drift")
     ),
-    alerts_on="fixed_text_drift",
+    alerts_on="drift",
     units="texts",
     mirrored=True,
 )

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claas_assets.evaluation.figures import FIGURES, draw, figures, sparkline
+from claas_assets.evaluation.figures.collapse import GAUGES
 from claas_assets.evaluation.figures.series import runs_of
 from claas_assets.evaluation.storage.records import (
     Criterion,
@@ -581,3 +582,8 @@ def test_what_is_drawn_is_what_decides_and_not_the_mean_score():
     (line,) = lines(figure.axes[0], "trained prompts")
 
     assert set(line.get_ydata()) == {0.2}
+
+
+@pytest.mark.parametrize("gauge", GAUGES, ids=lambda gauge: gauge.title)
+def test_each_panel_of_collapse_shades_the_zone_of_an_alert_that_there_is(gauge):
+    assert gauge.alerts
