@@ -204,9 +204,14 @@ async def train(client: ClaasClient, lora_id: str, text: str, steps: int) -> Non
     for _ in range(steps):
         answer = await ask(client, lora_id)
         items = feedback_items(
-            [(QUESTION, answer)], lora_id=lora_id, feedback=text, training=TrainingConfig(), takes_repetitions=True
+            [(QUESTION, answer)],
+            lora_id=lora_id,
+            feedback=text,
+            training=TrainingConfig(steps_per_batch=1, learning_rate=1e-3),  # a prompt of 2,190 tokens is slow to train
+            takes_repetitions=True,
         )
         await client.feedback(items)
+        print(f"{lora_id}: one feedback on {answer[:60]!r}", flush=True)
 
 
 def _say_what_was_sent(watched: Proxy) -> None:
