@@ -8,6 +8,7 @@ import io
 import os
 import re
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -20,7 +21,7 @@ from claas_assets import __version__
 from claas_assets.cli.foreign_text import say
 from claas_assets.cli.help import no_such_command, show_help
 from claas_assets.cli.multirun import Sweep
-from claas_assets.evaluation.config import load_config
+from claas_assets.evaluation.config import EvalConfig, load_config
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
 
 SUBCOMMANDS = {
@@ -34,6 +35,8 @@ SUBCOMMANDS = {
     "view": "claas_assets.cli.view",
 }
 """Modules with `run(arguments) -> exit code`, by the first word of the command line. Hydra does not see them."""
+
+DRY_RUN = "--dry-run"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -59,6 +62,11 @@ def _run(first: str) -> int:
     if wrong is not None:
         say(f"claas-eval: {wrong}")
         return 2
+    if DRY_RUN in sys.argv:
+        from claas_assets.cli.dry_run import show_plan
+
+        sys.argv.remove(DRY_RUN)
+        return _evaluate(show_plan)
     return _evaluate()
 
 
@@ -76,15 +84,18 @@ def run_subcommand(name: str, arguments: list[str]) -> int:
     return code
 
 
-def _evaluate() -> int:
-    """The exit code of the command line as Hydra reads it: the highest one of a sweep's jobs."""
+def _evaluate(do: Callable[[EvalConfig], int] | None = None) -> int:
+    """The exit code of the command line as Hydra reads it: the highest one of a sweep's jobs.
+
+    `do` takes each job's configuration; None evaluates it.
+    """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us as exceptions rather than as Hydra's exit 1
     sweep, codes = Sweep(), [0]
     sweep.register_resolvers()
 
     @hydra.main(config_path="pkg://claas_assets.configs", config_name="base")
     def application(composed: DictConfig) -> None:
-        codes.append(_evaluate_job(composed, sweep))
+        codes.append(_evaluate_job(composed, sweep, do))
 
     try:
         application()
@@ -94,11 +105,12 @@ def _evaluate() -> int:
         say(f"claas-eval: {explain_hydra(error)}")
         return 2
     finally:
-        sweep.say_how_to_go_on()
+        if do is None:
+            sweep.say_how_to_go_on()
     return max(codes)
 
 
-def _evaluate_job(composed: DictConfig, sweep: Sweep) -> int:
+def _evaluate_job(composed: DictConfig, sweep: Sweep, do: Callable[[EvalConfig], int] | None) -> int:
     from claas_assets.cli.terminal import show_evaluation  # Dagster: a second
 
     # Hydra prints a line of its own for an exception that leaves its function: ours do not leave it.
@@ -106,7 +118,7 @@ def _evaluate_job(composed: DictConfig, sweep: Sweep) -> int:
         config = sweep.config_of(composed)
         sweep.check_job(config)
         sweep.say_which_job()
-        return show_evaluation(config)
+        return (do or show_evaluation)(config)
     except EvaluationError as error:
         say(f"claas-eval: {error}")
         return error.exit_code

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from claas_assets import __version__
-from claas_assets.cli import main
+from claas_assets.cli import main, terminal
+from claas_assets.evaluation.check.forecast import cost_of
 from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.preferences.preference import load_preference
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -66,4 +68,26 @@ def test_a_run_that_is_not_there_is_exit_2_in_every_command(arguments, capsys, t
     code, _, error = run(capsys, *arguments)
     assert code == 2
     assert error.startswith(f"claas-eval {arguments[0]}: ")
+    assert "nope" in error
+
+
+def test_a_dry_run_says_how_much_it_would_ask_and_asks_nothing(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(terminal, "show_evaluation", lambda config: pytest.fail("it was evaluated"))
+    monkeypatch.chdir(tmp_path)
+    keys = ("preferences=[identity,concise]", "num_steps=2", "batch_size=3", "rollout_max_tokens=50")
+    code, out, error = run(capsys, *keys, "--dry-run")
+    assert (code, error) == (0, "")
+    config = EvalConfig(preferences=["identity", "concise"], num_steps=2, batch_size=3, rollout_max_tokens=50)
+    costs = [cost_of(config, load_preference(name, config.preference_folder())) for name in config.preferences]
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.startswith(("identity ", "all "))}
+    assert rows["identity"][3] == "2"
+    assert rows["all"][0] == f"{sum(cost.requests for cost in costs):,}"
+    assert rows["all"][4] == f"{sum(cost.most_tokens for cost in costs):,}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_refuses_what_an_evaluation_would(capsys):
+    code, _, error = run(capsys, "--dry-run", "preferences=[nope]")
+    assert code == 2
     assert "nope" in error
