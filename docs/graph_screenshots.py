@@ -19,7 +19,7 @@ from tests.fake_claas.process import FakeProcess
 LATENCY_S = {"/v1/chat/completions": 0.15, "/v1/score": 0.05, "/v1/feedback": 3.0}
 
 
-SETTLE_MS = 3000
+SETTLE_MS = 10_000  # on a busy machine the pages take their time
 
 
 def take(page: Any, ui: DevUI, name: str, path: str | None, height: int = 800) -> None:
@@ -35,15 +35,16 @@ def take(page: Any, ui: DevUI, name: str, path: str | None, height: int = 800) -
 
 def take_graph(page: Any, ui: DevUI, name: str) -> None:
     """The asset graph alone, unfolded and pulled into sight."""
-    page.set_viewport_size({"width": 1800, "height": 1560})
+    page.set_viewport_size({"width": 1800, "height": 900})
     open_graph(page, ui)
     page.wait_for_timeout(SETTLE_MS)
-    page.mouse.move(700, 900)
+    page.mouse.move(700, 700)
     page.mouse.down()
-    page.mouse.move(675, 935, steps=5)
+    page.mouse.move(675, 735, steps=5)
     page.mouse.up()
+    page.mouse.move(1000, 850)  # nothing is under it there
     page.wait_for_timeout(SETTLE_MS)
-    png = page.screenshot(clip={"x": 545, "y": 125, "width": 1195, "height": 1435})
+    png = page.screenshot(clip={"x": 545, "y": 240, "width": 1195, "height": 525})
     (IMAGES / f"graph-{name}.png").write_bytes(_small(png))
     print(f"docs/images/graph-{name}.png")
 
