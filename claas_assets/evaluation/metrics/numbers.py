@@ -62,7 +62,8 @@ _COMPARED = regex.compile(
     regex.IGNORECASE,
 )
 _IS_COMPARED = regex.compile(
-    r"^\s(?:is|are|was)\s(?:more|less|fewer|greater|higher|lower|larger|smaller|bigger|too|close|near)\b",
+    r"^\s(?:(?:is|are|was)\s(?:more|less|fewer|greater|higher|lower|larger|smaller|bigger|too|close|near)\b"
+    r"|(?:more|less|fewer)\b(?=\sthan|[.!]|$))",
     regex.IGNORECASE,
 )
 _REASON = regex.compile(r",?\s\b(?:because|since|as in|given that)\b", regex.IGNORECASE)

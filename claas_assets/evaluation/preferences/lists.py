@@ -143,7 +143,7 @@ def list_steps(text: str) -> list[str]:
     A step has three words or more, or a full stop ("Stir."), and does not begin with an amount: "2 cups of
     flour" is an ingredient.
     """
-    marked = [line for line in text.splitlines() if ITEM.match(line) or _STEP.match(line)]
+    marked = [line for line in text.splitlines() if ITEM.match(line) or _STEP.match(line)] or _numbered(text)
     lines = [part for line in marked for part in _NUMBER.sub("\n", f" {_STEP.sub('', line)}").split("\n")]
     steps = [line for line in map(plain_line, lines) if _is_step(line)]
     return different_items(steps)

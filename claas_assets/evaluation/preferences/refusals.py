@@ -31,7 +31,7 @@ _REFUSAL = regex.compile(
       | (?:извините|простите|к\sсожалению)[^.!?]{{0,60}}не\sмогу
       | (?:抱歉|对不起|對不起|很遗憾)[^。]{{0,30}}(?:无法|不能|無法) | 申し訳[^。]{{0,40}}(?:できません|ません) | 죄송[^.]{{0,40}}없습니다
     )
-    | \bas\san?\s(?:AI|artificial|(?:large\s)?language|chat\s?bot|machine|digital|virtual)\b[^.!?]{{0,120}}
+    | \b(?:as|I\sam|I['’]m)\s(?:just\s|only\s|but\s)?an?\s(?:AI|artificial|(?:large\s)?language|chat\s?bot|machine|digital|virtual)\b[^.!?]{{0,120}}
       (?:\bno\b|\bnot\b|n['’]t\b|\bcannot\b|\bunable\b)
     | \bI\s{_CANNOT}\s(?:help|assist)\b
     | \bI\s(?:simply\s|just\s|really\s)?(?:do\snot|don['’]t)\shave\s(?:the\s|any\s|enough\s)?(?:knowledge|information|answer|expertise|access)\b

@@ -87,10 +87,18 @@ def _loop(tokens: Sequence[str]) -> str | None:
     share = 1 - len(set(grams)) / len(grams)
     if share > MAX_REPEATED:
         return f"repeats itself: {share:.0%} of its 4-grams were there before"
-    if sum(one == other for one, other in pairwise(tokens)) > len(tokens) / 2:
+    doubled = sum(one == other and not one.isdecimal() for one, other in pairwise(tokens))  # not "1. 1, 2. 2, 3. 3"
+    if doubled > (len(tokens) - 1) / 2:
         return "says most of its words twice in a row"
-    period = _period_at_the_end(tokens) or _period_at_the_end(tokens[:-1])
+    period = _period_at_the_end(tokens) or _period_before_a_cut(tokens)
     return None if period is None else f"ends by repeating {' '.join(period)!r}"
+
+
+def _period_before_a_cut(tokens: Sequence[str]) -> Sequence[str] | None:
+    """As if the last token were not there, where it may be the cut beginning of the next copy, or the text is long."""
+    period = _period_at_the_end(tokens[:-1])
+    cut = period is not None and (len(tokens) >= LONG_TAIL or period[0].startswith(tokens[-1]))
+    return period if cut else None  # "5, because 5 + 5 + 5 + 5 = 20" is no loop
 
 
 def _period_at_the_end(tokens: Sequence[str]) -> Sequence[str] | None:

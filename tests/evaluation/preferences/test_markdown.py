@@ -80,6 +80,9 @@ SENTENCES = [
     ("Two reasons:\nhealth", 2),
     ("> Quoted text. More.\n\n---\n", 2),
     # abbreviations of other kinds, other scripts, and marks in a row
+    ("Mr. Brown, Esq. lives here.", 1),
+    ("I read p. 5 and pp. 7-9.", 1),
+    ("(See below.) It works (most days).", 2),
     ('"Is it ready?" she asked.', 1),
     ('"Run!" he shouted. They ran.', 2),
     ('He asked, "Why?" I said, "Because."', 2),
