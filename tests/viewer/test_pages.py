@@ -28,7 +28,7 @@ def first_answer(snapshot, key=HELD_OUT):
 
 def test_the_list_tells_verdict_change_and_interval(see):
     text = see("/").text
-    for words in ("example", "2026-11-24 10:15", "SmolLM2-135M-Instruct", "identity", "marginal",
+    for words in ("example", "2026-11-24 10:15", "SmolLM2-135M-Instruct", "identity", "learned, harm not excluded",
                   "+0.30 [+0.08, +0.46]", "−0.05 [−0.29, +0.20]", "complete"):  # fmt: skip
         assert words in text
 
