@@ -182,6 +182,7 @@ def test_concise_with_another_limit() -> None:
     assert ConciseVerifier(max_sentences=1)(f"{LONG_ENOUGH} {LONG_ENOUGH}").score == 0.5
 
 
+@settings(deadline=None)
 @given(st.integers(1, 15), st.integers(1, 15), st.integers(1, 5))
 def test_more_sentences_never_score_more(few: int, more: int, limit: int) -> None:
     few, more = sorted((few, more))
