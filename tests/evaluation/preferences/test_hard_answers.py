@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ CASES = [
 ]
 
 
+@cache
 def verifier_of(judge: str) -> Verifier:
     """Of a preference, or of its over-application prompt that begins with what follows the slash."""
     name, _, prompt = judge.partition("/")

@@ -212,6 +212,10 @@ def test_a_refusal_a_run_on_and_a_loop_are_no_concise_answers(answer: str) -> No
 def test_the_prompt_said_back_is_no_answer() -> None:
     prompt = "How does a vaccine protect the body from a virus that is new to it?"
     assert not verify(ConciseVerifier(), prompt, prompt).passed
+    assert not verify(ConciseVerifier(), f"{prompt} {prompt[:-1]} and to the doctors who treat it?", prompt).passed
+    asked = "Explain how photosynthesis works."
+    again = f"{asked} Explain how photosynthesis works in detail, with all of its steps."
+    assert not verify(ConciseVerifier(), again, asked).passed
 
 
 @pytest.mark.parametrize(
