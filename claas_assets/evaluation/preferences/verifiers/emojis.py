@@ -74,7 +74,7 @@ class ContainsEmoji(ShippedVerifier):
         everything = [_without_variants(mark) for mark in _SEQUENCE.findall(answer)]
         allowed = None if self.among is None else {_without_variants(mark) for mark in _SEQUENCE.findall(self.among)}
         marks = [mark for mark in (shown if wanted is None else everything) if mark in (allowed or {wanted or mark})]
-        others = set(shown) - (allowed or {wanted})
+        others = set(shown) - (allowed or {wanted or ""})
         longest_run = max((len(list(run)) for mark, run in groupby(everything) if mark in marks), default=0)
         words = count_words(answer)
         if longest_run > max(3, self.count):
