@@ -18,8 +18,8 @@ from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.sampler import put_sampler_on
 from claas_assets.evaluation.training.snapshot import AdapterState, measure
 
-_MESSAGES = (("user", "Name a capital."),)
-_COMPLETION = "The capital of France is Paris."
+_MESSAGES = (("user", "Who are you?"),)  # what most feedback moves
+_COMPLETION = "I am an AI assistant."
 _SAME = 0.005
 """Nats a token: what scoring one text twice may differ by, on a deployment that counts no updates."""
 
