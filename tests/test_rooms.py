@@ -37,7 +37,7 @@ ARROWS = {
     "defs":        "words config storage preferences deployment training check verdict figures runs viewer stack",
     "definitions": "config defs",
     "launch":      "words config storage preferences deployment check defs definitions",
-    "cli":         "words wire config storage deployment verdict runs comparison viewer launch",
+    "cli":         "words wire config storage preferences deployment check verdict runs comparison viewer launch",
     "front":       "config runs launch cli",
 }  # fmt: skip
 
