@@ -178,7 +178,8 @@ async def show(claas_url: str, gateway_url: str, token: str, watched: Proxy, ste
         began = time.monotonic()
         ids = {}
         for name in FEEDBACK:
-            wanted = f"eval/gateway-{name}-{secrets.token_hex(4)}"
+            # A neutral name: the gateway's prompt tells the model what it is called, which it would repeat.
+            wanted = f"eval/gateway-{secrets.token_hex(4)}"
             ids[name] = await client.init_adapter(wanted, config.base_model, config.lora)
         try:
             for lora_id in ids.values():
