@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from claas_assets.evaluation.config import Threshold, Thresholds
-from claas_assets.evaluation.storage.records import Criterion, Grade, Role, Unmeasured
+from claas_assets.evaluation.storage.records import Criterion, EvalSnapshot, Grade, Role, Unmeasured
 from claas_assets.evaluation.verdict import measurements
 from claas_assets.evaluation.verdict.measurements import BeforeAfter, Measurement
 
@@ -38,6 +38,25 @@ def apply_rules(states: BeforeAfter, thresholds: Thresholds, metrics: Sequence[s
     """The criteria of the requested metrics, by name."""
     asked = [rule for rule in RULES if rule.metric is None or rule.metric in metrics]
     return {rule.name: apply_rule(rule, states, thresholds) for rule in asked}
+
+
+def describe_baseline(baseline: EvalSnapshot, thresholds: Thresholds, metrics: Sequence[str]) -> dict[str, Criterion]:
+    """Where nothing is trained: what each criterion's number is before training. Nothing is graded."""
+    described = {}
+    for name, criterion in apply_rules(BeforeAfter(baseline, baseline), thresholds, metrics).items():
+        before = criterion.reason if criterion.value is None else "no feedback was given"
+        described[name] = Criterion(
+            value=None,
+            baseline=criterion.baseline,
+            n=criterion.n,
+            threshold=criterion.threshold,
+            grade="unavailable",
+            decides=False,
+            role=criterion.role,
+            sentence=f"{before}{'' if criterion.n is None else f' (n = {criterion.n})'}",
+            reason=before,
+        )
+    return described
 
 
 def apply_rule(rule: CriterionRule, states: BeforeAfter, thresholds: Thresholds) -> Criterion:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.metrics.collapse_alerts import alerts_along
 from claas_assets.evaluation.metrics.units import obeyed_in
-from claas_assets.evaluation.storage.records import EvalSnapshot, ScoredStep, ScoresRecord, VerdictRecord
+from claas_assets.evaluation.storage.records import Criterion, EvalSnapshot, ScoredStep, ScoresRecord, VerdictRecord
 from claas_assets.evaluation.verdict.caveats import notes_on
-from claas_assets.evaluation.verdict.criteria import apply_rules
+from claas_assets.evaluation.verdict.criteria import apply_rules, describe_baseline
 from claas_assets.evaluation.verdict.measurements import BeforeAfter
 from claas_assets.evaluation.verdict.outcome import OVERALL, Ruling, rule, sentence
 
@@ -27,7 +27,11 @@ def judge(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
     baseline, steps = scores.baseline, scores.steps
     looks = looks_at(steps, scores.snapshot_steps)
     states = BeforeAfter(baseline, steps[-1].eval, looks) if baseline is not None and steps else None
-    criteria = apply_rules(states, thresholds, scores.metrics) if states is not None else {}
+    criteria: dict[str, Criterion] = {}
+    if states is not None:
+        criteria = apply_rules(states, thresholds, scores.metrics)
+    elif baseline is not None and scores.num_steps == 0:
+        criteria = describe_baseline(baseline, thresholds, scores.metrics)
     ruling = _unfinished(baseline, steps, scores.num_steps) or rule(criteria, thresholds, _ceiling(baseline))
     last = steps[-1].eval if steps else None
     margin = last.logprob_margin if last is not None else None

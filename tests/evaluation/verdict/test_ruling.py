@@ -442,7 +442,8 @@ def test_measured_only():
 
     assert found.outcome == "inconclusive"
     assert "no feedback was given" in found.sentence
-    assert found.criteria == {}
+    assert found.criteria["obeyed"].baseline == verdict(untouched(), untouched()).criteria["obeyed"].baseline
+    assert {(row.value, row.grade, row.decides) for row in found.criteria.values()} == {(None, "unavailable", False)}
 
 
 # --- notes and alerts ----------------------------------------------------------------------------------
