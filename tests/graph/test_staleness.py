@@ -8,9 +8,11 @@ from dagster._core.loader import LoadingContextForTest
 
 from claas_assets.definitions import build_definitions
 from claas_assets.defs.sources import PREFERENCE_FILE, observe
+from claas_assets.evaluation import figures
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.metrics import get_metric
 from claas_assets.evaluation.verdict.versions import adapter_data, baseline_data, steps_data
+from claas_assets.viewer import report as viewer_report
 from tests.synthetic.runs import made_preference_run
 
 TRAINING = {"adapter", "baseline", "training_steps"}
@@ -83,7 +85,9 @@ def test_a_raised_metric_version_makes_scoring_stale_and_not_training(finished, 
     assert stale(finished) == {"scores"}
 
 
-def test_an_edited_preference_file_makes_scoring_stale_until_it_is_scored_again(finished):
+def test_an_edited_preference_file_makes_scoring_stale_until_it_is_scored_again(finished, monkeypatch):
+    monkeypatch.setattr(figures, "draw", lambda *_: {})  # what is in a picture does not matter here, and takes long
+    monkeypatch.setattr(viewer_report, "render_report", lambda _: "")
     edit_preference(finished)
     assert stale(finished) == {"scores"}
     assert finished.materialize(*SCORED, partition="identity").success
