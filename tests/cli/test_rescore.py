@@ -36,7 +36,7 @@ def test_a_changed_verifier_and_threshold_show_up_and_the_table_says_so(place, r
     before = json.loads((run / "identity" / "verdict.json").read_text())
     steps = (run / "identity" / "steps.jsonl").read_bytes()
     text = preference.read_text()
-    named = text.replace("version: 2", "version: 3").replace("  name: kuro", "  name: nobody")
+    named = text.replace("version: 3", "version: 4").replace("  name: kuro", "  name: nobody")
     preference.write_text("".join(line for line in named.splitlines(keepends=True) if "aliases" not in line))
     assert preference.read_text() != text
 
@@ -44,16 +44,16 @@ def test_a_changed_verifier_and_threshold_show_up_and_the_table_says_so(place, r
 
     assert done.returncode == 0, done.stderr
     after = json.loads((run / "summary.json").read_text())["identity"]
-    assert before["criteria"]["obeyed"]["value"] == 0.3
+    assert before["criteria"]["obeyed"]["value"] == 0.25
     assert after["criteria"]["obeyed"]["value"] == 0
     assert after["criteria"]["logprob_margin"]["grade"] == "marginal"
-    assert any("preference: scored by version 3" in note for note in after["notes"])
+    assert any("preference: scored by version 4" in note for note in after["notes"])
     assert "logprob_margin: {'pass_at': 2.0, 'fail_at': 0.5} then" in done.stdout
     assert f"identity: {after['outcome']}" in done.stdout  # the verdict is said once
     assert "In a browser: claas-eval view data/evals/old-run" in done.stdout
     with open(run / "identity" / "metrics.csv") as file:
         versions = {row["version"] for row in csv.DictReader(file) if row["metric"] == "compliance"}
-    assert versions == {"4 (was 1), preference 3 (was 1)"}
+    assert versions == {"4 (was 1), preference 4 (was 1)"}
     assert (run / "identity" / "steps.jsonl").read_bytes() == steps
 
 
@@ -62,7 +62,7 @@ def test_a_changed_verifier_and_threshold_show_up_and_the_table_says_so(place, r
     [
         (["old-run", "num_steps=3"], 2, ["num_steps", "thresholds", "metadata.json"]),
         (["old-run", "thresholds.speed.pass_at=3"], 2, ["thresholds.speed", "no such key"]),
-        (["no-such-run"], 1, ["no-such-run", "data/evals"]),
+        (["no-such-run"], 2, ["no-such-run", "data/evals"]),
     ],
 )
 def test_what_cannot_be_scored_again_is_refused(rescore, arguments, code, words):

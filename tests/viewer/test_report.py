@@ -61,7 +61,7 @@ def test_a_broken_preference_is_in_the_report(example):
 def test_there_is_no_report_of_nothing(tmp_path, capsys):
     with pytest.raises(RunFolderError, match="no run is here"):
         write_report(tmp_path)
-    assert run_subcommand("report", [str(tmp_path)]) == 1
+    assert run_subcommand("report", [str(tmp_path)]) == 2
     assert "Name a run folder" in capsys.readouterr().err
 
 
