@@ -53,7 +53,7 @@ def test_a_changed_verifier_and_threshold_show_up_and_the_table_says_so(place, r
     assert "In a browser: claas-eval view data/evals/old-run" in done.stdout
     with open(run / "identity" / "metrics.csv") as file:
         versions = {row["version"] for row in csv.DictReader(file) if row["metric"] == "compliance"}
-    assert versions == {"4 (was 1), preference 4 (was 1)"}
+    assert versions == {"5 (was 1), preference 4 (was 1)"}
     assert (run / "identity" / "steps.jsonl").read_bytes() == steps
 
 
