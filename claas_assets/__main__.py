@@ -1,5 +1,16 @@
-"""`python -m claas_assets` is `claas-eval`."""
+"""`claas-eval`, and `python -m claas_assets`: nothing is imported before Ctrl-C is an end without a traceback."""
 
-from claas_assets.cli.main import main
+import sys
 
-main()
+
+def main() -> None:
+    try:
+        from claas_assets.cli.main import main as evaluate
+
+        evaluate()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

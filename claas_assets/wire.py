@@ -178,6 +178,8 @@ class ScoreResponse(_Wire):
 class TrainingOptions(_Wire):
     """Hyperparameters of one feedback call. Older deployments ignore the last two fields."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     learning_rate: float = Field(default=3e-5, gt=0.0)
     alpha: float = Field(default=0.5, ge=0.0, le=1.0)
     is_clip: float = Field(default=5.0, ge=1.0, le=20.0)

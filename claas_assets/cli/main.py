@@ -4,7 +4,6 @@ Exit codes: 0 complete, whatever the verdict; 1 a deployment or a run; 2 the con
 anything was sent; 3 a verdict that `fail_on` names; 130 Ctrl-C.
 """
 
-import io
 import os
 import re
 import sys
@@ -18,7 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from claas_assets import __version__
-from claas_assets.cli.foreign_text import say
+from claas_assets.cli.foreign_text import say, unbreakable_output
 from claas_assets.cli.help import no_such_command, show_help
 from claas_assets.cli.multirun import Sweep
 from claas_assets.evaluation.config import EvalConfig, load_config
@@ -43,9 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of `claas-eval` and `python -m claas_assets`."""
     if arguments is not None:
         sys.argv = [sys.argv[0], *arguments]
-    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a character shows "?"
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    unbreakable_output()
     first = sys.argv[1] if len(sys.argv) > 1 else ""
     sys.exit(_run(first))
 

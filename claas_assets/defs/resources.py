@@ -10,18 +10,25 @@ from claas_assets.defs.run_folder import PARTITION_TAG, CurrentRunFolder
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.deployment.locks import deployment_lock
 from claas_assets.evaluation.deployment.routes import ENGINES
+from claas_assets.evaluation.errors import DeploymentUnreachable
 from claas_assets.evaluation.preferences.preference import load_preference
 from claas_assets.evaluation.progress import Event, Reporter, listeners
 from claas_assets.evaluation.training.context import TrainingContext
 
 
 def find_or_start(config: EvalConfig, say: Callable[[str], None]) -> str:
-    """The address of the deployment; in mode embedded without one, a stack of this machine."""
+    """The address of the deployment; in mode embedded without one, a stack of this machine.
+
+    Raises `DeploymentUnreachable` where that cannot be started.
+    """
     if config.claas_url is not None:
         return config.claas_url
-    from claas_assets.stack.supervise import ensure_running
+    from claas_assets.stack.supervise import StackError, ensure_running
 
-    return ensure_running(config.base_model, on_progress=say)
+    try:
+        return ensure_running(config.base_model, on_progress=say)
+    except StackError as error:
+        raise DeploymentUnreachable(str(error)) from error
 
 
 LONGEST_WAIT_S = 24 * 3600.0
@@ -60,9 +67,18 @@ class Deployment(dg.ConfigurableResource):
         config = self.run_folder.config()
         preference = load_preference(context.partition_key, config.preference_folder())
         report = reporter(context)
-        url = find_or_start(config, lambda text: report(Event(preference.name, "deployment", text)))
-        folder = self.run_folder.preference(preference.name).path
-        return TrainingContext.at(url, config=config, preference=preference, folder=folder, report=report)
+
+        def find() -> str:
+            return find_or_start(config, lambda text: report(Event(preference.name, "deployment", text)))
+
+        return TrainingContext.at(
+            find(),
+            config=config,
+            preference=preference,
+            folder=self.run_folder.preference(preference.name).path,
+            report=report,
+            locate=find if config.claas_url is None else None,  # a stack that is started again chooses another port
+        )
 
 
 def reporter(context: dg.AssetExecutionContext) -> Reporter:

@@ -19,6 +19,7 @@ from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.storage.journal import STEPS_FILE
 from claas_assets.evaluation.storage.names import check_run_id, run_id_at
+from claas_assets.evaluation.storage.records import moment_of
 from claas_assets.evaluation.storage.run_folder import (
     BASELINE_FILE,
     COLLAPSE_FILE,
@@ -197,6 +198,6 @@ def folder_created(folder: Place) -> datetime | None:
 
 def _recorded(metadata: Place) -> datetime | None:
     try:
-        return datetime.fromisoformat(json.loads(read_text(metadata))["provenance"]["created"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return moment_of(json.loads(read_text(metadata))["provenance"]["created"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None  # a broken run is not the newest good one

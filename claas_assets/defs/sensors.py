@@ -177,6 +177,8 @@ def _bad_news(record: dg.EventLogRecord, config: EvalConfig) -> dict[str, str | 
 )  # fmt: skip
 def failed_evaluation(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
     run = context.dagster_run
+    if run.status is dg.DagsterRunStatus.CANCELED:  # Dagster records a step that Ctrl-C ended as a failure first
+        return dg.SkipReason(f"run {run.run_id} was stopped")
     assets = planned_assets(context.instance, run)
     if not assets:
         return dg.SkipReason(f"run {run.run_id} makes no asset of an evaluation")

@@ -13,12 +13,14 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.metrics import metric_names
+from claas_assets.evaluation.mistakes import with_value
 from claas_assets.evaluation.storage.addresses import split_output, without_password
 from claas_assets.evaluation.storage.names import check_lora_prefix, check_preference_name, check_run_id, new_run_id
 from claas_assets.evaluation.storage.recorded_config import measuring_inputs
@@ -234,6 +236,13 @@ class EvalConfig(_Section):
             return None
         if not value.startswith(("http://", "https://")) or "@" in value:
             raise ValueError("an address begins with http:// or https:// and holds no user name or password")
+        try:
+            url = urlsplit(value)
+            usable = bool(url.hostname) and (url.port or 1) > 0 and value.isascii() and value.isprintable()
+        except ValueError:  # a port that is none, brackets without end
+            usable = False
+        if not usable or url.query or url.fragment:
+            raise ValueError("an address is http://host:port, perhaps with a path")
         return value.rstrip("/").removesuffix("/v1")
 
     @field_validator("output_dir")
@@ -374,14 +383,12 @@ def load_config(values: dict[str, Any]) -> EvalConfig:
 
 
 def _explain(problem: Any) -> str:
-    """One line per mistake; pydantic's own message names the bound or the allowed values."""
+    """One line per mistake: the key, what is allowed, what is there."""
     key = ".".join(str(part) for part in problem["loc"]) or "configuration"
     if problem["type"] == "extra_forbidden":
         return f"{key}: there is no such key. Keys: {', '.join(_keys_beside(problem['loc']))}"
-    message = problem["msg"].removeprefix("Value error, ")
-    if not problem["loc"]:
-        return message
-    return without_password(f"{key}: {message} (got {problem['input']!r})")
+    said = with_value(problem)
+    return without_password(f"{key}: {said}" if problem["loc"] else said)
 
 
 def _keys_beside(location: tuple[Any, ...]) -> list[str]:

@@ -16,6 +16,7 @@
     ├── ForbiddenInAudit       1  a request that would change what an audit only measures: a mistake in the program
     ├── RunFolderError         1  files of a run: missing, half-written, in use, or of another configuration
     │   └── NoSuchRun          2  a run or folder of runs that was named and is not there
+    ├── DagsterStorageError    1  where Dagster keeps its runs: full, not writable, broken
     └── IncompleteEvaluation   1  some preferences did not finish
 
 To add one: subclass here, give it an `exit_code` if it differs from its parent's, and raise it with
@@ -100,6 +101,10 @@ class RunFolderError(EvaluationError):
 
 class NoSuchRun(RunFolderError):
     exit_code = 2
+
+
+class DagsterStorageError(EvaluationError):
+    pass
 
 
 class IncompleteEvaluation(EvaluationError):

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from uuid import uuid4
 import psutil
 
 from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.errors import DagsterStorageError
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -40,7 +42,7 @@ def run_job(config: EvalConfig, instance: dg.DagsterInstance, job: str, partitio
     run_id = str(uuid4())
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     try:
-        with _stopping_when_terminated(instance, run_id):
+        with storage_in_words(), _stopping_when_terminated(instance, run_id):
             result = (
                 build_definitions(config)
                 .resolve_job_def(job)
@@ -54,9 +56,26 @@ def run_job(config: EvalConfig, instance: dg.DagsterInstance, job: str, partitio
                 )
             )
         return None if result.success else _reason(result)
+    except DagsterStorageError as error:
+        return str(error)
     except KeyboardInterrupt:
         _report_canceled(instance, run_id)
         raise
+
+
+@contextlib.contextmanager
+def storage_in_words() -> Iterator[None]:
+    """Where Dagster's own storage fails: raises `DagsterStorageError`, one line for the database's forty."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise DagsterStorageError(
+            f"Dagster's storage (DAGSTER_HOME is {os.environ.get('DAGSTER_HOME')}) failed: "
+            f"{getattr(error, 'orig', None) or error}. Make room there, or see to its permissions; what was trained "
+            "is in the run folder"
+        ) from error
 
 
 def _report_canceled(instance: dg.DagsterInstance, run_id: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -18,13 +19,15 @@ from claas_assets.evaluation.storage.addresses import is_address, protocol_of
 from claas_assets.evaluation.storage.records import Summary
 from claas_assets.evaluation.storage.run_folder import RunFolder
 from claas_assets.evaluation.storage.stores import check_writable
-from claas_assets.launch.dagster_runs import bury_dead_runs, run_job
+from claas_assets.launch.dagster_runs import bury_dead_runs, run_job, storage_in_words
 
 if TYPE_CHECKING:
     import dagster as dg
 
 HOME_VARIABLE = "DAGSTER_HOME"
 DEFAULT_HOME = Path("data") / "dagster_home"
+LEAST_FREE_BYTES = 8 * 2**20
+"""Of the disk of Dagster's home: a new one has 1 MiB, and an evaluation adds about as much."""
 DEFAULT_SETTINGS = "telemetry:\n  enabled: false\n"
 
 
@@ -97,10 +100,15 @@ def open_instance(listener: Reporter = silent) -> dg.DagsterInstance:
     named = os.environ.get(HOME_VARIABLE)
     if not named:
         home = DEFAULT_HOME.resolve()
-        home.mkdir(parents=True, exist_ok=True)
         settings = home / "dagster.yaml"
-        if not settings.exists():
-            settings.write_text(DEFAULT_SETTINGS, encoding="utf-8")
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            if not settings.exists():
+                settings.write_text(DEFAULT_SETTINGS, encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(
+                f"{home} cannot be made ({error.strerror}): set {HOME_VARIABLE} to a folder that can be written to"
+            ) from error
         os.environ[HOME_VARIABLE] = str(home)
         note = f"{HOME_VARIABLE} is not set: using {home}. `export {HOME_VARIABLE}={home}` shows it in dagster dev"
         listener(Event("", "note", note))
@@ -108,10 +116,18 @@ def open_instance(listener: Reporter = silent) -> dg.DagsterInstance:
         raise ConfigError(f"{HOME_VARIABLE} is {named!r}, which is relative: Dagster needs an absolute path")
     elif not Path(named).is_dir():
         raise ConfigError(f"{HOME_VARIABLE} is {named!r}, which is not a folder: create it (mkdir -p), or unset it")
+    free = shutil.disk_usage(os.environ[HOME_VARIABLE]).free
+    if free < LEAST_FREE_BYTES:
+        raise ConfigError(
+            f"{HOME_VARIABLE} is {os.environ[HOME_VARIABLE]}, where {free / 2**20:.1f} MiB are free: Dagster keeps its "
+            f"runs there, which takes {LEAST_FREE_BYTES // 2**20} MiB. Make room, or name another folder"
+        )
     import dagster as dg
 
-    instance = dg.DagsterInstance.get()
-    for run_id in bury_dead_runs(instance):
+    with storage_in_words():
+        instance = dg.DagsterInstance.get()
+        dead = bury_dead_runs(instance)
+    for run_id in dead:
         listener(Event("", "note", f"Dagster run {run_id} was killed without saying so; it is marked as failed"))
     return instance
 
@@ -141,7 +157,9 @@ def _run_all(
     failures = _run_preferences(config, instance, listener, job)
     if len(failures) < len(config.preferences) or _has_adapter(config):
         reason = run_job(config, instance, "publish" if config.plots else "summarize", None)
-        if reason is not None:
+        if reason is not None and config.plots and run_job(config, instance, "summarize", None) is None:
+            listener(Event("", "note", f"no plots, no report: {reason}. `claas-eval rescore` makes them, once mended"))
+        elif reason is not None:
             failures["summary"] = reason
     return failures
 
@@ -167,9 +185,12 @@ def _has_adapter(config: EvalConfig) -> bool:
 
 def _how_to_go_on(config: EvalConfig, failures: dict[str, str]) -> str:
     reasons = "\n".join(f"  {name}: {reason}" for name, reason in failures.items())
+    told = f"not finished:\n{reasons}\nWhat finished is in {config.output_dir}"
+    if all("another output_dir" in reason for reason in failures.values()):
+        return told  # each says what to do, and it is not to go on here
     return (
-        f"not finished:\n{reasons}\nWhat finished is in {config.output_dir}. Once the cause is mended, the same "
-        f"command with output_dir={config.output_dir} goes on there and writes the summary"
+        f"{told}. Once the cause is mended, the same command with output_dir={config.output_dir} goes on there and "
+        "writes the summary"
     )
 
 

@@ -83,14 +83,16 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _only_one(state_dir: Path) -> FileLock:
     """Hold the state folder: two processes that update one adapter would each overwrite the other's."""
-    state_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(state_dir / "stack.lock")
     try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(state_dir / "stack.lock", fallback_to_soft=False)
         lock.acquire(timeout=ENDING_S)
     except Timeout:
         raise SystemExit(
             f"stack: another stack uses {state_dir}: ask that one, end it, or choose another --state-dir"
         ) from None
+    except OSError as error:
+        raise SystemExit(f"stack: {state_dir} cannot be used ({error}): choose another --state-dir") from None
     return lock
 
 

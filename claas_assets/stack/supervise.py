@@ -44,13 +44,19 @@ def ensure_running(
     folder = default_state_folder(name)
     if url := _running(folder, name):
         return url
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "start.lock"):
-        if url := _running(folder, name):
-            return url
-        if url := _wait_for_living(folder, name, on_progress or (lambda _: None)):
-            return url
-        return _start(folder, name, on_progress or (lambda _: None), threads)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "start.lock", fallback_to_soft=False):
+            if url := _running(folder, name):
+                return url
+            if url := _wait_for_living(folder, name, on_progress or (lambda _: None)):
+                return url
+            return _start(folder, name, on_progress or (lambda _: None), threads)
+    except OSError as error:
+        raise StackError(
+            f"{folder}: the embedded stack cannot keep its files there ({error.strerror or error}): set "
+            "CLAAS_ASSETS_CACHE to a folder of a local disk that can be written to"
+        ) from error
 
 
 def stop_running(base_model: str, *, timeout_s: float = 30.0) -> bool:

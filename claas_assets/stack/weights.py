@@ -47,7 +47,7 @@ def ensure_default(on_progress: Progress = print) -> Path:
     if (target / "config.json").exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
+    with FileLock(f"{target}.lock", fallback_to_soft=False):
         if not (target / "config.json").exists():
             _build(target, on_progress)
     return target

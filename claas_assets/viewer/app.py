@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.figures import FIGURES
+from claas_assets.evaluation.mistakes import with_value
 from claas_assets.evaluation.runs.overview import RunOverview, short_error
 from claas_assets.viewer import listing as lists
 from claas_assets.viewer import pages
@@ -210,4 +211,4 @@ def _map_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> HTMLResponse:
-        return answer(request, 422, "; ".join(f"{mistake['loc'][-1]}: {mistake['msg']}" for mistake in error.errors()))
+        return answer(request, 422, "; ".join(f"{found['loc'][-1]}: {with_value(found)}" for found in error.errors()))

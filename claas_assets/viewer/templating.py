@@ -1,7 +1,6 @@
 """The Jinja environment: everything escaped, a missing name is an error, numbers and foreign text by filter."""
 
 import json
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from markupsafe import Markup
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.figures.captions import number, said
 from claas_assets.evaluation.storage.names import check_run_id
+from claas_assets.evaluation.storage.records import moment_of
 from claas_assets.evaluation.verdict.criteria import is_told
 from claas_assets.evaluation.verdict.outcome import grade_words, outcome_of, overall_of
 from claas_assets.viewer.text import cut, plain, visible
@@ -82,7 +82,7 @@ def _moment(text: str | None) -> str:
     if text is None:
         return "not recorded"
     try:
-        return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+        return moment_of(text).strftime("%Y-%m-%d %H:%M")
     except ValueError:
         return text
 

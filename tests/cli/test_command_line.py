@@ -18,7 +18,7 @@ NOWHERE = ("mode=local", "openclaw_url=null", "claas_url=http://127.0.0.1:9", "p
         (["num_stesp=3"], ["num_stesp", "no such key", "num_steps"]),
         (["training.lr=3"], ["training.lr", "no such key", "learning_rate"]),
         (["+new_key=1"], ["new_key", "no such key"]),
-        (["training.alpha=3"], ["training.alpha", "3", "less than or equal to 1"]),
+        (["training.alpha=3"], ["training.alpha", "3", "at most 1"]),
         (["training.learning_rate=fast"], ["training.learning_rate", "fast", "number"]),
         (["mode=cloud"], ["mode", "cloud", "embedded", "local", "modal", "tinker"]),
         (["metrics=[speed]"], ["metrics", "speed", "logprob", "collapse"]),

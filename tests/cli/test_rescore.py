@@ -71,3 +71,23 @@ def test_what_cannot_be_scored_again_is_refused(rescore, arguments, code, words)
     assert done.returncode == code, done.stderr
     assert [word for word in words if word not in done.stderr] == []
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("metadata.json", '"created": "2', '"created": "0001-01-01T00:00:00+23:59 was 2', "provenance.created"),
+        ("steps.jsonl", '"sub_step_count":', f'"sub_step_count":{10**400},"was":', "sub_step_count"),
+        ("baseline.json", '"margin":', '"margin": 1e999, "was":', "logprob_margin.margin"),
+    ],
+)
+def test_a_broken_file_is_one_line_that_names_file_and_key(place, rescore, file, old, new, words):
+    broken = place / "data" / "evals" / "old-run" / "identity" / file
+    text = broken.read_text()
+    assert old in text
+    broken.write_text(text.replace(old, new))
+    done = rescore("old-run", "plots=false")
+    assert done.returncode == 1, done.stderr
+    assert [word for word in (file, words) if word not in done.stderr] == []
+    assert "Traceback" not in done.stderr
+    assert "Input should be" not in done.stderr

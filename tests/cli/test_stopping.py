@@ -46,3 +46,40 @@ def test_ctrl_c_is_exit_130_and_the_same_output_dir_goes_on(fake, claas_eval, tm
     assert deployment.updates == {"eval/identity-stopped": 8, "eval/concise-stopped": 8}
     assert deployment.log.count("/v1/feedback") == 4
     assert [record.sub_step_count for record in PreferenceFolder(folder / "identity").steps()] == [4, 4]
+
+
+def test_ctrl_c_in_a_terminal_reaches_every_process_and_every_run_is_canceled(fake, tmp_path):
+    deployment = fake("embedded")
+    deployment.latency_s["/v1/feedback"] = 5.0
+    home = str(dagster_home(tmp_path / "home"))
+    arguments = [
+        "preferences=[identity,concise]", f"claas_url={deployment.url}", "num_steps=1", "metrics=[logprob]",
+        "plots=false", f"output_dir={tmp_path}/evals/stopped", f"preferences_dir={PREFERENCES}",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "claas_assets", *arguments]
+    running = subprocess.Popen(
+        command, env={**os.environ, "DAGSTER_HOME": home}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 90
+    while deployment.log.count("/v1/feedback") < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(running.pid, signal.SIGINT)
+    output, _ = running.communicate(timeout=60)
+    assert running.returncode == 130, output
+    assert "Traceback" not in output
+    with dg.DagsterInstance.from_config(home) as instance:
+        assert [run.status.value for run in instance.get_runs()] == ["CANCELED", "CANCELED"]
+
+
+def test_ctrl_c_while_modules_are_imported_is_exit_130_without_a_traceback():
+    code = (
+        "import builtins, signal; real = builtins.__import__\n"
+        "def slow(name, *rest, **more):\n"
+        "    if name == 'hydra': signal.raise_signal(signal.SIGINT)\n"
+        "    return real(name, *rest, **more)\n"
+        "builtins.__import__ = slow\n"
+        "from claas_assets.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

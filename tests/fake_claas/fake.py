@@ -43,12 +43,16 @@ class FakeClaas:
         """As `close`, for a fault (`calling(fake.die)`): from within the server's own thread."""
         self._serving.abort()
 
-    def restart(self) -> None:
-        """The process ended and was started again on the same port: adapters are kept, what is in memory is lost."""
+    def restart(self, *, moved: bool = False) -> None:
+        """The process ended and was started again: adapters are kept, what is in memory is lost.
+
+        On the same port, or (`moved`) on another one, where `url` then is.
+        """
         self._serving.close()
         self.deployment.cache = CompletionCache()
         self.deployment.sampler_path = None
-        self._serving = Serving(self._recorder, int(self.url.rsplit(":", 1)[1]))
+        self._serving = Serving(self._recorder, 0 if moved else int(self.url.rsplit(":", 1)[1]))
+        self.url = self._serving.url
 
     def __enter__(self) -> FakeClaas:
         return self

@@ -99,10 +99,10 @@ class Arena:
 
     # --- running ----------------------------------------------------------------------------
 
-    def run(self, report: Reporter = silent, **changes: Any) -> bool:
+    def run(self, report: Reporter = silent, locate: Callable[[], str] | None = None, **changes: Any) -> bool:
         """Once, in this process; whether it came to its end."""
         try:
-            evaluate(replace(self.job, **changes), report)
+            evaluate(replace(self.job, **changes), report, locate)
         except (EvaluationError, OSError) as error:  # whatever else is raised is a failure of the test
             self.errors.append(error)
         self._look()

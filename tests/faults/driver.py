@@ -51,7 +51,7 @@ class Job:
     deployment_timeout_s: float = 0.0
 
 
-def evaluate(job: Job, report: Reporter = silent) -> None:
+def evaluate(job: Job, report: Reporter = silent, locate: Callable[[], str] | None = None) -> None:
     """What `adapter`, `baseline` and `training_steps` do, in a folder that may hold a part of it already."""
     config = load_config(
         {
@@ -82,7 +82,10 @@ def evaluate(job: Job, report: Reporter = silent) -> None:
     ):
 
         def context() -> TrainingContext:
-            return TrainingContext.at(job.url, config=config, preference=preference, folder=job.folder, report=report)
+            url = locate() if locate else job.url
+            return TrainingContext.at(
+                url, config=config, preference=preference, folder=job.folder, report=report, locate=locate
+            )
 
         adapter = ensure_adapter(context(), resuming=True)
         baseline = ensure_baseline(context(), adapter, resuming=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from tests.fake_claas import (
     Fault,
     Gate,
+    body,
     calling,
+    edit,
     hold,
     malformed,
     nulled,
@@ -52,6 +56,38 @@ def held(effect: str) -> Callable[[], list[Fault]]:
     return lambda: [hold(Gate(), effect)]  # type: ignore[arg-type]  # never opened: the harness gives up
 
 
+def not_trained() -> Fault:
+    return body(b'{"status": "error", "error": "the engine is out of memory"}', applied=False)
+
+
+def failed(answer: Any) -> Any:
+    return {**answer, "status": "error", "distill_result": None}
+
+
+def bomb() -> Fault:
+    """200 bytes that are gzip in gzip in gzip, of 64 MiB of spaces."""
+    packed = gzip.compress(gzip.compress(gzip.compress(b" " * 2**26)))
+    headers = (("content-encoding", "gzip, gzip, gzip"),)
+    return Fault("answer", applied=True, content=packed, headers=headers)
+
+
+def halved(answer: Any) -> Any:
+    return {**answer, "request_id": "\ud800", "distill_result": _told(answer, note="a\udfffb")}
+
+
+def huge(answer: Any) -> Any:
+    return {**answer, "distill_result": _told(answer, grad_norm=10**400)}
+
+
+def _told(answer: Any, **more: Any) -> Any:
+    return {**answer["distill_result"], "metadata": {**answer["distill_result"]["metadata"], **more}}
+
+
+def halves_in_answer(answer: Any) -> Any:
+    answer["choices"][0]["message"]["content"] += " \ud83d"
+    return answer
+
+
 ROLLOUTS, SENT, PROBES = "during rollouts", "feedback unanswered", "during probes"
 MET = [
     # The engine timed out: refused as if locked, whether it has trained or not.
@@ -70,6 +106,14 @@ MET = [
     Met(SENT, "null", "lora_id", again(lambda: nulled("lora_id"), 1)),
     Met(SENT, "null", "metadata", again(lambda: nulled("distill_result", "metadata"), 1)),
     Met(SENT, "null", "number of updates", again(lambda: nulled(*COUNT), 1)),
+    # A 200 that says no, one that counts what cannot be, and bodies that are more than they seem.
+    Met(SENT, "malformed", "a status of error, not trained", again(not_trained, 1)),
+    Met(SENT, "malformed", "a status of error, after training", again(lambda: edit(failed), 1), ONE),
+    Met(SENT, "malformed", "a gzip bomb, after training", again(bomb, 1), PAIR),
+    Met(SENT, "malformed", "halves of characters", again(lambda: edit(halved), 1), PAIR),
+    Met(SENT, "malformed", "a number of 400 digits", again(lambda: edit(huge), 1), ONE),
+    Met(ROLLOUTS, "malformed", "halves of characters", again(lambda: edit(halves_in_answer), 1), ONE),
+    Met(PROBES, "malformed", "a gzip bomb", again(bomb, 1), ONE),
     Met(ROLLOUTS, "500", "plain, stays", again(lambda: text(500), 12), ONE),
     Met(ROLLOUTS, "503", "passes", again(lambda: status(503), 1), ONE),
     Met(ROLLOUTS, "503", "stays", again(lambda: status(503), 6), SAMPLER),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.fake_claas import FakeClaas, Gate, delay, hold, nulled, status
+from tests.fake_claas import FakeClaas, Gate, delay, edit, hold, nulled, status
 from tests.faults.arena import PROFILES, Arena, arena_in
 from tests.faults.driver import UPDATES, Hook, kill_self
 
@@ -64,6 +64,34 @@ def test_a_deployment_that_goes_on_refusing_leaves_what_was_trained(arena: Arena
     assert arena.updates == recorded or interrupted
     if arena.profile.counts:
         arena.check()
+
+
+@pytest.mark.parametrize("updates", [10**9, -9])
+@pytest.mark.parametrize("profile", ["counter"])
+def test_a_counter_that_jumps_ends_the_run_and_is_no_number_of_updates(arena: Arena, profile, updates):
+    def jump(answer):
+        del answer["distill_result"]["metadata"]["steps_per_batch_applied"]
+        next(iter(arena.fake.deployment.adapters.values())).updates += updates
+        return answer
+
+    arena.fake.faults.add(FEEDBACK, edit(jump), when=arena.is_feedback)
+    assert not arena.run()
+    assert str(UPDATES) in str(arena.errors[0])
+    assert arena.recorded() == (UPDATES, [])
+
+
+def test_a_baseline_that_failed_as_a_whole_ends_the_run_and_is_asked_again(tmp_path):
+    """A gateway's 404, a wrong token, no credit: the server's own words, nothing trained, and mended it goes on."""
+    with FakeClaas("embedded") as fake:
+        arena = arena_in(tmp_path, PROFILES["counter"], fake)
+        fake.faults.add("/v1/chat/completions", *[status(402, "no credit left")] * 100)
+        fake.faults.add("/v1/score", *[status(402, "no credit left")] * 100)
+        assert not arena.run()
+        assert "no credit left" in str(arena.errors[0])
+        assert fake.log.count(FEEDBACK) == 0
+        fake.faults._waiting.clear()
+        assert arena.run()
+        assert arena.updates == 3 * UPDATES
 
 
 def test_a_restarted_fake_keeps_its_adapters_and_forgets_what_is_in_memory():

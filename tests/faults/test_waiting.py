@@ -34,16 +34,17 @@ def profile(case: Case) -> str:
 
 
 class Restarter:
-    """Hears what the harness says, and starts the deployment again once it waits for it."""
+    """Hears what the harness says, and starts the deployment again once it waits for it: elsewhere where `moved`."""
 
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, arena: Arena, *, moved: bool = False) -> None:
         self.arena = arena
+        self.moved = moved
         self.restarts = 0
 
     def __call__(self, event: Event) -> None:
         if "waiting up to" in event.message:
             self.restarts += 1
-            self.arena.fake.restart()
+            self.arena.fake.restart(moved=self.moved)
 
 
 ON_A_REQUEST = [
@@ -89,4 +90,23 @@ def test_dies_between_requests_and_comes_back(case: Case, arena: Arena):
         assert arena.run(restarter, deployment_timeout_s=30), arena.errors
     assert watch.acted
     assert restarter.restarts >= 1
+    arena.check()
+
+
+MOVES = [
+    Case(boundary, "death", "after applying, moved", "counter")
+    for boundary in ("during rollouts", "feedback unanswered", "during probes")
+]
+
+
+@pytest.mark.parametrize("case", cells(MOVES, named))
+def test_comes_back_at_another_address(case: Case, arena: Arena):
+    """An embedded stack that is started again chooses another port: the run finds it, and its adapter with it."""
+    fake, was = arena.fake, arena.fake.url
+    endpoint, is_it = arena.where(case.boundary)
+    fake.faults.add(endpoint, calling(fake.die, applied=True), when=is_it)
+    restarter = Restarter(arena, moved=True)
+    assert arena.run(restarter, locate=lambda: fake.url, deployment_timeout_s=30), arena.errors
+    assert restarter.restarts == 1
+    assert fake.url != was
     arena.check()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from claas_assets.defs.failures import words_of
 from claas_assets.evaluation.errors import IncompleteEvaluation
 from claas_assets.evaluation.storage.names import run_id_at
 from claas_assets.evaluation.storage.run_folder import RunFolder
@@ -56,3 +57,13 @@ def test_a_backfill_beside_the_command_line_keeps_to_its_own_folder(graph):  # n
     assert run("verdict", "concise", {"dagster/backfill": "backfill"})[0] == run_id_at(when)
     assert run("summary", None, {"dagster/backfill": "backfill"})[0] == run_id_at(when)
     assert run("verdict", "concise", {RUN_TAG: "of-the-command-line"})[0] == "of-the-command-line"
+
+
+def test_an_asset_that_reads_a_broken_file_fails_with_the_file_and_the_key(evaluation):
+    made = evaluation(num_steps=1)
+    made.run()
+    steps = made.folder / "identity" / "steps.jsonl"
+    steps.write_text(steps.read_text().replace('"sub_step_count":', f'"sub_step_count":{10**400},"was":'))
+    done = made.materialize("scores", partition="identity", run_id="the-run")
+    failed = next(event for event in done.all_events if event.is_step_failure)
+    assert "steps.jsonl, line 1: not a step record: sub_step_count" in words_of(failed.step_failure_data.error)

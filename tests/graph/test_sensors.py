@@ -1,6 +1,7 @@
 """Sensors and the schedule, looked at as the daemon does, against the fake deployment."""
 
 import json
+import signal
 import threading
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -259,6 +260,20 @@ def test_a_failed_run_of_the_command_line_is_told_with_how_to_go_on(evaluation, 
     ]
     assert "same output_dir" in posted[0]["what_to_do"]
     assert "/v1/lora/init answered 403" in posted[0]["error"]
+
+
+def test_a_run_that_was_stopped_is_no_failed_one(evaluation, webhook, monkeypatch):
+    made = evaluation(num_steps=0)
+    sensor = Sensor("failed_evaluation", made)
+    sensor.look()
+    ctrl_c = lambda *_, **__: signal.raise_signal(signal.SIGINT)  # noqa: E731
+    monkeypatch.setattr("claas_assets.defs.training.ensure_adapter", ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        made.run()
+    sensor.look()
+    with dg.DagsterInstance.get() as instance:
+        assert {run.status.value for run in instance.get_runs()} == {"CANCELED"}
+    assert webhook[0] == []
 
 
 def test_a_webhook_that_fails_is_said_without_its_address(webhook, monkeypatch, caplog):

@@ -247,6 +247,50 @@ def test_unusual_fields(client: TestClient, fields: str, code: int) -> None:
     answer.json()
 
 
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/v1/chat/completions", '{"model": "m", "messages": [[]]}'),
+        (
+            "/v1/chat/completions",
+            '{"model": "m", "messages": [{"role": "user", "content": "' + "[" * 50_000 + '"}], "n": [',
+        ),
+        ("/v1/chat/completions", "[" * 50_000),
+        ("/v1/chat/completions", f'{{"model": "eval-kuro-1", "messages": {json.dumps(MESSAGES)}, "seed": {10**400}}}'),
+        ("/v1/completions", '{"model": "eval-kuro-1", "prompt": ["a", "b"]}'),
+        ("/v1/completions", '{"model": "eval-kuro-1", "prompt": "\\udc00"}'),
+        ("/v1/score", '{"model": "eval-kuro-1", "messages": [{"role": "user", "content": 7}], "completion": "x"}'),
+        ("/v1/score", f'{{"model": "\\ud800", "messages": {json.dumps(MESSAGES)}, "completion": "x"}}'),
+        ("/v1/lora/init", '{"lora_id": "\\ud800"}'),
+        ("/v1/lora/init", '{"lora_id": "a", "lora_r": Infinity}'),
+        ("/v1/lora/init", '{"lora_id": "a", "target_modules": [7]}'),
+    ],
+)
+def test_nothing_that_a_client_sends_is_a_failure_of_the_server(client: TestClient, path: str, content: str) -> None:
+    init(client)
+    answer = client.post(path, content=content.encode(), headers={"content-type": "application/json"})
+    assert 400 <= answer.status_code < 500, answer.text
+    answer.json()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("learning_rate", "Infinity"), ("max_grad_norm", "1e999"), ("alpha", "NaN"), ("is_clip", "NaN")]
+)
+def test_feedback_with_a_number_that_is_none_is_refused_before_it_trains(
+    client: TestClient, name: str, value: str
+) -> None:
+    said = content(chat(client, init(client)))
+    body = json.dumps({"requests": [item("eval/kuro-1", said, {"training": {**TRAINING, name: "VALUE"}})]})
+    answer = client.post("/v1/feedback", content=body.replace('"VALUE"', value).encode())
+    assert (answer.status_code, name in answer.text) == (422, True)
+
+
+@pytest.mark.parametrize("path", ["/v1/lora/status", "/v1/lora/export"])
+def test_a_name_in_an_address_that_is_no_text_is_an_unknown_one(client: TestClient, path: str) -> None:
+    assert client.get(f"{path}?lora_id=%ed%a0%80%00").status_code in (404, 422)
+    assert client.delete("/v1/lora?lora_id=%ed%a0%80").status_code in (200, 404, 422)
+
+
 def test_an_empty_stop_stops_nothing(client: TestClient) -> None:
     lora_id = init(client)
     assert content(chat(client, lora_id, stop="")) == content(chat(client, lora_id))

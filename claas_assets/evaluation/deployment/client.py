@@ -15,6 +15,7 @@ left is reported as the ambiguity that it is. A context error that says so is no
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -70,6 +71,8 @@ from claas_assets.wire import (
 
 SMALLER_BUDGETS = (1024, 512, 256)  # tried in turn where a context is too long
 _REPEATS_OF_PLAIN_500 = 2
+_COMEBACKS = 5
+"""How often one request may find the deployment gone and back: one that ends it, or that alone fails, would go on."""
 _NOT_TRAINED = frozenset({400, 403, 404, 422})  # of a feedback call; any other status proves nothing
 _TRAINED = frozenset({"ok", "success", "succeeded", "completed", "done"})  # what `status` of a feedback answer may be
 
@@ -79,7 +82,8 @@ class ClaasClient:
 
     `max_concurrency` bounds the requests in flight, feedback aside, of all evaluations on this deployment
     together. Where the deployment goes away, requests wait `deployment_timeout_s` seconds for it to come
-    back, and `say` hears of it.
+    back, and `say` hears of it. `locate` finds (or starts) one that may come back at another address; it is
+    called in a thread.
     """
 
     def __init__(
@@ -91,8 +95,10 @@ class ClaasClient:
         timeouts: Timeouts | None = None,
         deployment_timeout_s: float = 0.0,
         say: Callable[[str], None] = lambda text: None,
+        locate: Callable[[], str] | None = None,
     ) -> None:
         self.routes = routes
+        self._locate = locate
         self.max_concurrency = max_concurrency
         self._timeouts = timeouts or Timeouts()
         self._slots = Slots(routes.claas_url, max_concurrency)
@@ -419,13 +425,24 @@ class ClaasClient:
 
     async def _repeatedly(self, call: Call) -> Reply:
         """In a slot, which is kept while waiting for the next attempt: a struggling server gets less, not more."""
+        comebacks, asked_at = 0, self.routes.claas_url
         async with self._slots:
             while True:
                 began = time.monotonic()
                 try:
-                    return await self._transport.repeatedly(call)
+                    return await self._transport.repeatedly(self._at_new_address(call, asked_at))
                 except DeploymentUnreachable as error:
+                    if comebacks >= _COMEBACKS:
+                        raise DeploymentUnreachable(
+                            f"{error}; so it was each of the {comebacks} times that it answered again: this request "
+                            "fails, whatever else works. See its log"
+                        ) from error
                     await self._patience_for(call).wait(error, began)
+                    comebacks += 1
+
+    def _at_new_address(self, call: Call, was: str) -> Call:
+        now = self.routes.claas_url
+        return replace(call, url=now + call.url.removeprefix(was)) if call.url.startswith(f"{was}/") else call
 
     def _patience_for(self, call: Call) -> Patience:
         """What failed is what is asked whether it is back: the gateway may be down while CLaaS is well."""
@@ -437,7 +454,14 @@ class ClaasClient:
         await self._patience.wait(error, time.monotonic())
 
     async def _claas_answers(self) -> bool:
+        if self._locate is not None:
+            self._move_to(await asyncio.to_thread(self._locate))
         return await self._is_there(self._claas("GET", "/v1/health"))
+
+    def _move_to(self, claas_url: str) -> None:
+        if claas_url != self.routes.claas_url:
+            self.routes = replace(self.routes, claas_url=claas_url)
+            self._slots = Slots(claas_url, self.max_concurrency)
 
     async def _gateway_answers(self) -> bool:
         """`GET /v1/models` costs nothing there, and needs the token."""

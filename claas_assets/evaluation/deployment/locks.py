@@ -19,10 +19,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from claas_assets.evaluation.errors import DeploymentError
-from claas_assets.evaluation.lock_folder import machine_lock
+from claas_assets.evaluation.lock_folder import machine_lock, take
 
 _POLL_S = 0.005
 
@@ -66,17 +66,13 @@ def deployment_lock(
     lock = _lock(claas_url, is_singleton=True)
     note = Path(lock.lock_file).with_suffix(".holder")
     reentered = lock.is_locked
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
+    if not take(lock):
         on_wait(_told_by(note))
-        try:
-            lock.acquire(timeout=timeout_s)
-        except Timeout as error:
+        if not take(lock, timeout_s):
             raise DeploymentError(
                 f"{claas_url} has one sampler, and for {timeout_s:g} s it was held by {_told_by(note)}: wait for that "
                 "evaluation or end it, then begin this one again"
-            ) from error
+            )
     try:
         if not reentered:
             with contextlib.suppress(OSError):  # another user's note of an earlier evaluation: it is only words
@@ -137,7 +133,6 @@ async def _acquire(locks: list[FileLock]) -> FileLock:
     """The first of `locks` that is free. Polled: the system has no waiting for one of several."""
     while True:
         for lock in locks:
-            with contextlib.suppress(Timeout):
-                lock.acquire(timeout=0)
+            if take(lock):
                 return lock
         await asyncio.sleep(_POLL_S)

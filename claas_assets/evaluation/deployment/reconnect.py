@@ -20,12 +20,10 @@ class Patience:
         timeout_s: float,
         answers: Callable[[], Awaitable[bool]],
         say: Callable[[str], None] = lambda text: None,
-        poll_s: float = POLL_S,
     ) -> None:
         self._timeout_s = timeout_s
         self._answers = answers
         self._say = say
-        self._poll_s = poll_s
         self._one_asks = asyncio.Lock()
         self._returned_at = -1.0  # when it was last seen to answer again
 
@@ -50,6 +48,6 @@ class Patience:
                 self._returned_at = time.monotonic()
                 self._say(f"the deployment answers again after {self._returned_at - began:.0f} s")
                 return
-            await asyncio.sleep(min(self._poll_s, self._timeout_s))
+            await asyncio.sleep(min(POLL_S, self._timeout_s))
         self._returned_at = -1.0
         raise DeploymentUnreachable(f"{error}, and not within {self._timeout_s:.0f} s (deployment_timeout_s) either")

@@ -15,6 +15,7 @@ from claas_assets.evaluation.deployment.transport import Reply
 from claas_assets.evaluation.errors import MalformedAnswer
 from claas_assets.evaluation.metrics.logprobs import HIGHEST, LOWEST, why_unusable
 from claas_assets.evaluation.metrics.statistics import token_entropy
+from claas_assets.evaluation.mistakes import words_of
 from claas_assets.wire import (
     AnswerMessage,
     ChatChoice,
@@ -99,9 +100,7 @@ def read_wire(reply: Reply, model: type[Wire]) -> Wire:
     try:
         return model.model_validate_json(reply.text)
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        what = f"{where or 'the body'}: {problem['msg']}"
+        what = words_of(error) if error.errors(include_url=False)[0]["loc"] else f"the body {words_of(error)}"
         said = reply.error_words[:_SHOWN]
         raise malformed(reply, f"{what}; the server says: {said}" if said else what) from None
 

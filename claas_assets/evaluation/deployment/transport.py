@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import re
 import ssl
 import time
 import zlib
@@ -34,6 +33,7 @@ from claas_assets.evaluation.errors import (
     MalformedAnswer,
     RequestRefused,
 )
+from claas_assets.evaluation.foreign_json import without_lone_surrogates
 
 _log = logging.getLogger(__name__)
 
@@ -48,10 +48,6 @@ stamina.instrumentation.set_on_retry_hooks([_log_retry])
 
 MAX_ANSWER_BYTES = 64 * 2**20
 _SHOWN = 1024  # characters of an answer that are kept in an error
-# An escaped surrogate, with the other half where it has one. An escaped backslash before a `u` is none.
-_LONE_SURROGATE = re.compile(
-    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
-)
 _CONTEXT_WORDS = b"maximum context length"
 _PASSING_STATUS = frozenset({429, 502, 503, 504})
 _PASSING_FAULTS = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
@@ -125,7 +121,7 @@ class Reply:
     @cached_property
     def text(self) -> str:
         """The body with U+FFFD where it is not UTF-8, and where JSON escapes half of a surrogate pair."""
-        return _LONE_SURROGATE.sub(_replaced, self.body.decode("utf-8", errors="replace"))
+        return without_lone_surrogates(self.body.decode("utf-8", errors="replace"))
 
     @property
     def error_words(self) -> str:
@@ -356,10 +352,6 @@ def _inflater(encoding: str, call: Call) -> Callable[[bytes, int], bytes] | None
     if encoding in ("gzip", "x-gzip", "deflate"):
         return zlib.decompressobj(wbits=47).decompress  # gzip's header or zlib's
     raise MalformedAnswer(f"{call.name}: the answer is encoded as {encoding[:80]!r}; one layer of gzip is read")
-
-
-def _replaced(escaped: re.Match[str]) -> str:
-    return escaped.group() if len(escaped.group()) != 6 else "\\ufffd"
 
 
 def _tries(attempts: int) -> str:

@@ -12,6 +12,8 @@ A number that is missing leaves a gap, never a 0, and its reason stands below th
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["FIGURES", "draw", "figures", "sparkline"]
+
+# What a notebook's shell hands down: where the notebook's package is missing, matplotlib cannot even be imported.
+# These pictures need no screen, and every module here that imports matplotlib is imported after this.
+if os.environ.get("MPLBACKEND", "").startswith("module://") and "ipykernel" not in sys.modules:
+    os.environ["MPLBACKEND"] = "agg"
 
 FIGURES = ("margins", "learning_curves", "collapse", "capability", "sdpo")
 PNG_DPI = 150

@@ -10,6 +10,7 @@ import regex
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from claas_assets.evaluation.errors import ConfigError, PreferenceError
+from claas_assets.evaluation.mistakes import shown, with_value
 from claas_assets.evaluation.preferences.verifiers import Verifier, build_verifier
 from claas_assets.evaluation.preferences.yaml_file import YamlFile
 from claas_assets.evaluation.storage.names import is_preference_name
@@ -163,9 +164,9 @@ def _explain(error: ValidationError | TypeError, file: YamlFile) -> str:
         return str(error)
     problems = []
     for problem in error.errors():
-        place, message = problem["loc"], problem["msg"].removeprefix("Value error, ")
+        place, message = problem["loc"], with_value(problem)
         if problem["type"] == "string_type":
-            message += f" (YAML reads it as {problem['input']!r}; put the text in quotes)"
+            message = f"must be text, and YAML reads it as {shown(problem['input'])}: put the text in quotes"
         line = f" (line {file.line(place)})" if place and file.line(place) is not None else ""
         problems.append(f"{'.'.join(map(str, place)) or 'file'}: {message}{line}")
     return "; ".join(problems)

@@ -130,9 +130,9 @@ def load_runs(results_dir: str | Place = "data/evals", *, sweep_id: str | None =
     return LoadedRuns(runs=tuple(sorted(runs, key=_begun)), broken=broken)
 
 
-def _sweeps_of(folder: Place) -> set[Any]:
+def _sweeps_of(folder: Place) -> list[Any]:
     """The sweep that the run in `folder` is part of, from its metadata alone: a sweep is found among many runs."""
-    return {PreferenceFolder(path).adapter().config.get("sweep_id") for path in preference_folders(folder)}
+    return [PreferenceFolder(path).adapter().config.get("sweep_id") for path in preference_folders(folder)]
 
 
 def _differing(runs: Sequence[LoadedRun]) -> list[str]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import ValidationError
+
 from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.errors import NoSuchRun, RunFolderError
+from claas_assets.evaluation.mistakes import words_of
 from claas_assets.evaluation.storage.names import is_preference_name
 from claas_assets.evaluation.storage.records import (
     BASELINE_STEP,
@@ -78,8 +81,9 @@ def read_run(run: RunFolder) -> dict[str, PreferenceRun]:
 def _read_preference(folder: PreferenceFolder) -> PreferenceRun:
     try:
         return _read(folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        what = words_of(error) if isinstance(error, ValidationError) else str(error)
+        what = f"there is no {error}" if isinstance(error, KeyError) else what
         raise RunFolderError(f"{folder.path}: its files are not those of a run of this version: {what}") from error
 
 

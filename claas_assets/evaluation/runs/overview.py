@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
 from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.mistakes import words_of
 from claas_assets.evaluation.storage.journal import LOCK_FILE, STEPS_FILE
-from claas_assets.evaluation.storage.records import Criterion, Interval, Overall, VerdictRecord, judged
+from claas_assets.evaluation.storage.records import Criterion, Interval, Overall, VerdictRecord, judged, moment_of
 from claas_assets.evaluation.storage.run_folder import BASELINE_FILE, METADATA_FILE, VERDICT_FILE, PreferenceFolder
 from claas_assets.evaluation.storage.stamps import Stamp
 from claas_assets.evaluation.storage.stores import Place
@@ -63,7 +64,7 @@ class RunOverview:
 class _Config(BaseModel):
     """What a list shows of a configuration: a `metadata.json` may hold any object as one."""
 
-    num_steps: int
+    num_steps: int = Field(ge=0, strict=True)
     mode: str = ""
     base_model: str = ""
     preferences: list[str] = Field(default_factory=list)
@@ -87,7 +88,7 @@ def make_overview(folder: Path, stamps: dict[str, tuple[Stamp | None, ...]], ali
     if any(alive.values()):
         expected = {name for b in read for name in b.config.preferences} - set(stamps)
         rows += [PreferenceOverview(name, "waiting", "not started yet") for name in sorted(expected)]
-    created = min((_in_utc(b.created) for b in read), default=None)
+    created = min((b.created for b in read), default=None)
     first = read[0] if read else None
     state, words = _state_of(rows)
     return RunOverview(
@@ -107,16 +108,13 @@ def make_overview(folder: Path, stamps: dict[str, tuple[Stamp | None, ...]], ali
 def _begun_or_reason(folder: PreferenceFolder) -> _Begun | str:
     try:
         adapter = folder.adapter()
-        created = datetime.fromisoformat(adapter.provenance.created)
+        created = moment_of(adapter.provenance.created)
         deployment = str(adapter.provenance.deployment.get("name") or "")
         return _Begun(created, deployment, _Config.model_validate(adapter.config))
     except RunFolderError as error:
         return short_error(error, folder.path)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        return f"{METADATA_FILE} cannot be read: config.{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    except ValueError as error:
-        return f"{METADATA_FILE} cannot be read: provenance.created: {error}"
+        return f"{METADATA_FILE} cannot be read: config.{words_of(error)}"
 
 
 def _preference(path: Path, stamps: tuple[Stamp | None, ...], begun: _Begun | str, alive: bool) -> PreferenceOverview:
@@ -175,10 +173,6 @@ def _state_of(rows: list[PreferenceOverview]) -> tuple[RunState, str]:
         if rows_of_it:
             return state, "; ".join(f"{row.name}: {row.words}" for row in rows_of_it)
     return "complete", f"{len(rows)} preference{'s'[: len(rows) > 1]}"
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _folder_time(folder: Path) -> float:

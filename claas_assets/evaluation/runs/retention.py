@@ -14,13 +14,13 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from claas_assets.evaluation.errors import ConfigError, NoSuchRun, RunFolderError
 from claas_assets.evaluation.storage.journal import LOCK_FILE
 from claas_assets.evaluation.storage.names import check_run_id, is_preference_name
-from claas_assets.evaluation.storage.records import AdapterRecord, judged
+from claas_assets.evaluation.storage.records import AdapterRecord, judged, moment_of
 from claas_assets.evaluation.storage.run_folder import METADATA_FILE, PreferenceFolder
 from claas_assets.evaluation.storage.stamps import file_stamp
 
@@ -85,13 +85,9 @@ def read_run(path: Path) -> StoredRun:
     adapters = {folder.name: folder.adapter() for folder in held}
     if not adapters:
         raise RunFolderError(f"{path} is not a run folder: it has no <preference>/metadata.json")
-    try:
-        created = min(datetime.fromisoformat(adapter.provenance.created) for adapter in adapters.values())
-    except ValueError as error:
-        raise RunFolderError(f"{path}: metadata.json records no creation time: {error}") from error
     return StoredRun(
         path=path,
-        created=created if created.tzinfo else created.replace(tzinfo=UTC),
+        created=min(moment_of(adapter.provenance.created) for adapter in adapters.values()),
         adapters=adapters,
         complete=all(_is_complete(folder, adapters[folder.name]) for folder in held),
         size_bytes=_size(path),

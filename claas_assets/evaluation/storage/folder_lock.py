@@ -19,9 +19,9 @@ def folder_lock(lock_file: Path, locked: Place) -> Iterator[None]:
 
     `locked` is the folder that the lock is for, and that the error names.
     """
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
     lock, holder = FileLock(lock_file, fallback_to_soft=False), lock_file.with_suffix(".holder")
     try:
+        lock_file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
         who = holder.read_text(encoding="utf-8") if holder.exists() else "unknown process"

@@ -7,7 +7,6 @@ had been sent and what had been answered.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -16,7 +15,9 @@ from typing import Any, Protocol
 
 from pydantic import Field, ValidationError
 
+from claas_assets.evaluation import foreign_json
 from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.mistakes import words_of
 from claas_assets.evaluation.storage.atomic import json_line, sync_folder, write_whole
 from claas_assets.evaluation.storage.folder_lock import folder_lock
 from claas_assets.evaluation.storage.records import Record, RolloutRecord, StepRecord
@@ -100,11 +101,12 @@ class Journal(Protocol):
     def intent(self) -> FeedbackIntent | None:
         path = self.folder / INTENT_FILE
         try:
-            return FeedbackIntent.model_validate_json(fetch(path))
+            return FeedbackIntent.model_validate(foreign_json.loads(fetch(path).decode("utf-8")))
         except FileNotFoundError:
             return None
-        except ValidationError as error:
-            raise RunFolderError(f"{path}: not a feedback intent of this version: {error}") from error
+        except ValueError as error:
+            what = words_of(error) if isinstance(error, ValidationError) else error
+            raise RunFolderError(f"{path}: not a feedback intent of this version: {what}") from error
 
     def write_intent(self, intent: FeedbackIntent) -> None:
         path = self.folder / INTENT_FILE
@@ -126,9 +128,10 @@ class Journal(Protocol):
 
     def _parse(self, line: bytes, number: int) -> StepRecord:
         try:
-            record = StepRecord.model_validate(json.loads(line))
-        except (ValueError, ValidationError) as error:
-            raise RunFolderError(f"{self._where(number)}: not a step record: {error}") from error
+            record = StepRecord.model_validate(foreign_json.loads(line.decode("utf-8")))
+        except ValueError as error:
+            what = words_of(error) if isinstance(error, ValidationError) else error
+            raise RunFolderError(f"{self._where(number)}: not a step record: {what}") from error
         if record.step != number:
             raise RunFolderError(f"{self._where(number)}: holds step {record.step}, expected {number}")
         return record

@@ -23,10 +23,11 @@ and `public_probes` is `seed_four` in `stats.general`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from statistics import fmean
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from claas_assets.evaluation.errors import RunFolderError
 
@@ -59,6 +60,24 @@ class Record(BaseModel):
 def _in_file(name: str) -> dict[str, Any]:
     """Arguments of `Field` for a field that its file calls `name`."""
     return {"validation_alias": AliasChoices(name), "serialization_alias": name}
+
+
+def _checked_moment(text: str) -> str:
+    moment_of(text)
+    return text
+
+
+def moment_of(text: str) -> datetime:
+    """In UTC; a time without a zone is taken for UTC. Raises `ValueError`."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a time such as 2026-11-24T10:15:00+00:00") from None
+
+
+Moment = Annotated[str, AfterValidator(_checked_moment)]
+"""A time as text, checked when it is read: lists are ordered by it, and folders pruned by it."""
 
 
 class Unmeasured(Record):
@@ -139,7 +158,7 @@ class Transcript(Record):
 
     metric: str
     """Name of the metric that asked."""
-    messages: list[Message]
+    messages: list[Message] = Field(min_length=1)
     """The question last, then the answer."""
     metadata: TranscriptMetadata
 
@@ -157,7 +176,7 @@ class Transcript(Record):
     @property
     def question(self) -> str:
         """The last user message."""
-        return next(m.content for m in reversed(self.messages) if m.role == "user")
+        return next((m.content for m in reversed(self.messages) if m.role == "user"), "")
 
 
 # --- scores: the fields of the public harness ----------------------------------------------
@@ -437,7 +456,7 @@ class Provenance(Record):
 
     format_version: int = FORMAT_VERSION
     """Of `metadata.json` and the files beside it."""
-    created: str
+    created: Moment
     """ISO 8601, UTC."""
     package_version: str
     """Of `claas_assets`."""
@@ -488,27 +507,41 @@ class AdapterRecord(Record):
     audited: AuditedState | None = None
     """Of an audit: the adapter as it was found. Null where the run made its adapter."""
 
+    @field_validator("config")
+    @classmethod
+    def _has_its_sections(cls, config: dict[str, Any]) -> dict[str, Any]:
+        for name in ("lora", "training", "thresholds"):
+            if not isinstance(config.get(name, {}), dict):
+                raise ValueError(f"{name} must be a mapping of keys")
+        return config
+
     @property
     def num_steps(self) -> int:
         """Feedback steps asked for. Raises `RunFolderError` where the file says something else there."""
         steps = self.config.get("num_steps")
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-            raise RunFolderError(
-                f"metadata.json of run {self.run_id}, preference {self.preference}: config.num_steps is {steps!r}, "
-                "which is no number of steps"
-            )
+            raise self._refused("num_steps", steps, "no number of steps")
         return steps
 
     @property
     def metrics(self) -> list[str]:
         """Names of the metrics asked for. Raises `RunFolderError` where the file has no list of names there."""
         names = self.config.get("metrics")
-        if not isinstance(names, list):
-            raise RunFolderError(
-                f"metadata.json of run {self.run_id}, preference {self.preference}: config.metrics is {names!r}, which "
-                "is no list of names"
-            )
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise self._refused("metrics", names, "no list of names")
         return names
+
+    @property
+    def snapshot_steps(self) -> list[int]:
+        """Steps at which a full snapshot was planned. Raises `RunFolderError`."""
+        steps = self.config.get("snapshot_steps", [])
+        if not isinstance(steps, list) or not all(isinstance(step, int) for step in steps):
+            raise self._refused("snapshot_steps", steps, "no list of steps")
+        return steps
+
+    def _refused(self, key: str, value: Any, what: str) -> RunFolderError:
+        where = f"metadata.json of run {self.run_id}, preference {self.preference}"
+        return RunFolderError(f"{where}: config.{key} is {value!r}, which is {what}")
 
     @property
     def deployment(self) -> str:
@@ -639,7 +672,7 @@ class ScoresRecord(Record):
             lora_id=adapter.lora_id,
             metrics=adapter.metrics,
             num_steps=adapter.num_steps,
-            snapshot_steps=list(adapter.config.get("snapshot_steps", ())),
+            snapshot_steps=adapter.snapshot_steps,
             deployment=adapter.deployment,
             caveats=adapter.caveats,
             baseline=None if baseline is None else _without_transcripts(baseline),

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from claas_assets.evaluation import foreign_json
 from claas_assets.evaluation.errors import NoSuchRun, RunFolderError
+from claas_assets.evaluation.mistakes import words_of
 from claas_assets.evaluation.storage.addresses import is_address
 from claas_assets.evaluation.storage.atomic import to_json, write_whole
 from claas_assets.evaluation.storage.journal import STEPS_FILE
@@ -97,9 +100,16 @@ class PreferenceFolder:
         """Empty where it only measures, or has not trained yet."""
         self._check(STEPS_FILE)
         try:
-            return open_journal(self.path).read()
+            steps = open_journal(self.path).read()
         except OSError as error:
             raise RunFolderError(f"{self.path / STEPS_FILE} cannot be read: {error.strerror}") from error
+        foreign = next((record for record in steps if record.preference != self.name), None)
+        if foreign is not None:
+            raise RunFolderError(
+                f"{self.path / STEPS_FILE}: step {foreign.step} is of the preference {foreign.preference!r}, and this "
+                f"is the folder of {self.name!r}"
+            )
+        return steps
 
     def steps_recorded(self) -> int:
         """How many steps there are, without reading what they hold where that is possible."""
@@ -196,7 +206,10 @@ class RunFolder:
         """Raises `RunFolderError` where there is none."""
         path = self.path / SUMMARY_FILE
         try:
-            return {name: VerdictRecord.model_validate(entry) for name, entry in json.loads(_text(path)).items()}
+            entries = foreign_json.loads(_text(path)).items()
+            return {name: VerdictRecord.model_validate(entry) for name, entry in entries}
+        except ValidationError as error:
+            raise RunFolderError(f"{path} cannot be read: {words_of(error)}") from error
         except (ValueError, AttributeError) as error:
             raise RunFolderError(f"{path} cannot be read: not a summary of this version: {error}") from error
 
@@ -235,18 +248,11 @@ def find_run(named: str, results_dir: Place) -> RunFolder:
 
 def _record(path: Place, kind: type[R]) -> R:
     try:
-        return kind.model_validate_json(_text(path))
+        return kind.model_validate(foreign_json.loads(_text(path)))
     except ValidationError as error:
-        raise RunFolderError(f"{path} cannot be read: {_first_of(error)}") from error
-    except ValueError as error:  # bytes that are no text
+        raise RunFolderError(f"{path} cannot be read: {words_of(error)}") from error
+    except ValueError as error:
         raise RunFolderError(f"{path} cannot be read: {error}") from error
-
-
-def _first_of(error: ValidationError) -> str:
-    """Where and what the first mistake is: pydantic's own message quotes the file over many lines."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}{': ' if where else ''}{first['msg']}"
 
 
 def _write(path: Place, record: Record) -> None:
@@ -272,18 +278,28 @@ def _as_csv(table: MetricTable) -> str:
 
 def _from_csv(text: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(text)))
-    for row in rows:
+    if rows and (absent := set(METRIC_COLUMNS) - rows[0].keys()):
+        raise ValueError(f"without the columns {', '.join(sorted(absent))}")
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise ValueError(f"line {number} has another number of cells than the header")
         for column in ("value", "lower", "upper"):
             row[column] = _number(row[column])
         for column in ("n", "missing"):
-            row[column] = int(row[column]) if row[column] else None
-        row["step"] = int(row["step"])
-    if rows and (absent := set(METRIC_COLUMNS) - rows[0].keys()):
-        raise ValueError(f"without the columns {', '.join(sorted(absent))}")
+            row[column] = _count(row[column]) if row[column] else None
+        row["step"] = _count(row["step"])
     return rows
 
 
 def _number(cell: str) -> float | bool | None:
     if cell in ("True", "False"):  # `unit` is bool
         return cell == "True"
+    if cell and not math.isfinite(float(cell)):
+        raise ValueError(f"{cell[:40]!r} is not a finite number")
     return float(cell) if cell else None
+
+
+def _count(cell: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,18}", cell, re.ASCII):
+        raise ValueError(f"{cell[:40]!r} is no whole number")
+    return int(cell)

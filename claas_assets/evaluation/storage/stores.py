@@ -49,8 +49,14 @@ def place_at(address: str | Place) -> Place:
 
 
 def check_writable(folder: Place) -> None:
-    """Put an object beside the run's and remove it. Raises `ConfigError`: nothing has been sent yet."""
+    """Put an object beside the run's and remove it. Raises `ConfigError`: nothing has been sent yet.
+
+    On this machine nothing is made: what there is of the path must be a folder that can be written to.
+    """
     if isinstance(folder, Path):
+        there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise ConfigError(f"output_dir={folder}: {there} is no folder that can be written to: name another one")
         return
     probe = folder / f".writable-{uuid4().hex}"
     try:

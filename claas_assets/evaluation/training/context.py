@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -33,14 +33,22 @@ class TrainingContext:
 
     @classmethod
     def at(
-        cls, claas_url: str, *, config: EvalConfig, preference: Preference, folder: Place, report: Reporter
+        cls,
+        claas_url: str,
+        *,
+        config: EvalConfig,
+        preference: Preference,
+        folder: Place,
+        report: Reporter,
+        locate: Callable[[], str] | None = None,
     ) -> TrainingContext:
-        """The context on the deployment at `claas_url`. Nothing is sent yet."""
+        """The context on the deployment at `claas_url`, which `locate` finds where it moved. Nothing is sent yet."""
         client = ClaasClient(
             routes_for(config, claas_url, gateway_token(config)),
             max_concurrency=config.max_concurrency,
             deployment_timeout_s=config.deployment_timeout_s,
             say=lambda text: report(Event(preference.name, "note", text)),
+            locate=locate,
         )
         return cls(config=config, preference=preference, client=client, folder=folder, report=report)
 

@@ -18,6 +18,7 @@ from claas_assets.evaluation.errors import (
     OutcomeUnknown,
     RequestRefused,
 )
+from claas_assets.evaluation.foreign_json import storable
 from claas_assets.evaluation.storage.journal import FeedbackIntent, Journal
 from claas_assets.evaluation.training.checkpoints import Checkpoint, served_checkpoint
 from claas_assets.evaluation.training.context import TrainingContext
@@ -129,7 +130,7 @@ class _StepFeedback:
                 f"step {intent.step}: the deployment took the feedback and made no update: look at its log; run again "
                 "to resume"
             )
-        said = response.distill_result.metadata if response.distill_result else {}
+        said = storable(response.distill_result.metadata) if response.distill_result else {}
         self._keep(answers=[*intent.answers, {**said, "updates": made}])
 
     async def _updates_of(self, response: FeedbackResponse) -> int:

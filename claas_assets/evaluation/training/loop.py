@@ -31,12 +31,6 @@ async def train(context: TrainingContext, adapter: AdapterRecord, baseline: Eval
     if journal.set_aside_torn_line():
         context.say("note", f"{journal.folder}: a torn last line of steps.jsonl was set aside in steps.torn")
     steps = journal.read()
-    foreign = next((record for record in steps if record.preference != context.preference.name), None)
-    if foreign is not None:
-        raise RunFolderError(
-            f"{journal.folder}: step {foreign.step} is of the preference {foreign.preference!r}, and this is the "
-            f"folder of {context.preference.name!r}"
-        )
     first, total = len(steps), context.config.num_steps
     if first >= total:
         return 0

@@ -4,11 +4,15 @@ file locks of two descriptors exclude each other in one process, too."""
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
+from claas_assets.evaluation import lock_folder
 from claas_assets.evaluation.deployment.locks import Slots, deployment_key, deployment_lock, feedback_lock
 from claas_assets.evaluation.errors import EvaluationError
 
@@ -114,8 +118,54 @@ def test_another_port_path_or_host_is_another_deployment():
 
 def test_no_user_of_the_machine_locks_another_out(tmp_path):
     with deployment_lock(URL):
-        assert tmp_path.stat().st_mode & 0o7777 == 0o1777
+        assert tmp_path.stat().st_mode & 0o7777 == 0o777
         assert {path.stat().st_mode & 0o666 for path in tmp_path.glob("*.lock")} == {0o666}
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root can be two users")
+def test_each_of_two_users_takes_the_lock_that_the_other_one_made(tmp_path):
+    """The second one's files are locked by the first one, who owns the folder."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as open_to_all:
+        os.chmod(open_to_all, 0o777)
+        code = (
+            "import os, sys; from claas_assets.evaluation.lock_folder import machine_lock, take;"
+            "os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1])); assert take(machine_lock(sys.argv[2]))"
+        )
+        environment = {**os.environ, "CLAAS_ASSETS_LOCKS": f"{open_to_all}/shared"}
+        for user, name in (("12345", "a"), ("12346", "a"), ("12346", "b"), ("12345", "b")):
+            command = [sys.executable, "-c", code, user, name]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, done.stderr
+
+
+def test_old_lock_files_that_nobody_holds_are_removed(tmp_path):
+    with deployment_lock(URL):
+        held = {path.name for path in tmp_path.iterdir()}
+        for number in range(40):
+            (tmp_path / f"left{number}.lock").touch()
+        for path in tmp_path.iterdir():
+            os.utime(path, (1, 1))
+        (tmp_path / "new.lock").touch()
+        lock_folder._tidy.cache_clear()
+        with deployment_lock("http://127.0.0.1:8123"):
+            left = {path.name for path in tmp_path.iterdir()}
+    assert not any(name.startswith("left") for name in left)
+    assert {"new.lock", *held} <= left
+
+
+def test_a_file_system_that_cannot_lock_is_one_clear_error_at_once(monkeypatch):
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    async def enter() -> None:
+        async with Slots(URL, 2):
+            raise AssertionError("there is no lock to be had")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(EvaluationError, match=r"cannot be locked.*CLAAS_ASSETS_LOCKS"):
+        deployment_lock(URL).__enter__()
+    with pytest.raises(EvaluationError, match=r"cannot be locked.*CLAAS_ASSETS_LOCKS"):
+        asyncio.run(enter())
 
 
 def test_a_folder_that_holds_no_locks_is_one_clear_error(tmp_path, monkeypatch):

@@ -308,7 +308,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         (OPENING.replace(COMPASS, '- "how do BIRDS  fly"'), "a prompt appears twice"),
         (
             OPENING.replace(COMPASS, "- on"),
-            "quotes) (line 23)",
+            "quotes (line 23)",
         ),
         (OPENING.replace(COMPASS, "- 2024"), "put the text in quotes"),
         (OPENING.replace(COMPASS, "- Complete this: hello"), "put the text in quotes"),

@@ -11,6 +11,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from claas_assets.evaluation.errors import PreferenceError
+from claas_assets.evaluation.mistakes import each_of
 from claas_assets.evaluation.preferences.verifiers.result import Verifier
 
 SHIPPED = __name__.rpartition(".")[0]
@@ -119,5 +120,4 @@ def _allowed_arguments(cls: type) -> str:
 def _explain(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return f"{type(error).__name__}: {error}"
-    problems = [(".".join(map(str, p["loc"])), p["msg"], p["input"]) for p in error.errors()]
-    return "; ".join(f"{place}: {message} (given: {value!r})" for place, message, value in problems)
+    return "; ".join(each_of(error))
