@@ -50,6 +50,7 @@ def _worker(order: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         text=True,
         encoding="utf-8",
+        start_new_session=True,  # a terminal's Ctrl-C reaches it through us, once: twice would break its tidying up
     )
     assert process.stdin is not None
     try:

@@ -79,8 +79,8 @@ def test_wrong_arguments_are_exit_2_and_nothing_is_deleted(results, capsys, argu
     assert left(results) == ["middle", "new", "old"]
 
 
-def test_a_results_folder_that_is_not_there_is_exit_1(tmp_path, capsys):
-    assert run_subcommand("prune", ["--keep", "1", str(tmp_path / "nowhere")]) == 1
+def test_a_results_folder_that_is_not_there_is_exit_2(tmp_path, capsys):
+    assert run_subcommand("prune", ["--keep", "1", str(tmp_path / "nowhere")]) == 2
     assert "nowhere" in capsys.readouterr().err
 
 

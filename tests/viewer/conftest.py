@@ -70,9 +70,12 @@ def untouched_run(untouched) -> Path:
     return untouched / "example"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """One browser for all tests: each opens pages of its own."""
+    """One browser for the tests of a file: each opens pages of its own.
+
+    Not for longer: while it is open this thread has a running event loop, in which no other test could start one.
+    """
     pytest.importorskip("playwright", reason="playwright is not installed (the dev extra has it)")
     with ExitStack() as stack:
         try:
