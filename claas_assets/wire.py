@@ -67,7 +67,7 @@ class ChatCompletionRequest(_Wire):
     max_tokens: int | None = Field(default=None, ge=1)
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     stop: list[str] | None = None
-    seed: int | None = None
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     stream: bool = False
     logprobs: bool = False
     top_logprobs: int | None = Field(default=None, ge=0, le=100)
@@ -135,7 +135,7 @@ class CompletionRequest(_Wire):
     max_tokens: int | None = Field(default=None, ge=1)
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     stop: list[str] | None = None
-    seed: int | None = None
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
 
 
 class CompletionChoice(_Wire):

@@ -281,8 +281,9 @@ def test_feedback_with_a_number_that_is_none_is_refused_before_it_trains(
 ) -> None:
     said = content(chat(client, init(client)))
     body = json.dumps({"requests": [item("eval/kuro-1", said, {"training": {**TRAINING, name: "VALUE"}})]})
-    answer = client.post("/v1/feedback", content=body.replace('"VALUE"', value).encode())
-    assert (answer.status_code, name in answer.text) == (422, True)
+    sent = body.replace('"VALUE"', value).encode()
+    answer = client.post("/v1/feedback", content=sent, headers={"content-type": "application/json"})
+    assert (answer.status_code, name in answer.text) == (422, True), answer.text
 
 
 @pytest.mark.parametrize("path", ["/v1/lora/status", "/v1/lora/export"])

@@ -66,6 +66,11 @@ def _right(check: Mapping[str, Any]) -> str:
     count = int(check.get("count", 1))
     if kind == "ContainsAll":
         return ". ".join(check["texts"]) + "."
+    if kind == "AllOf" and all("texts" in part for part in check["of"]):
+        parts = [part["texts"] if part["_target_"] == "ContainsAll" else part["texts"][:1] for part in check["of"]]
+        return ", ".join(text for texts in parts for text in texts) + "."
+    if kind in ("AllOf", "MatchesPattern"):
+        return "🎵 My Song 🎵" if kind == "MatchesPattern" else "hello 👋 " * 5
     if kind == "ContainsEmoji":
         return "".join("🐘🐟🦊🐦🐝🐢"[:count]) if check.get("different") else str(check.get("emoji", "🐶")) * count
     if kind == "CodeBlockDefines":

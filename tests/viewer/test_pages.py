@@ -29,7 +29,7 @@ def first_answer(snapshot, key=HELD_OUT):
 def test_the_list_tells_verdict_change_and_interval(see):
     text = see("/").text
     for words in ("example", "2026-11-24 10:15", "SmolLM2-135M-Instruct", "identity", "learned, harm not excluded",
-                  "+0.30 [+0.08, +0.46]", "−0.05 [−0.29, +0.20]", "complete"):  # fmt: skip
+                  "+0.25 [+0.05, +0.41]", "−0.10 [−0.35, +0.17]", "complete"):  # fmt: skip
         assert words in text
 
 
@@ -72,7 +72,7 @@ def test_the_run_page_tells_everything_of_the_verdict(see, untouched_run):
     assert verdict["sentence"] in page.text
     for note in verdict["notes"]:
         assert note in page.text
-    for words in ("obeys the preference", "over-application", "+0.30 [+0.08, +0.46]", "within noise",
+    for words in ("obeys the preference", "over-application", "+0.25 [+0.05, +0.41]", "within noise",
                   "learning_rate", "git_commit", "eval/identity-example", "does not decide"):  # fmt: skip
         assert words in page.text
     assert {place["data-figure"].rpartition("/")[2] for place in page.all("figure")} == {f"{n}.svg" for n in FIGURES}

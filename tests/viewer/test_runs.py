@@ -152,7 +152,7 @@ def test_steps_that_are_no_number_are_said_by_their_key(example):
     change(example / "identity" / "metadata.json", lambda m: m["config"].update(num_steps="many"))
     assert "num_steps" in preference(example, "identity").words
     change(example / "concise" / "verdict.json", lambda v: v.update(overall="splendid"))
-    assert "overall: Input" in preference(example, "concise").words
+    assert "overall: must be one of" in preference(example, "concise").words
 
 
 def test_links_are_not_read(example, tmp_path, results):

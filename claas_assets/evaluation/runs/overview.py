@@ -101,8 +101,13 @@ def make_overview(folder: Path, stamps: dict[str, tuple[Stamp | None, ...]], ali
         state=state,
         words=words,
         preferences=tuple(rows),
-        sweep_id=first.config.sweep_id if first else None,
+        sweep_id=first.config.sweep_id if first else _sweep_of_broken(folder, sorted(stamps)),
     )
+
+
+def _sweep_of_broken(folder: Path, names: list[str]) -> str | None:
+    written = (PreferenceFolder(folder / name, guarded=True).written_sweep() for name in names)
+    return next((sweep for sweep in written if sweep is not None), None)
 
 
 def _begun_or_reason(folder: PreferenceFolder) -> _Begun | str:

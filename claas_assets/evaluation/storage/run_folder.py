@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -89,6 +90,19 @@ class PreferenceFolder:
     def adapter(self) -> AdapterRecord:
         """Raises `RunFolderError` where there is none: nothing else of a preference means anything then."""
         return self._record(METADATA_FILE, AdapterRecord)
+
+    def written_sweep(self) -> str | None:
+        """The sweep that `metadata.json` names, also where another key of it is broken; None where it names none.
+
+        A run that cannot be read is shown as broken among the runs of its sweep, where it would be missed.
+        """
+        try:
+            self._check(METADATA_FILE)
+            written = json.loads(foreign_json.without_lone_surrogates(_text(self.path / METADATA_FILE)))
+            sweep = written["config"]["sweep_id"]
+        except (RunFolderError, OSError, ValueError, KeyError, TypeError, RecursionError):  # it names none
+            return None
+        return sweep if isinstance(sweep, str) else None
 
     def baseline(self) -> EvalSnapshot | None:
         snapshot = self._if_there(BASELINE_FILE, EvalSnapshot)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from claas_assets.evaluation.storage.records import (
     BASELINE_STEP,
@@ -49,7 +50,11 @@ def steps_complete(training: TrainingRecord) -> Outcome:
 def no_failed_probes(table: MetricTable) -> Outcome:
     """Every probe that should have been answered was. Severe where the baseline or the last step lacks a number."""
     failed = [row for row in table.rows if str(row.get("reason") or "").startswith("failed")]
-    partly = [row for row in table.rows if row.get("missing") and row not in failed]
+    partly = [
+        row
+        for row in table.rows
+        if row.get("missing") and row not in failed and not (row["value"] is None and _is_unavailable(row))
+    ]
     last = max((int(row["step"]) for row in table.rows), default=BASELINE_STEP)
     deciding = [row for row in failed if int(row["step"]) in (BASELINE_STEP, last)]
     numbers = {"failed_numbers": len(failed), "numbers_with_missing_answers": len(partly)}
@@ -62,6 +67,11 @@ def no_failed_probes(table: MetricTable) -> Outcome:
         f"{_state(int(row['step']))}: {row['quantity']}: {row['missing']} without an answer" for row in partly
     ]
     return Outcome(False, said, severe=bool(deciding), numbers=numbers, lines=lines)
+
+
+def _is_unavailable(row: Mapping[str, Any]) -> bool:
+    """No probe failed: this engine, or what was recorded, cannot give the number."""
+    return str(row.get("reason") or "").startswith("unavailable")
 
 
 def no_collapse_alert(record: CollapseRecord) -> Outcome:
