@@ -41,7 +41,7 @@ def test_materialize_all_turns_green(chromium, fake, tmp_path):
         partitions = [run["tags"].get("dagster/partition") for run in runs(ui)]
         assert {run["status"] for run in runs(ui)} == {"SUCCESS"}
         assert set(partitions) == {*(file.stem for file in PREFERENCES.glob("*.yaml")), None}
-        assert len(partitions) == 4
+        assert len(partitions) == len(set(partitions))  # one run a preference, one for the summary
         page.goto(f"{ui.url}/runs")
         page.get_by_text("Success", exact=True).first.wait_for()
         assert page.get_by_text("Failure", exact=True).count() == 0
