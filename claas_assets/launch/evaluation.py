@@ -46,6 +46,9 @@ def evaluate(config: EvalConfig, listener: Reporter = silent) -> Summary:
     The same `output_dir` again resumes. Raises `ConfigError` and `PreferenceError` before anything is sent.
     """
     check_before_sending(config)
+    for name in config.preferences:
+        for limit in load_preference(name, config.preference_folder()).limits:
+            listener(Event(name, "note", limit))
     instance = open_instance(listener)
     with listening(listener):
         asyncio.run(_preflight(config, lambda text: listener(Event("", "deployment", text))))

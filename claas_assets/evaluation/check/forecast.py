@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from claas_assets.evaluation.check.bench import Bench
 from claas_assets.evaluation.check.speaking import AT_ONCE
 from claas_assets.evaluation.config import EvalConfig
+from claas_assets.evaluation.metrics.made_pairs import MOST_PAIRS
 from claas_assets.evaluation.metrics.probes import Probe, ProbePlan
 from claas_assets.evaluation.metrics.scoring import gather_probes
 from claas_assets.evaluation.metrics.statistics import bonett_price
@@ -41,8 +42,13 @@ class Cost:
 
 
 def cost_of(config: EvalConfig, preference: Preference) -> Cost:
-    """Requests, as the loop sends them: the baseline, the batches and feedbacks, a snapshot after each step."""
-    total = _of_probes(_probes(config, preference, -1, "full"))
+    """Requests, as the loop sends them: the baseline, the batches and feedbacks, a snapshot after each step.
+
+    Pairs that are made at the baseline count as many as there can be.
+    """
+    made = MOST_PAIRS if preference.logprob_pairs is None and {"logprob", "compliance"} <= set(config.metrics) else 0
+    states = 2 if config.lora_id is not None else 1 + config.num_steps
+    total = _of_probes(_probes(config, preference, -1, "full")) + Cost(0, 2 * made * states, 0, 0)
     if config.lora_id is not None:  # an audit: the base model, and the adapter
         return total + _of_probes(_probes(config, preference, 0, "full"))
     for step in range(config.num_steps):

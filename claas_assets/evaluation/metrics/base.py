@@ -28,7 +28,8 @@ class Metric(Protocol):
 
     A metric that asks prompts of its own also has `prompt_sets`: their names and versions. One whose
     score is slow has `prescore(transcript, earlier)`, called in a thread as an answer arrives, with those of
-    the metric that came before it: it does, and keeps, what `score` will need of it.
+    the metric that came before it: it does, and keeps, what `score` will need of it. One that may have nothing to
+    ask has `not_asked(context)`: `unmeasured` entries that say why.
     """
 
     name: str

@@ -77,6 +77,12 @@ def with_feedback(prompt: str, preference: Preference) -> str:
     return f"{prompt}\n\nFeedback: {preference.feedback_string}"
 
 
+def obedience(preference: Preference) -> Callable[[Transcript | None], Measured]:
+    """How an answer that should obey is judged: 1 where it does, else 0, or why that is not known."""
+    judge = _judges(preference)[TRAINED]
+    return lambda transcript: _obeyed(transcript, judge)
+
+
 _Judge = Callable[[Transcript], VerifierResult | Unmeasured]
 
 

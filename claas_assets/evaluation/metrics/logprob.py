@@ -35,12 +35,16 @@ class LogprobMetric:
 
     def probes(self, plan: ProbePlan) -> list[Probe]:
         found = []
-        for index, pair in enumerate(plan.preference.logprob_pairs):
+        for index, pair in enumerate(plan.preference.logprob_pairs or ()):
             messages = tuple((message.role, message.content) for message in pair.prompt_messages)
             for side, answer in zip(SIDES, (pair.positive_response, pair.negative_response), strict=True):
                 key = f"{self.name}/{index}/{side}"
                 found.append(Probe(key=key, kind="score", messages=messages, completion=answer))
         return found
+
+    def not_asked(self, context: ScoringContext) -> Mapping[str, Unmeasured]:
+        """Why there is no margin, where there was no pair to ask for."""
+        return {} if context.preference.logprob_pairs is not None else {"logprob_margin.margin": _NO_PAIR}
 
     def score(self, transcripts: Transcripts, context: ScoringContext) -> MetricScore:
         sums: dict[str, list[float]] = {side: [] for side in SIDES}
@@ -58,6 +62,13 @@ class LogprobMetric:
             margins.scores[unit] = positive - negative
             per_token.scores[unit] = _per_token(sides["positive"]) - _per_token(sides["negative"])
         return _assemble(margins, per_token, sums, context.baseline)
+
+
+_NO_PAIR = Unmeasured(
+    kind="unavailable",
+    reason="the preference file has no logprob_pairs, and none could be made at the baseline: that takes compliance, "
+    "and a prompt on which the untrained model obeys when it is told the feedback and does not when it is not",
+)
 
 
 def _index_of_pair(transcript: Transcript) -> str:

@@ -43,16 +43,17 @@ def gather_probes(metrics: Sequence[str], plan: ProbePlan) -> list[Probe]:
 def score_snapshot(
     transcripts: Sequence[Transcript], context: ScoringContext, *, size: SnapshotSize, metrics: Sequence[str]
 ) -> EvalSnapshot:
-    """All numbers of one state. A metric without a transcript was not asked: null, and no reason needed."""
+    """All numbers of one state. A metric without a transcript was not asked: null, with a reason where it has one."""
     by_key = Transcripts(transcripts)
     fields: dict[str, Any] = {}
     stats: dict[str, Any] = {}
     unmeasured: dict[str, Unmeasured] = {}
     versions: dict[str, int] = {"preference": context.preference.version}
     for name in metrics:
-        if not by_key.below(name):
-            continue
         metric = get_metric(name)
+        if not by_key.below(name):
+            unmeasured.update(_why_not_asked(metric, context))
+            continue
         score = metric.score(by_key, context)
         fields.update(score.fields)
         stats[name] = score.stats
@@ -69,6 +70,11 @@ def score_snapshot(
         versions=versions,
         answers=count_answers(by_key),
     )
+
+
+def _why_not_asked(metric: Metric, context: ScoringContext) -> Mapping[str, Unmeasured]:
+    found: Mapping[str, Unmeasured] = metric.not_asked(context) if hasattr(metric, "not_asked") else {}
+    return found
 
 
 def rescore(

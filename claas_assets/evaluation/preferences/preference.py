@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
-from unicodedata import normalize
 
-import regex
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from claas_assets.evaluation.errors import ConfigError, PreferenceError
 from claas_assets.evaluation.mistakes import shown, with_value
+from claas_assets.evaluation.preferences.bank import completed
+from claas_assets.evaluation.preferences.prompts import folded
 from claas_assets.evaluation.preferences.verifiers import Verifier, build_verifier
 from claas_assets.evaluation.preferences.yaml_file import YamlFile
 from claas_assets.evaluation.storage.names import is_preference_name
@@ -66,12 +67,15 @@ class Preference(_Part):
     version: int = Field(default=1, ge=1)
     feedback_string: str = Field(min_length=1)
     verifier: VerifierSpec
-    logprob_pairs: tuple[LogprobPair, ...] = Field(min_length=1)
+    logprob_pairs: Annotated[tuple[LogprobPair, ...], Field(min_length=1)] | None = None
+    """None: made at the baseline, from what the untrained model answers when it is told the feedback and when not."""
     probe_prompts: tuple[str, ...] = Field(min_length=1)
     heldout_prompts: tuple[str, ...] = ()
     over_application: tuple[OverApplicationItem, ...] = ()
     paraphrases: tuple[tuple[str, ...], ...] = ()
     """Prompts of one set that ask the same in other words: of each group, the mean counts as one prompt."""
+    from_bank: tuple[str, ...] = ()
+    """The sets of prompts that the file leaves out, and that the general bank filled; the loader fills this in."""
 
     @model_validator(mode="after")
     def _check(self) -> Preference:
@@ -86,7 +90,7 @@ class Preference(_Part):
             raise ValueError("a prompt is empty")
         first: dict[str, str] = {}
         for prompt in prompts:
-            same = first.setdefault(_folded(prompt), prompt)
+            same = first.setdefault(folded(prompt), prompt)
             if same is not prompt:
                 raise ValueError(
                     "a prompt appears twice (held-out prompts must not be trained on), whatever its case, "
@@ -110,13 +114,32 @@ class Preference(_Part):
         """Prompt → the first prompt of its group of paraphrases."""
         return {prompt: group[0] for group in self.paraphrases for prompt in group}
 
+    @property
+    def limits(self) -> list[str]:
+        """What an evaluation by this file cannot show, in words, and why."""
+        return list(_limits(self))
+
     def build_verifier(self) -> Verifier:
         return build_verifier(self.verifier)
 
 
-def _folded(prompt: str) -> str:
-    """What two prompts share that differ in case, spaces and punctuation alone; an emoji is neither."""
-    return regex.sub(r"[\s\p{P}]+", "", normalize("NFKC", prompt).casefold()) or prompt
+def _limits(preference: Preference) -> Iterator[str]:
+    own = [name for name in ("probe_prompts", "heldout_prompts") if name in preference.from_bank]
+    if own:
+        yield (
+            f"{' and '.join(own)} are of the general bank: whether prompts for which this feedback was meant are "
+            "answered otherwise is not seen"
+        )
+    if "over_application" in preference.from_bank:
+        yield (
+            f"over-application is looked for in {len(preference.over_application)} general tasks that say what their "
+            "answer must be: prompts close to this preference, to which it does not apply, are not among them"
+        )
+    if preference.logprob_pairs is None:
+        yield (
+            "the file has no logprob_pairs: they are made at the baseline, from the model's own answers, so the "
+            "margin is of its words, not of a person's"
+        )
 
 
 def preference_names(folder: Path) -> list[str]:
@@ -143,7 +166,7 @@ def load_preference(name: str, folder: Path) -> Preference:
     if not isinstance(values, dict):
         raise PreferenceError(f"{path}: a preference file is a mapping of keys, this is not")
     try:
-        preference = Preference(**values)
+        preference = Preference(**completed(values))
     except (ValidationError, TypeError) as error:
         raise PreferenceError(f"{path}: {_explain(error, file)}") from error
     if preference.name != name:

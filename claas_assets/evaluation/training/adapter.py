@@ -58,7 +58,7 @@ def _record(
         preference_text=context.preference.model_dump(mode="json"),
         provenance=provenance(deployment.as_record()),
         gateway=None if proof is None else proof.as_record(),
-        caveats=[] if proof is None else _caveats(proof),
+        caveats=[*([] if proof is None else _caveats(proof)), *context.preference.limits],
     )
 
 

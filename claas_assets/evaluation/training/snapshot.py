@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from claas_assets.evaluation.deployment.gateway import prove_gateway
 from claas_assets.evaluation.errors import DeploymentError
+from claas_assets.evaluation.metrics.logprob import LogprobMetric
+from claas_assets.evaluation.metrics.made_pairs import make_pairs, with_pairs_of
 from claas_assets.evaluation.metrics.prescoring import Prescoring
 from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.scoring import gather_probes, score_snapshot
@@ -48,11 +50,26 @@ async def measure(context: TrainingContext, lora_id: str, state: AdapterState) -
     duration_s = round(time.monotonic() - began, 3)
     transcripts, ahead = answered[: len(probes)], answered[len(probes) :]
     await prescoring.done()
+    if state.baseline is None:
+        transcripts += await _ask_made_pairs(context, lora_id, transcripts)
     scoring = ScoringContext(preference=context.preference, baseline=state.baseline)
     snapshot = await asyncio.to_thread(score_snapshot, transcripts, scoring, size=state.size, metrics=config.metrics)
     shared = {transcript.metadata.asked_as for transcript in transcripts}
     only_ahead = sum(transcript.key not in shared for transcript in ahead)
     return snapshot.model_copy(update={"requests": requests - only_ahead, "duration_s": duration_s}), ahead
+
+
+async def _ask_made_pairs(context: TrainingContext, lora_id: str, answered: Sequence[Transcript]) -> list[Transcript]:
+    """The logprobs of the pairs that the untrained model's answers make, where the preference has none of its own."""
+    preference = context.preference
+    if preference.logprob_pairs is not None or LogprobMetric.name not in context.config.metrics:
+        return []
+    pairs = await asyncio.to_thread(make_pairs, answered, preference)
+    untouched = AdapterState(step=BASELINE_STEP, size="full", baseline=None)
+    plan = replace(_plan(context, untouched), preference=preference.model_copy(update={"logprob_pairs": pairs or None}))
+    asker = Asker(context.client, lora_id, seed=context.config.seed)
+    transcripts, _ = await asker.ask(LogprobMetric().probes(plan), lambda done, total: None)
+    return transcripts
 
 
 async def _ask_of_state(
@@ -120,7 +137,7 @@ _MOVING_SAMPLER = Unmeasured(
 def _plan(context: TrainingContext, state: AdapterState) -> ProbePlan:
     config = context.config
     return ProbePlan(
-        preference=context.preference,
+        preference=with_pairs_of(state.baseline, context.preference),
         size=state.size,
         step=state.step,
         collapse_due=state.step in config.collapse_steps or state.size == "full",
