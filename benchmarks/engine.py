@@ -96,8 +96,11 @@ def plain_model(name: str, dtype: torch.dtype) -> Any:
 
 
 def make_adapter(engine: Engine) -> None:
-    """An adapter of the default size whose B is not zero."""
-    engine.create_adapter(ADAPTER, 32, 64, None).result()
+    """An adapter of the default size whose B is not zero.
+
+    Made in the store: the engine serves an adapter that it made and did not train with the base model's weights.
+    """
+    engine.store.create(ADAPTER, engine.modules, 32, 64)
     adapter = engine.store.load(ADAPTER)
     random = torch.Generator().manual_seed(0)
     weights = {n: (a, 0.002 * torch.randn(b.shape, generator=random)) for n, (a, b) in adapter.weights.items()}
