@@ -24,6 +24,8 @@ _SETS = {"neutral_prompts": "collapse", "fixed_texts": "collapse", "capability_i
 """Prompts that a metric brings with it → the metric."""
 _PARTS = {
     "feedback_string": EVERY,
+    "feedback_strings": EVERY,
+    "feedback_policy": EVERY,
     "probe_prompts": EVERY,  # trained on
     "version": EVERY,
     "verifier": ("obeyed",),
@@ -32,6 +34,8 @@ _PARTS = {
     "logprob_pairs": ("logprob_margin",),
 }
 """Parts of a preference file, and the criteria that cannot be compared where a part differs."""
+_BEFORE: dict[str, Any] = {"feedback_strings": [], "feedback_policy": "always"}
+"""What held in runs that were made before there were such parts."""
 
 
 class Obstacle(Record):
@@ -86,7 +90,7 @@ def _said(one: Any, other: Any) -> tuple[str, str]:
 def _preference_text(one: PreferenceRun, other: PreferenceRun) -> Iterator[Obstacle]:
     texts = one.adapter.preference_text, other.adapter.preference_text
     for part, criteria in _PARTS.items():
-        values = texts[0].get(part), texts[1].get(part)
+        values = texts[0].get(part, _BEFORE.get(part)), texts[1].get(part, _BEFORE.get(part))
         if values[0] != values[1]:
             words = _in_words(*values), _in_words(*reversed(values))
             yield Obstacle(what=f"the preference's {part} differ", values=words, criteria=criteria)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -32,6 +32,11 @@ def _buildable(spec: dict[str, Any]) -> dict[str, Any]:
 
 VerifierSpec = Annotated[dict[str, Any], AfterValidator(_buildable)]
 """`_target_` names a class (`verifiers.build_verifier`), the other keys are its arguments."""
+
+
+FeedbackPolicy = Literal["always", "when_violated"]
+"""`when_violated`: a user corrects what is wrong, so feedback is given on the answers that do not obey, and on those
+alone. `always`: on every answer of the batch."""
 
 
 class PromptMessage(_Part):
@@ -66,6 +71,10 @@ class Preference(_Part):
     name: str
     version: int = Field(default=1, ge=1)
     feedback_string: str = Field(min_length=1)
+    feedback_strings: tuple[Annotated[str, Field(min_length=1, pattern=r"\S")], ...] = ()
+    """Several wordings of the feedback: each step gives one, which the seed picks. `feedback_string` is then the one
+    that the model is told for the ceiling; the first of these where it is left out."""
+    feedback_policy: FeedbackPolicy = "always"
     verifier: VerifierSpec
     logprob_pairs: Annotated[tuple[LogprobPair, ...], Field(min_length=1)] | None = None
     """None: made at the baseline, from what the untrained model answers when it is told the feedback and when not."""

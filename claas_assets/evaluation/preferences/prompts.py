@@ -35,7 +35,8 @@ def first_near_pair(prompts: Iterable[str]) -> tuple[str, str] | None:
 
 def unlike(prompts: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
     """Those of `prompts`, in order, that are near to none of `taken` and to none before them."""
-    kept, others = [], list(taken)
+    kept: list[str] = []
+    others = list(taken)
     for prompt in prompts:
         if not any(nearly_one(prompt, other) for other in [*others, *kept]):
             kept.append(prompt)

@@ -556,6 +556,8 @@ class RolloutRecord(Record):
     prompt: str
     response: str
     """The visible answer, as feedback is given on it."""
+    obeys: bool | None = None
+    """Whether it obeys, so that no feedback was given on it; null where the policy gives feedback on all of them."""
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -584,6 +586,8 @@ class ScoredStep(Record):
     """The deployment's own count of this adapter's updates after the step, where it has one."""
     trained_meanwhile: str | None = None
     """Of an audit: how it is seen that somebody trained the adapter while it was measured."""
+    corrections: int | None = None
+    """Answers of the batch that feedback was given on; null in an audit, and in files of older versions (all)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -658,6 +662,8 @@ class ScoresRecord(Record):
     """Name and version of the deployment that was evaluated; empty where it told neither."""
     caveats: list[str] = Field(default_factory=list)
     """What a reader of the verdict must know of how the run was made."""
+    corrects_what_is_wrong: bool = False
+    """Whether feedback was given on those answers alone that did not obey (`feedback_policy: when_violated`)."""
     baseline: EvalSnapshot | None
     """Before any feedback, without transcripts. Null only in a reading of a run that has not measured it yet."""
     steps: list[ScoredStep]
@@ -675,6 +681,7 @@ class ScoresRecord(Record):
             snapshot_steps=adapter.snapshot_steps,
             deployment=adapter.deployment,
             caveats=adapter.caveats,
+            corrects_what_is_wrong=adapter.preference_text.get("feedback_policy") == "when_violated",
             baseline=None if baseline is None else _without_transcripts(baseline),
             steps=[_without_answers(step) for step in steps],
         )
@@ -826,6 +833,8 @@ class VerdictRecord(Record):
 
     looks: int = 1
     """How many times a last step was judged: `num_steps` may grow, and each look is a chance to be wrong."""
+    corrections: int | None = None
+    """Answers that feedback was given on in all steps: the cost to learn. Null where a step does not say it."""
 
     @property
     def learning(self) -> str:

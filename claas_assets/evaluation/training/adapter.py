@@ -88,10 +88,15 @@ def check_frozen(adapter: AdapterRecord, config: EvalConfig, preference: Prefere
 
     Raises `RunFolderError` with each key that differs, its value then and its value now.
     """
-    then = {**adapter.training_inputs, **measuring_inputs(adapter.config), **_trained_text(adapter.preference_text)}
-    trained = _trained_text(preference.model_dump(mode="json"))
-    now = {**config.training_inputs(), **config.measuring_inputs(), **trained}
-    before, after = flat(then), flat(now)
+    texts = adapter.preference_text, preference.model_dump(mode="json")
+    seen = {key for text in texts for key in _trained_parts(text)}
+    before, after = (
+        flat({**trained, **measured, **{key: text.get(key, _BEFORE.get(key)) for key in sorted(seen)}})
+        for trained, measured, text in (
+            (adapter.training_inputs, measuring_inputs(adapter.config), texts[0]),
+            (config.training_inputs(), config.measuring_inputs(), texts[1]),
+        )
+    )
     changed = [f"{key}: {before.get(key)!r} then, {after[key]!r} now" for key in after if before.get(key) != after[key]]
     if changed:
         raise RunFolderError(
@@ -100,6 +105,12 @@ def check_frozen(adapter: AdapterRecord, config: EvalConfig, preference: Prefere
         )
 
 
-def _trained_text(preference_text: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a preference that training sees; verifiers and held-out prompts may change."""
-    return {key: preference_text.get(key) for key in ("feedback_string", "probe_prompts")}
+_BEFORE: dict[str, Any] = {"feedback_strings": [], "feedback_policy": "always"}
+"""What held for runs that were made before preference files had these keys."""
+
+
+def _trained_parts(preference_text: dict[str, Any]) -> list[str]:
+    """The keys of a preference that training sees. Held-out prompts may change, and the verifier, unless it says what
+    is corrected."""
+    verifier = ["verifier"] if preference_text.get("feedback_policy", "always") != "always" else []
+    return ["feedback_string", "feedback_strings", "feedback_policy", "probe_prompts", *verifier]

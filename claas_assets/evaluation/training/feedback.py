@@ -22,7 +22,8 @@ from claas_assets.evaluation.foreign_json import storable
 from claas_assets.evaluation.storage.journal import FeedbackIntent, Journal
 from claas_assets.evaluation.training.checkpoints import Checkpoint, served_checkpoint
 from claas_assets.evaluation.training.context import TrainingContext
-from claas_assets.evaluation.training.rollouts import roll_out
+from claas_assets.evaluation.training.review import reviewed, to_correct
+from claas_assets.evaluation.training.rollouts import feedback_of_step, roll_out
 from claas_assets.wire import FeedbackResponse
 
 _FIRST_FEEDBACK_S = 20.0  # what a first update may take: none was timed yet
@@ -56,6 +57,7 @@ async def give_feedback(
     """Send the batch until `steps_per_batch` updates are made, each call's intent on disk before it.
 
     A deployment of the newer generation makes them all in one call, an older one makes one a call.
+    A batch without an answer to correct sends nothing.
     Where a call's effect is unknown, the adapter's update counter decides; without one the step is
     marked interrupted and the call is not sent again.
     """
@@ -82,7 +84,7 @@ class _StepFeedback:
         # An earlier process ended between sending and the answer.
         if self.intent.calls_begun > len(self.intent.answers) and await self.resolve() is None:
             return False
-        while self.intent.updates < wanted:
+        while self.intent.updates < wanted and to_correct(self.intent.batch):
             try:
                 await self._send(wanted - self.intent.updates)
             except OutcomeUnknown as error:
@@ -111,9 +113,9 @@ class _StepFeedback:
         """One call for `updates` updates; its answer is kept. Raises as `ClaasClient.feedback`."""
         intent, context = self.intent, self.context
         items = feedback_items(
-            [(rollout.prompt, rollout.response) for rollout in intent.batch],
+            [(rollout.prompt, rollout.response) for rollout in to_correct(intent.batch)],
             lora_id=self.lora_id,
-            feedback=context.preference.feedback_string,
+            feedback=feedback_of_step(context.config, context.preference, intent.step),
             training=context.config.training.model_copy(update={"steps_per_batch": updates}),
             takes_repetitions=self._takes_repetitions(),
         )
@@ -183,7 +185,7 @@ class _StepFeedback:
         await self.context.client.check_adapter(self.lora_id)
         self._note(f"step {step}: the deployment forgot the rollouts; generating them again")
         replaced, batch = self.intent.batch, await roll_out(self.context, self.lora_id, step)
-        self._keep(batch=batch, replaced=replaced, calls_begun=len(self.intent.answers))
+        self._keep(batch=await reviewed(self.context, batch), replaced=replaced, calls_begun=len(self.intent.answers))
 
     async def resolve(self) -> int | None:
         """The updates that the unanswered call made, by the adapter's counter; None where there is none."""

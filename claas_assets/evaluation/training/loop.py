@@ -21,8 +21,16 @@ from claas_assets.evaluation.training.feedback import (
     give_feedback,
     resolve_unanswered,
 )
-from claas_assets.evaluation.training.rollouts import prompts_of_step, records_of, roll_out, rollout_probes, usable
-from claas_assets.evaluation.training.sampler import resume_sampler, weights_after
+from claas_assets.evaluation.training.review import reviewed, to_correct
+from claas_assets.evaluation.training.rollouts import (
+    feedback_of_step,
+    prompts_of_step,
+    records_of,
+    roll_out,
+    rollout_probes,
+    usable,
+)
+from claas_assets.evaluation.training.sampler import Weights, known_weights, resume_sampler, weights_after
 from claas_assets.evaluation.training.snapshot import AdapterState, cost_of, measure
 
 
@@ -44,6 +52,7 @@ async def train(context: TrainingContext, adapter: AdapterRecord, baseline: Eval
     carried = Carried(
         counted=await _counter(context, adapter.lora_id, steps[-1] if steps else None),
         feedback_s=max((record.timings.get("feedback", 0.0) for record in steps), default=None),
+        weights=known_weights(context, steps),
     )
     for step in range(first, total):
         with _saying_where(context, step):
@@ -76,6 +85,8 @@ class Carried:
     """Seconds of the longest feedback so far."""
     batch: list[RolloutRecord] | None = None
     """Rollouts that were generated beside the probes."""
+    weights: Weights = None
+    """Whose weights answer, until a step trains."""
 
 
 async def run_step(
@@ -89,18 +100,21 @@ async def run_step(
     """
     config, preference, began = context.config, context.preference, time.monotonic()
     intent = await _intent(context, lora_id, journal, step, carried)
-    context.say("feedback", "training on the feedback", step=step, num_steps=config.num_steps)
+    corrected = to_correct(intent.batch)
+    doing = f"training on the feedback ({len(corrected)} of {len(intent.batch)} answers)"
+    context.say("feedback", doing if corrected else NOTHING_TO_CORRECT, step=step, num_steps=config.num_steps)
     sent = time.monotonic()
     outcome = await give_feedback(context, lora_id, intent, journal)
     feedback_s = round(time.monotonic() - sent, 3)
     intent, answers = outcome.intent, outcome.intent.answers
+    weights = weights_after(context, outcome) if answers or outcome.interrupted else carried.weights
     last = step == config.num_steps - 1
     state = AdapterState(
         step=step,
         size="full" if last or step in config.snapshot_steps else "light",
         baseline=baseline,
         ahead=() if last else rollout_probes(config, preference, step + 1),
-        weights=weights_after(context, outcome),
+        weights=weights,
     )
     (snapshot, ahead), counted = await gather_two(measure(context, lora_id, state), _asked_counter(context, lora_id))
     timings = {"rollouts": intent.rollouts_s, "feedback": feedback_s, "probes": snapshot.duration_s}
@@ -108,7 +122,7 @@ async def run_step(
         preference=preference.name,
         step=step,
         timestamp=utc_now(),
-        feedback_given=preference.feedback_string,
+        feedback_given=feedback_of_step(config, preference, step),
         sdpo_metrics=strict_metrics(answers[-1]) if answers else None,
         engine=engine_numbers(answers[-1]) if answers else None,
         eval=snapshot,
@@ -121,11 +135,15 @@ async def run_step(
         timings={name: seconds for name, seconds in timings.items() if seconds is not None},
         interrupted=outcome.interrupted,
         replaced_rollouts=intent.replaced,
-        updates_counted=counted if counted is not None else _count_in_answer(outcome),
+        updates_counted=counted if counted is not None else _count_in_answer(outcome, carried.counted),
+        corrections=len(to_correct(intent.batch)),
     )
     journal.append(record)
     slowest = max(feedback_s, carried.feedback_s or 0.0)
-    return record, Carried(record.updates_counted, slowest, records_of(ahead) if usable(ahead) else None)
+    return record, Carried(record.updates_counted, slowest, records_of(ahead) if usable(ahead) else None, weights)
+
+
+NOTHING_TO_CORRECT = "every answer of the batch obeys: nothing is sent, and nothing is trained"
 
 
 async def _intent(
@@ -143,7 +161,7 @@ async def _intent(
         rollouts_s = round(time.monotonic() - began, 3)
     return FeedbackIntent(
         step=step,
-        batch=batch,
+        batch=await reviewed(context, batch),
         updates_before=carried.counted,
         updates_asked=0,
         rollouts_s=rollouts_s,
@@ -183,9 +201,11 @@ def _updates_made(lora_id: str, outcome: FeedbackOutcome, counted: int | None) -
     return made
 
 
-def _count_in_answer(outcome: FeedbackOutcome) -> int | None:
-    """Tinker cannot be asked for its count, but each of its answers has it: `step`."""
-    if outcome.interrupted or not outcome.intent.answers:
+def _count_in_answer(outcome: FeedbackOutcome, before: int | None) -> int | None:
+    """Tinker cannot be asked for its count, but each of its answers has it. Where nothing was sent, `before`."""
+    if outcome.interrupted:
         return None
+    if not outcome.intent.answers:
+        return before
     count = outcome.intent.answers[-1].get("step")
     return count if isinstance(count, int) else None

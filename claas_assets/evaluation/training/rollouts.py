@@ -21,6 +21,12 @@ def prompts_of_step(preference: Preference, batch_size: int, step: int) -> list[
     return [prompts[(step * batch_size + i) % len(prompts)] for i in range(batch_size)]
 
 
+def feedback_of_step(config: EvalConfig, preference: Preference, step: int) -> str:
+    """The wording that this step gives: of several, the one that the run's seed picks."""
+    wordings = preference.feedback_strings or (preference.feedback_string,)
+    return wordings[derived_seed(config.seed, step, "feedback") % len(wordings)]
+
+
 def rollout_probes(config: EvalConfig, preference: Preference, step: int) -> list[Probe]:
     """With logprobs: feedback on a completion that was cached without them is refused."""
     return [

@@ -71,6 +71,14 @@ _UNKNOWN_WEIGHTS = Unmeasured(
 )
 
 
+def known_weights(context: TrainingContext, steps: Sequence[StepRecord]) -> Weights:
+    """Whose weights answer before the next step trains, by what is recorded."""
+    if not context.client.routes.engine.one_sampler:
+        return None
+    paths = [call.get("sampler_weights_path") for record in steps for call in record.feedback_calls]
+    return Serving(next((path for path in reversed(paths) if isinstance(path, str)), None))
+
+
 def weights_after(context: TrainingContext, outcome: FeedbackOutcome) -> Weights:
     """Whose weights answer after this feedback."""
     if not context.client.routes.engine.one_sampler:

@@ -36,6 +36,7 @@ def judge(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
     last = steps[-1].eval if steps else None
     margin = last.logprob_margin if last is not None else None
     ratio = criteria.get("capability_ratio")
+    said = sentence(ruling, criteria, looks) if steps else f"{ruling.outcome}: {ruling.why}."
     return VerdictRecord(
         preference=scores.preference,
         lora_id=scores.lora_id,
@@ -45,7 +46,7 @@ def judge(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
         capability_ratio=ratio.value if ratio is not None else None,
         overall=OVERALL[ruling.outcome],
         outcome=ruling.outcome,
-        sentence=sentence(ruling, criteria, looks) if steps else f"{ruling.outcome}: {ruling.why}.",
+        sentence=f"{said} {_cost(steps)}" if scores.corrects_what_is_wrong and steps else said,
         criteria=criteria,
         alerts=alerts_along(baseline, steps),
         notes=[*scores.caveats, *(notes_on(states, steps, criteria) if states is not None else [])],
@@ -54,7 +55,21 @@ def judge(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
         interrupted_steps=[step.step for step in steps if step.interrupted],
         versions=dict(last.versions if last is not None else baseline.versions if baseline is not None else {}),
         looks=looks,
+        corrections=_corrections(steps),
     )
+
+
+def _corrections(steps: Sequence[ScoredStep]) -> int | None:
+    """Answers that feedback was given on; None where a step does not say it, or there is none."""
+    given = [step.corrections for step in steps if step.corrections is not None]
+    return sum(given) if given and len(given) == len(steps) else None
+
+
+def _cost(steps: Sequence[ScoredStep]) -> str:
+    """What it took, where only what was wrong was corrected."""
+    without = sum(step.corrections == 0 for step in steps)
+    nothing = f"; {without} of {len(steps)} steps had nothing to correct and trained nothing" if without else ""
+    return f"It took {_corrections(steps)} corrections{nothing}."
 
 
 def looks_at(steps: Sequence[ScoredStep], planned: Sequence[int]) -> int:
