@@ -83,6 +83,7 @@ def of_snapshot(snapshot: EvalSnapshot, run_folder: Place, adapter: AdapterRecor
         **_of_preference(adapter, run_folder),
         **_numbers({**snapshot.headline(), "duration_s": snapshot.duration_s}),
         "requests": snapshot.requests,
+        **({"shared_from": snapshot.shared_from} if snapshot.shared_from else {}),
         "not_measured": dg.MetadataValue.md(reasons[: INLINE_LIMIT - 1] or "everything was measured"),
     }
 

@@ -97,6 +97,7 @@ def _rescored(snapshot: EvalSnapshot, context: ScoringContext, metrics: Sequence
         update={
             "requests": snapshot.requests,
             "duration_s": snapshot.duration_s,
+            "shared_from": snapshot.shared_from,
             "rescored_from": changed_versions(earlier, fresh.versions),
         }
     )

@@ -432,6 +432,9 @@ class EvalSnapshot(Record):
     """Requests that this state took."""
     duration_s: float | None = None
     """Seconds that they took."""
+    shared_from: str | None = None
+    """Of a baseline that an earlier job of the sweep measured: that job's run id. `requests` are then those that
+    showed that the deployment answers this job the same. Null where the run measured it itself."""
     answers: AnswerCounts | None = None
     """Null where compliance was not asked, and in files of 0.1.0, whose transcripts say it."""
 

@@ -22,6 +22,7 @@ from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot,
 from claas_assets.evaluation.training.asking import Asker
 from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.sampler import Serving, Weights, put_sampler_on, serves
+from claas_assets.evaluation.training.shared_baseline import shared_baseline
 
 BASELINE_STEP = -1
 
@@ -149,12 +150,19 @@ def _plan(context: TrainingContext, state: AdapterState) -> ProbePlan:
 
 
 async def measure_baseline(context: TrainingContext, adapter: AdapterRecord) -> EvalSnapshot:
-    """The untouched adapter, in full."""
+    """The untouched adapter, in full; in a sweep, the baseline of an earlier job where that is the same."""
     await prove_gateway(context.client, adapter.lora_id, allow_unproven=context.config.allow_unproven_gateway)
     weights: Weights = await put_sampler_on(context.client, None)
     if weights is None and context.client.routes.engine.one_sampler:
         weights = Serving(None)
     untouched = AdapterState(step=BASELINE_STEP, size="full", baseline=None, weights=weights)
+    if not isinstance(weights, Unmeasured):
+        probes = gather_probes(context.config.metrics, _plan(context, untouched))
+        shared = await shared_baseline(context, adapter, probes)
+        if shared is not None:
+            of = f"baseline of {shared.shared_from}: {shared.requests} questions asked again have the same answers"
+            context.say("baseline", of, numbers=shared.headline())
+            return shared
     baseline, _ = await measure(context, adapter.lora_id, untouched)
     context.say("baseline", f"baseline measured ({cost_of(baseline)})", numbers=baseline.headline())
     return baseline
