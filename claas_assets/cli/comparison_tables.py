@@ -15,7 +15,7 @@ from claas_assets.evaluation.comparison.comparison import (
     PairedDifference,
     PreferenceComparison,
 )
-from claas_assets.evaluation.comparison.sweeps import PreferenceSweep, Recipe, SeedMean, SweepComparison
+from claas_assets.evaluation.comparison.sweeps import PreferenceSweep, Recipe, SeedMean, SweepComparison, short
 from claas_assets.evaluation.storage.records import Criterion, Interval
 from claas_assets.evaluation.terminal_text import one_line
 from claas_assets.evaluation.verdict.criteria import is_told
@@ -26,12 +26,13 @@ _STYLES = {
     "unavailable": "dim",
 }  # fmt: skip
 _LEVELS = {"obeyed"}  # the value of every other criterion with an interval is a change
+_NARROWEST = 20  # of a column with so long a heading; a narrow terminal folds what is longer
 _SETS = {"heldout_prompts": "held-out prompts", "probe_prompts": "trained prompts"}
 
 
 def show(result: Comparison | SweepComparison, console: Console | None = None) -> None:
     console = console or Console()
-    parts = _comparison(result) if isinstance(result, Comparison) else _sweep(result)
+    parts = _comparison(result) if isinstance(result, Comparison) else _sweep(result, console.width)
     for part in parts:
         console.print(part, highlight=False)
 
@@ -59,7 +60,8 @@ def labels(run_ids: Sequence[str]) -> list[str]:
 def _table(title: str, columns: Sequence[str]) -> Table:
     table = Table(title=Text(title, style="bold"), title_justify="left")
     for column in columns:
-        table.add_column(Text(column))
+        # Folded, never cut: what tells two runs or recipes apart stands at the end of their names.
+        table.add_column(Text(column), overflow="fold", min_width=min(_NARROWEST, _width(column)))
     return table
 
 
@@ -154,24 +156,44 @@ def _answer(answer: Answer) -> Text:
 # --- sweeps ---------------------------------------------------------------------------------------
 
 
-def _sweep(sweep: SweepComparison) -> Iterator[RenderableType]:
+def _sweep(sweep: SweepComparison, width: int) -> Iterator[RenderableType]:
     swept = ", ".join(sweep.swept) or "nothing but the seed"
     yield Text(f"Sweep {one_line(sweep.sweep_id or '(runs as named)')}: swept {swept}", style="bold")
     for preference in sweep.preferences:
-        yield _recipes(preference)
+        yield from _recipes(preference, width)
         for recipe in preference.recipes:
             yield from _remarks(recipe)
 
 
-def _recipes(preference: PreferenceSweep) -> Table:
-    """A column a recipe. Mean over seeds, its interval, then every seed's value."""
+def _recipes(preference: PreferenceSweep, width: int) -> Iterator[Table]:
+    """A column a recipe, in as many tables as the width needs. Mean over seeds, its interval, every seed's value."""
     names = list(dict.fromkeys(name for recipe in preference.recipes for name in recipe.criteria))
-    table = _table(preference.preference, ["criterion", *(one_line(recipe.label) for recipe in preference.recipes)])
-    for name in names:
-        table.add_row(_marked(name), *(_seed_mean(recipe.criteria.get(name)) for recipe in preference.recipes))
-    table.add_section()
-    table.add_row("outcome", *(_counts(recipe.outcomes) for recipe in preference.recipes))
-    return table
+    criteria = [_marked(name).replace(" (", "\n(") for name in names]
+    first = max(map(_width, [*criteria, "criterion"]))
+    headings = [_heading(recipe) for recipe in preference.recipes]
+    widest = max(_NARROWEST, *map(_width, headings))
+    at_once = max(1, (width - first - 4) // (widest + 3))
+    for start in range(0, len(headings), at_once):
+        recipes = preference.recipes[start : start + at_once]
+        table = _table(preference.preference, ["criterion", *headings[start : start + at_once]])
+        table.columns[0].no_wrap = True
+        for name, said in zip(names, criteria, strict=True):
+            table.add_row(said, *(_seed_mean(recipe.criteria.get(name)) for recipe in recipes))
+        table.add_section()
+        table.add_row("outcome", *(_counts(recipe.outcomes) for recipe in recipes))
+        yield table
+
+
+def _heading(recipe: Recipe) -> str:
+    """A line a setting; a key without its section where no other swept key ends alike."""
+    ends = [key.rpartition(".")[2] for key in recipe.settings]
+    names = {key: end if ends.count(end) == 1 else key for key, end in zip(recipe.settings, ends, strict=True)}
+    lines = [one_line(f"{names[key]}={short(value)}") for key, value in recipe.settings.items()]
+    return "\n".join(lines) or recipe.label
+
+
+def _width(heading: str) -> int:
+    return max(map(len, heading.split("\n")))
 
 
 def _seed_mean(mean: SeedMean | None) -> Text:

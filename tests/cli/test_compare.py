@@ -8,10 +8,13 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from claas_assets.cli.comparison_tables import show
 from claas_assets.cli.main import run_subcommand
 from claas_assets.evaluation.comparison.comparison import Comparison
-from claas_assets.evaluation.comparison.sweeps import SweepComparison
+from claas_assets.evaluation.comparison.sweeps import SweepComparison, group_seeds
+from claas_assets.evaluation.runs.frames import load_runs
 from claas_assets.evaluation.terminal_text import one_line
 from tests.synthetic.runs import made_run, passing, write_run
 
@@ -141,6 +144,21 @@ def test_a_sweep_is_shown_by_recipe_with_a_claim_from_three_seeds_on(compare, sw
     assert "swept training.learning_rate" in out
     assert "0.35 [0.23, 0.47]" in out
     assert "2 seeds: no claim" in out
+
+
+def test_at_80_columns_no_two_recipes_have_one_heading_and_every_number_is_there(runs):
+    for number, rate in enumerate((1e-4, 1.5e-4, 2e-4, 3e-4)):
+        config = {"sweep_id": "w", "seed": 1, "training": {"learning_rate": rate, "alpha": 0.25 * number}}
+        write_run(runs, made_run(f"w-{number:02d}", passing(6 + number), config=config))
+    sweep = group_seeds(load_runs(runs, sweep_id="w").runs, "w")
+    console = Console(width=80, record=True, file=io.StringIO())
+    show(sweep, console)
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    for rate in ("0.0001", "0.00015", "0.0002", "0.0003"):
+        assert text.count(f"learning_rate={rate} ") == 1, text
+    assert all(f"alpha={alpha}" in text for alpha in ("0.25", "0.5", "0.75"))
+    assert "…" not in text
 
 
 def test_a_sweep_as_json_and_csv(compare, sweep):

@@ -155,7 +155,7 @@ def _recipe(runs: Mapping[str, PreferenceRun], swept: Sequence[str], between: li
     settings = _settings(next(iter(runs.values())), swept)
     names = [rule.name for rule in RULES if any(rule.name in run.verdict.criteria for run in runs.values())]
     return Recipe(
-        label=", ".join(f"{key}={_short(value)}" for key, value in settings.items()) or "one configuration",
+        label=", ".join(f"{key}={short(value)}" for key, value in settings.items()) or "one configuration",
         settings=settings,
         runs=list(runs),
         outcomes=dict(Counter(outcome_of(run.verdict) for run in runs.values())),
@@ -164,7 +164,8 @@ def _recipe(runs: Mapping[str, PreferenceRun], swept: Sequence[str], between: li
     )
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A setting as headings show it."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
