@@ -26,7 +26,8 @@ ARROWS = {
     "metrics":     "words sandbox storage preferences",
     "config":      "words storage metrics",
     "deployment":  "words wire config metrics",
-    "training":    "words wire config storage preferences metrics deployment",
+    "judge":       "words storage preferences",
+    "training":    "words wire config storage preferences judge metrics deployment",
     "check":       "words wire config storage preferences metrics deployment training",
     "verdict":     "config storage metrics",
     "figures":     "storage metrics",
@@ -36,7 +37,7 @@ ARROWS = {
     "stack":       "wire viewer",
     "defs":        "words config storage preferences deployment training check verdict figures runs viewer stack",
     "definitions": "config defs",
-    "launch":      "words config storage preferences deployment check defs definitions",
+    "launch":      "words config storage preferences judge deployment check defs definitions",
     "cli":         "words wire config storage preferences deployment check verdict runs comparison viewer launch",
     "front":       "config runs launch cli",
 }  # fmt: skip
@@ -53,8 +54,8 @@ FILES = {
 ONLY_FROM = {("stack", "viewer"): {"stack/__main__.py"}}
 
 # Libraries that a room never imports, not even in a function.
-EVALUATION = ["sandbox", "storage", "preferences", "metrics", "config", "deployment", "training", "check", "verdict",
-              "figures", "runs", "comparison", "words"]  # fmt: skip
+EVALUATION = ["sandbox", "storage", "preferences", "judge", "metrics", "config", "deployment", "training", "check",
+              "verdict", "figures", "runs", "comparison", "words"]  # fmt: skip
 BANNED = {
     **{room: {"dagster", "torch", "fastapi", "hydra"} for room in EVALUATION},
     "wire": {"dagster", "torch", "fastapi", "hydra", "httpx"},

@@ -13,6 +13,7 @@
     │   ├── MalformedAnswer         it answered something that is not the contract
     │   └── AdapterLost             the adapter is no longer the one that this run trained: the run cannot go on
     │       └── AdapterVanished     it is no longer there
+    ├── JudgeError             1  the model that judges answers, or drafts prompts: it does not answer, or says no
     ├── ForbiddenInAudit       1  a request that would change what an audit only measures: a mistake in the program
     ├── RunFolderError         1  files of a run: missing, half-written, in use, or of another configuration
     │   └── NoSuchRun          2  a run or folder of runs that was named and is not there
@@ -88,6 +89,10 @@ class AdapterLost(DeploymentError):
 
 
 class AdapterVanished(AdapterLost):
+    pass
+
+
+class JudgeError(EvaluationError):
     pass
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from claas_assets.evaluation.config import EvalConfig, gateway_token
 from claas_assets.evaluation.errors import ConfigError, IncompleteEvaluation
+from claas_assets.evaluation.judge import judge_of_environment
 from claas_assets.evaluation.preferences.preference import load_preference
 from claas_assets.evaluation.progress import Event, Reporter, listening, silent
 from claas_assets.evaluation.storage.addresses import is_address, protocol_of
@@ -78,7 +79,8 @@ def rescore(config: EvalConfig, listener: Reporter = silent) -> Summary:
 def check_before_sending(config: EvalConfig) -> None:
     """Everything that can be wrong with a configuration and be seen without a deployment."""
     for name in config.preferences:
-        load_preference(name, config.preference_folder())
+        if load_preference(name, config.preference_folder()).asks_a_judge:
+            judge_of_environment()
     gateway_token(config)
     if config.claas_url is None and find_spec("torch") is None:
         raise ConfigError(

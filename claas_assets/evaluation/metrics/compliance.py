@@ -6,16 +6,18 @@ score on `probe_prompts`, which are trained on; the verdict stands on `heldout_p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 
 from claas_assets.evaluation.metrics.base import MetricScore, Transcripts, metric
 from claas_assets.evaluation.metrics.degenerate import degenerate
 from claas_assets.evaluation.metrics.probes import QUICK_OVER_APPLICATION, Probe, ProbePlan, ScoringContext
-from claas_assets.evaluation.metrics.statistics import measure_noise
+from claas_assets.evaluation.metrics.statistics import cohens_kappa, measure_noise
 from claas_assets.evaluation.metrics.units import Measured, Units, all_missing, index_of, no_answer, scarce
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.preferences.verifiers import Verifier, VerifierResult, build_verifier, verify
-from claas_assets.evaluation.storage.records import ComplianceStats, NoiseFloor, Transcript, Unmeasured
+from claas_assets.evaluation.preferences.verifiers.judgements import PREFIX, NotJudged
+from claas_assets.evaluation.storage.records import ComplianceStats, JudgeAgreement, NoiseFloor, Transcript, Unmeasured
 
 TRAINED, HELD_OUT, OVER_APPLICATION, CEILING = "probe_prompts", "heldout_prompts", "over_application", "ceiling"
 SETS = (TRAINED, HELD_OUT, OVER_APPLICATION, CEILING)
@@ -68,8 +70,36 @@ class ComplianceMetric:
         stats = ComplianceStats(
             sets={group: units.rate() for group, units in sets.items()},
             noise=noise if isinstance(noise, NoiseFloor) else None,
+            judge=agreement_of_judge(context.preference, transcripts.below(PREFIX)) if _calibrates(context) else None,
         )
         return MetricScore(fields={"preference_compliance": trained.rate().mean}, stats=stats, unmeasured=unmeasured)
+
+
+def _calibrates(context: ScoringContext) -> bool:
+    """The judge's calibration is recorded once, with the baseline."""
+    return context.baseline is None and context.preference.asks_a_judge
+
+
+def agreement_of_judge(preference: Preference, judgements: Sequence[Transcript]) -> JudgeAgreement:
+    """The preference's verifier against a person, on the labeled answers."""
+    verifier = preference.build_verifier()
+    said: list[bool] = []
+    labels: list[bool] = []
+    missing: dict[str, str] = {}
+    for labeled in preference.calibration:
+        found = _verified(verifier, labeled.answer, labeled.prompt)
+        if isinstance(found, Unmeasured):
+            missing[labeled.answer] = found.reason
+            continue
+        said.append(found.passed)
+        labels.append(labeled.obeys)
+    return JudgeAgreement(
+        n=len(said),
+        agreement=fmean(float(a == b) for a, b in zip(said, labels, strict=True)) if said else None,
+        kappa=cohens_kappa(said, labels),
+        missing=missing,
+        models=sorted({t.metadata.model for t in judgements if t.metadata.model}),
+    )
 
 
 def with_feedback(prompt: str, preference: Preference) -> str:
@@ -105,10 +135,16 @@ def _judges(preference: Preference) -> dict[str, _Judge]:
 
 
 def _run(verifier: Verifier, transcript: Transcript) -> VerifierResult | Unmeasured:
+    return _verified(verifier, transcript.answer or "", transcript.question)
+
+
+def _verified(verifier: Verifier, answer: str, prompt: str) -> VerifierResult | Unmeasured:
     """A verifier may be the user's own: what it raises is recorded with the answer, not lost with the run."""
     name = type(verifier).__name__
     try:
-        passed, score, detail = verify(verifier, transcript.answer or "", transcript.question)
+        passed, score, detail = verify(verifier, answer, prompt)
+    except NotJudged as error:
+        return Unmeasured(kind="failed", reason=str(error))
     except Exception as error:  # a user's class may raise anything; it becomes the reason of a missing score
         return Unmeasured(kind="failed", reason=f"{name} raised {type(error).__name__}: {error}")
     if not 0 <= score <= 1:

@@ -9,6 +9,7 @@ from claas_assets.evaluation.metrics.compliance import CEILING, HELD_OUT, TRAINE
 from claas_assets.evaluation.metrics.logprob import SIDES, LogprobMetric
 from claas_assets.evaluation.metrics.units import index_of
 from claas_assets.evaluation.preferences.preference import LogprobPair, Preference, PromptMessage
+from claas_assets.evaluation.preferences.verifiers.judgements import Judgements, judging_by
 from claas_assets.evaluation.storage.records import EvalSnapshot, Transcript
 
 MOST_PAIRS = 10
@@ -20,6 +21,11 @@ def make_pairs(baseline: Sequence[Transcript], preference: Preference) -> tuple[
     Preferred is an answer that obeys, of the model that was told the feedback; dispreferred one that does not, of the
     model that was not. A prompt without both makes no pair.
     """
+    with judging_by(Judgements.of(baseline)):
+        return _make_pairs(baseline, preference)
+
+
+def _make_pairs(baseline: Sequence[Transcript], preference: Preference) -> tuple[LogprobPair, ...]:
     by_key, obeys = Transcripts(baseline), obedience(preference)
     told = {index_of(t): t for t in by_key.below(f"{ComplianceMetric.name}/{CEILING}")}
     untold = by_key.below(f"{ComplianceMetric.name}/{HELD_OUT}") or by_key.below(f"{ComplianceMetric.name}/{TRAINED}")

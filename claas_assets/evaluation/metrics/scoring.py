@@ -16,6 +16,7 @@ from claas_assets.evaluation.metrics.degenerate import VERSION as DEGENERATE_VER
 from claas_assets.evaluation.metrics.degenerate import count_answers, degenerate_stats
 from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.preferences.verifiers.judgements import Judgements, judging_by
 from claas_assets.evaluation.storage.records import (
     EvalSnapshot,
     SnapshotSize,
@@ -44,6 +45,13 @@ def score_snapshot(
     transcripts: Sequence[Transcript], context: ScoringContext, *, size: SnapshotSize, metrics: Sequence[str]
 ) -> EvalSnapshot:
     """All numbers of one state. A metric without a transcript was not asked: null, with a reason where it has one."""
+    with judging_by(Judgements.of(transcripts)):
+        return _score_snapshot(transcripts, context, size, metrics)
+
+
+def _score_snapshot(
+    transcripts: Sequence[Transcript], context: ScoringContext, size: SnapshotSize, metrics: Sequence[str]
+) -> EvalSnapshot:
     by_key = Transcripts(transcripts)
     fields: dict[str, Any] = {}
     stats: dict[str, Any] = {}

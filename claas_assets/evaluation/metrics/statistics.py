@@ -124,6 +124,21 @@ def noise_floor(noise: NoiseFloor | None, n: int) -> float | None:
     return max(abs(noise.mean_difference), _z(0.95) * math.sqrt(2 * noise.sigma2 / n))
 
 
+def cohens_kappa(one: Sequence[bool], other: Sequence[bool]) -> float | None:
+    """How far two raters agree beyond chance: `κ = (p_o − p_e)/(1 − p_e)`, in [−1, 1] (Cohen 1960).
+
+    None where chance alone would make them agree in all (both always say the same word), or nothing was rated.
+    """
+    if len(one) != len(other):
+        raise ValueError(f"two ratings of the same things are needed: got {len(one)} and {len(other)}")
+    if not one:
+        return None
+    observed = fmean(float(a == b) for a, b in zip(one, other, strict=True))
+    yes = fmean(map(float, one)), fmean(map(float, other))
+    by_chance = yes[0] * yes[1] + (1 - yes[0]) * (1 - yes[1])
+    return None if by_chance >= 1 else (observed - by_chance) / (1 - by_chance)
+
+
 def token_entropy(top_logprobs: Sequence[float]) -> float:
     """Entropy (nats) of one position from its top logprobs (nats, at most 20), renormalized over them.
 

@@ -13,6 +13,7 @@ from claas_assets.evaluation.mistakes import shown, with_value
 from claas_assets.evaluation.preferences.bank import completed
 from claas_assets.evaluation.preferences.prompts import folded
 from claas_assets.evaluation.preferences.verifiers import Verifier, build_verifier
+from claas_assets.evaluation.preferences.verifiers.judgements import asks_a_judge
 from claas_assets.evaluation.preferences.yaml_file import YamlFile
 from claas_assets.evaluation.storage.names import is_preference_name
 
@@ -65,6 +66,14 @@ class OverApplicationItem(_Part):
     check: VerifierSpec
 
 
+class LabeledAnswer(_Part):
+    """An answer of which a person said whether it obeys: what a judge is calibrated on."""
+
+    prompt: str = Field(min_length=1)
+    answer: str = Field(min_length=1)
+    obeys: bool
+
+
 class Preference(_Part):
     """One preference, with everything that is asked to measure it."""
 
@@ -83,6 +92,8 @@ class Preference(_Part):
     over_application: tuple[OverApplicationItem, ...] = ()
     paraphrases: tuple[tuple[str, ...], ...] = ()
     """Prompts of one set that ask the same in other words: of each group, the mean counts as one prompt."""
+    calibration: tuple[LabeledAnswer, ...] = ()
+    """Labeled answers for the judge among the verifiers: a list, or in the file the name of a file beside it."""
     from_bank: tuple[str, ...] = ()
     """The sets of prompts that the file leaves out, and that the general bank filled; the loader fills this in."""
 
@@ -124,6 +135,10 @@ class Preference(_Part):
         return {prompt: group[0] for group in self.paraphrases for prompt in group}
 
     @property
+    def asks_a_judge(self) -> bool:
+        return asks_a_judge([self.verifier, *(item.check for item in self.over_application)])
+
+    @property
     def limits(self) -> list[str]:
         """What an evaluation by this file cannot show, in words, and why."""
         return list(_limits(self))
@@ -148,6 +163,11 @@ def _limits(preference: Preference) -> Iterator[str]:
         yield (
             "the file has no logprob_pairs: they are made at the baseline, from the model's own answers, so the "
             "margin is of its words, not of a person's"
+        )
+    if preference.asks_a_judge and not preference.calibration:
+        yield (
+            "a verifier is a judge, and no labeled answers calibrate it: the outcome is at most 'learned, harm not "
+            "excluded'"
         )
 
 
@@ -174,6 +194,8 @@ def load_preference(name: str, folder: Path) -> Preference:
     values = file.values
     if not isinstance(values, dict):
         raise PreferenceError(f"{path}: a preference file is a mapping of keys, this is not")
+    if isinstance(values.get("calibration"), str):
+        values = {**values, "calibration": _labeled_answers(path, values["calibration"])}
     try:
         preference = Preference(**completed(values))
     except (ValidationError, TypeError) as error:
@@ -181,6 +203,19 @@ def load_preference(name: str, folder: Path) -> Preference:
     if preference.name != name:
         raise PreferenceError(f"{path}: name is {preference.name!r}, and must be the file's name, {name!r}")
     return preference
+
+
+def _labeled_answers(preference: Path, name: str) -> Any:
+    """The list in the file that a preference file names as its `calibration`."""
+    path = preference.parent / name
+    if Path(name).name != name:
+        raise PreferenceError(f"{preference}: calibration is {name!r}, and must be the name of a file beside this one")
+    try:
+        return YamlFile(path.read_text(encoding="utf-8")).values
+    except OSError as error:
+        raise PreferenceError(f"{preference}: calibration: {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise PreferenceError(f"{preference}: calibration: {path}: {error}") from error
 
 
 def _unlisted(folder: Path) -> str:

@@ -118,8 +118,11 @@ class TranscriptMetadata(Record):
 
     key: str
     """Unique in a snapshot: `<metric>/<group>/…`, e.g. `compliance/heldout_prompts/3`, `logprob/4/positive`."""
-    kind: Literal["generate", "score"]
-    """`generate`: the model answered. `score`: it gave the logprobs of an answer that it was handed."""
+    kind: Literal["generate", "score", "judge"]
+    """`generate`: the model answered. `score`: it gave the logprobs of an answer that it was handed. `judge`: another
+    model judged an answer (`JudgeVerifier`)."""
+    model: str | None = None
+    """Of a judgement: the judge that made it."""
     temperature: float | None = None
     """Of sampling, at least 0."""
     max_tokens: int | None = None
@@ -298,6 +301,21 @@ class NoiseFloor(Record):
     """Whether both passes gave identical texts."""
 
 
+class JudgeAgreement(Record):
+    """How far a judge agrees with a person, on the labeled answers of the preference's `calibration`."""
+
+    n: int
+    """Labeled answers that it judged."""
+    agreement: float | None = None
+    """Share of them on which both say the same, in [0, 1]; null where there is none."""
+    kappa: float | None = None
+    """Cohen's κ, agreement beyond chance, in [-1, 1]; null where n is 0, or both always say the same word."""
+    missing: dict[str, str] = Field(default_factory=dict)
+    """Labeled answer → why it has no judgement."""
+    models: list[str] = Field(default_factory=list)
+    """The judges' names."""
+
+
 class ComplianceStats(Record):
     """Compliance, prompt by prompt."""
 
@@ -305,6 +323,8 @@ class ComplianceStats(Record):
     """By set of prompts: probe_prompts, heldout_prompts, over_application (1 = not over-applied), ceiling."""
     noise: NoiseFloor | None = None
     """In the baseline alone."""
+    judge: JudgeAgreement | None = None
+    """In the baseline alone, where a judge is among the verifiers."""
 
 
 class GeneralStats(Record):

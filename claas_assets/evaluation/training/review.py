@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from claas_assets.evaluation.errors import PreferenceError
 from claas_assets.evaluation.metrics.compliance import obedience
+from claas_assets.evaluation.preferences.verifiers.judgements import Judgements, judging_by
 from claas_assets.evaluation.storage.records import (
     Message,
     RolloutRecord,
@@ -15,6 +16,7 @@ from claas_assets.evaluation.storage.records import (
     Unmeasured,
 )
 from claas_assets.evaluation.training.context import TrainingContext
+from claas_assets.evaluation.training.judgements import judgements_of_batch
 
 
 async def reviewed(context: TrainingContext, batch: list[RolloutRecord]) -> list[RolloutRecord]:
@@ -26,7 +28,8 @@ async def reviewed(context: TrainingContext, batch: list[RolloutRecord]) -> list
     if context.preference.feedback_policy == "always":
         return batch
     transcripts = [_transcript(index, rollout) for index, rollout in enumerate(batch)]
-    obeys = await asyncio.to_thread(lambda: [*map(obedience(context.preference), transcripts)])
+    with judging_by(Judgements.of(await judgements_of_batch(context, transcripts))):
+        obeys = await asyncio.to_thread(lambda: [*map(obedience(context.preference), transcripts)])
     for rollout, found in zip(batch, obeys, strict=True):
         if isinstance(found, Unmeasured):
             raise PreferenceError(

@@ -21,6 +21,7 @@ from claas_assets.evaluation.metrics.scoring import gather_probes, score_snapsho
 from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot, SnapshotSize, Transcript, Unmeasured
 from claas_assets.evaluation.training.asking import Asker
 from claas_assets.evaluation.training.context import TrainingContext
+from claas_assets.evaluation.training.judgements import judgements_of_answers
 from claas_assets.evaluation.training.sampler import Serving, Weights, put_sampler_on, serves
 from claas_assets.evaluation.training.shared_baseline import shared_baseline
 
@@ -51,6 +52,7 @@ async def measure(context: TrainingContext, lora_id: str, state: AdapterState) -
     duration_s = round(time.monotonic() - began, 3)
     transcripts, ahead = answered[: len(probes)], answered[len(probes) :]
     await prescoring.done()
+    transcripts += await judgements_of_answers(context, state.baseline, transcripts)
     if state.baseline is None:
         transcripts += await _ask_made_pairs(context, lora_id, transcripts)
     scoring = ScoringContext(preference=context.preference, baseline=state.baseline)

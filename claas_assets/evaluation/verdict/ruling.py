@@ -14,6 +14,7 @@ from claas_assets.evaluation.metrics.units import obeyed_in
 from claas_assets.evaluation.storage.records import Criterion, EvalSnapshot, ScoredStep, ScoresRecord, VerdictRecord
 from claas_assets.evaluation.verdict.caveats import notes_on
 from claas_assets.evaluation.verdict.criteria import apply_rules, describe_baseline
+from claas_assets.evaluation.verdict.judge import distrusted_judge
 from claas_assets.evaluation.verdict.measurements import BeforeAfter
 from claas_assets.evaluation.verdict.outcome import OVERALL, Ruling, rule, sentence
 
@@ -32,7 +33,8 @@ def judge(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
         criteria = apply_rules(states, thresholds, scores.metrics)
     elif baseline is not None and scores.num_steps == 0:
         criteria = describe_baseline(baseline, thresholds, scores.metrics)
-    ruling = _unfinished(baseline, steps, scores.num_steps) or rule(criteria, thresholds, _ceiling(baseline))
+    distrust = distrusted_judge(baseline)
+    ruling = _unfinished(baseline, steps, scores.num_steps) or rule(criteria, thresholds, _ceiling(baseline), distrust)
     last = steps[-1].eval if steps else None
     margin = last.logprob_margin if last is not None else None
     ratio = criteria.get("capability_ratio")
@@ -49,7 +51,11 @@ def judge(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
         sentence=f"{said} {_cost(steps)}" if scores.corrects_what_is_wrong and steps else said,
         criteria=criteria,
         alerts=alerts_along(baseline, steps),
-        notes=[*scores.caveats, *(notes_on(states, steps, criteria) if states is not None else [])],
+        notes=[
+            *([] if distrust is None else [distrust]),
+            *scores.caveats,
+            *(notes_on(states, steps, criteria) if states is not None else []),
+        ],
         steps_recorded=len(steps),
         num_steps=scores.num_steps,
         interrupted_steps=[step.step for step in steps if step.interrupted],

@@ -17,6 +17,7 @@ from claas_assets.evaluation.storage.records import (
     EvalSnapshot,
     GeneralScores,
     GeneralStats,
+    JudgeAgreement,
     LogprobMargin,
     LogprobStats,
     NoiseFloor,
@@ -140,6 +141,30 @@ def verdict(
 
 def graded(name: str, baseline: EvalSnapshot, last: EvalSnapshot) -> Criterion:
     return verdict(baseline, last).criteria[name]
+
+
+# --- a judge among the verifiers ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("agreement", "outcome", "said"),
+    [
+        (JudgeAgreement(n=40, agreement=0.95, kappa=0.9), "learned", None),
+        (JudgeAgreement(n=40, agreement=0.78, kappa=0.55), "learned, harm not excluded", "κ = 0.55, and 0.6 is needed"),
+        (JudgeAgreement(n=0), "learned, harm not excluded", "the judge was not calibrated"),
+        (JudgeAgreement(n=0, missing={"I am": "503"}), "learned, harm not excluded", "on 0 labeled answers"),
+        (JudgeAgreement(n=40, agreement=1.0, kappa=None), "learned, harm not excluded", "say the same word"),
+    ],
+)
+def test_a_judge_that_is_not_calibrated_shows_no_more_than_learned_harm_not_excluded(agreement, outcome, said):
+    baseline = untouched()
+    compliance = baseline.stats.compliance.model_copy(update={"judge": agreement})
+    stats = baseline.stats.model_copy(update={"compliance": compliance})
+    found = verdict(baseline.model_copy(update={"stats": stats}), learned())
+
+    assert found.outcome == outcome
+    assert said is None or said in found.sentence.replace("The judge", "the judge")
+    assert said is None or any(said in note for note in found.notes)
 
 
 # --- learning --------------------------------------------------------------------------------

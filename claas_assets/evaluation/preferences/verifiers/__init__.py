@@ -33,6 +33,7 @@ from claas_assets.evaluation.preferences.verifiers.form import (
     WrittenIn,
 )
 from claas_assets.evaluation.preferences.verifiers.identity import IdentityVerifier, NameAbsent
+from claas_assets.evaluation.preferences.verifiers.judge import JudgeVerifier
 from claas_assets.evaluation.preferences.verifiers.names import find_name
 from claas_assets.evaluation.preferences.verifiers.phrases import (
     BeginsWith,
@@ -49,8 +50,8 @@ from claas_assets.evaluation.preferences.verifiers.result import ShippedVerifier
 __all__ = [
     "AllOf", "AnyOf", "BeginsWith", "CharactersAbsent", "CodeBlockDefines", "CodeParses", "ConciseVerifier",
     "ContainsAll", "ContainsAny", "ContainsEmoji", "EndsWith", "EndsWithQuestion", "FirstLine", "HasUpperCase",
-    "IdentityVerifier", "InLanguage", "IsJson", "LetterCase", "ListHasItems", "MatchesPattern", "MaxCharacters",
-    "MaxWords", "MinSentences", "MinWords", "NameAbsent", "NoEmojiVerifier", "NoMarkdown", "Not", "PhrasesAbsent",
-    "ShippedVerifier", "Verifier", "VerifierResult", "WrittenIn", "build_verifier", "find_emoji", "find_name",
-    "verify",
+    "IdentityVerifier", "InLanguage", "IsJson", "JudgeVerifier", "LetterCase", "ListHasItems", "MatchesPattern",
+    "MaxCharacters", "MaxWords", "MinSentences", "MinWords", "NameAbsent", "NoEmojiVerifier", "NoMarkdown", "Not",
+    "PhrasesAbsent", "ShippedVerifier", "Verifier", "VerifierResult", "WrittenIn", "build_verifier", "find_emoji",
+    "find_name", "verify",
 ]  # fmt: skip
