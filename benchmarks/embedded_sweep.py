@@ -17,7 +17,7 @@ from pathlib import Path
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.scoring import gather_probes, score_snapshot
-from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.preferences.sequence import load_sequence
 from claas_assets.evaluation.progress import silent
 from claas_assets.evaluation.storage.journal import FeedbackIntent, FileJournal
 from claas_assets.evaluation.storage.records import EvalSnapshot
@@ -55,7 +55,7 @@ class Point:
 async def measure(context: TrainingContext, lora_id: str, baseline: EvalSnapshot | None) -> EvalSnapshot:
     config = context.config
     plan = ProbePlan(
-        preference=context.preference,
+        preference=context.sequence.first,
         size="full",
         step=STEPS,
         collapse_due=True,
@@ -66,7 +66,7 @@ async def measure(context: TrainingContext, lora_id: str, baseline: EvalSnapshot
     probes = [probe for probe in gather_probes(config.metrics, plan) if probe.key.startswith(MEASURED)]
     transcripts, _ = await Asker(context.client, lora_id, seed=config.seed).ask(probes, lambda done, total: None)
     return score_snapshot(
-        transcripts, ScoringContext(context.preference, baseline), size="full", metrics=config.metrics
+        transcripts, ScoringContext(context.sequence.first, baseline), size="full", metrics=config.metrics
     )
 
 
@@ -85,8 +85,8 @@ async def sweep(points: list[Point], folder: Path) -> None:
     baselines: dict[str, EvalSnapshot] = {}
     for point in points:
         config, began = point.config(), time.monotonic()
-        preference = load_preference(point.preference, config.preference_folder())
-        context = TrainingContext.at(url, config=config, preference=preference, folder=folder, report=silent)
+        sequence = load_sequence(point.preference, config.preference_folder())
+        context = TrainingContext.at(url, config=config, sequence=sequence, folder=folder, report=silent)
         async with context.client as client:
             wanted = f"sweep/{point.preference}-{time.time_ns()}"
             lora_id = await client.init_adapter(wanted, config.base_model, config.lora)

@@ -15,7 +15,7 @@ from claas_assets.cli.main import SUBCOMMANDS
 from claas_assets.cli.multirun import Sweep
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.metrics import metric_names
-from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.preferences.sequence import load_sequence
 from claas_assets.evaluation.runs import results
 from claas_assets.evaluation.storage.records import ScoresRecord
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
@@ -115,7 +115,7 @@ def check_evaluation(arguments: list[str]) -> None:
 @pytest.mark.parametrize("name", sorted(RunFolder(EXAMPLE).summary()))
 def test_the_example_scored_again_gives_the_verdict_the_table_and_the_series_that_are_committed(name, tmp_path):
     folder = PreferenceFolder(EXAMPLE / name)
-    scores = results.score(folder.training(), load_preference(name, ROOT / "preferences"))
+    scores = results.score(folder.training(), load_sequence(name, ROOT / "preferences"))
     read_again = ScoresRecord.model_validate_json(scores.model_dump_json())  # as scores.json holds them
     assert results.verdict(read_again, EvalConfig().thresholds) == folder.verdict()
     assert results.collapse_record(read_again) == folder.collapse()

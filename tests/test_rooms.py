@@ -28,7 +28,7 @@ ARROWS = {
     "deployment":  "words wire config metrics",
     "judge":       "words storage preferences",
     "training":    "words wire config storage preferences judge metrics deployment",
-    "check":       "words wire config storage preferences metrics deployment training",
+    "check":       "words wire config preferences metrics deployment training",
     "verdict":     "config storage metrics",
     "figures":     "storage metrics",
     "runs":        "words config storage preferences metrics verdict figures",
@@ -38,7 +38,7 @@ ARROWS = {
     "defs":        "words config storage preferences deployment training check verdict figures runs viewer stack",
     "definitions": "config defs",
     "launch":      "words config storage preferences judge deployment check defs definitions",
-    "cli":         "words wire config storage preferences deployment check verdict runs comparison viewer launch",
+    "cli":         "words wire config storage preferences deployment training verdict runs comparison viewer launch",
     "front":       "config runs launch cli",
 }  # fmt: skip
 

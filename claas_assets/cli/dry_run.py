@@ -4,14 +4,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from claas_assets.evaluation.check.forecast import Cost, cost_of
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.preferences.sequence import load_sequence
+from claas_assets.evaluation.training.cost import Cost, cost_of
 
 
 def show_plan(config: EvalConfig) -> int:
     """Print it; the exit code is 0. Raises `PreferenceError` as an evaluation would."""
-    costs = {name: cost_of(config, load_preference(name, config.preference_folder())) for name in config.preferences}
+    sequences = {name: load_sequence(name, config.preference_folder()) for name in config.preferences}
+    costs = {name: cost_of(config, sequence) for name, sequence in sequences.items()}
     console = Console(highlight=False)
     where = config.claas_url or "a stack of this machine, found or started"
     doing = (
@@ -26,6 +27,9 @@ def show_plan(config: EvalConfig) -> int:
     if len(costs) > 1:
         table.add_row("all", *_numbers(sum(costs.values(), Cost(0, 0, 0, 0))))
     console.print(table)
+    for name, sequence in sequences.items():
+        if not sequence.is_alone:
+            console.print(Text(f"{name}: {sequence.words(config.num_steps)}"))
     console.print(Text(f"Run folder: {config.output_dir}. Nothing was sent. How long it takes: claas-eval check"))
     return 0
 

@@ -9,18 +9,18 @@ from claas_assets.defs.settings import EvaluationSettings
 from claas_assets.evaluation.check.checkup import check_deployment
 from claas_assets.evaluation.check.findings import Report
 from claas_assets.evaluation.config import gateway_token
-from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.preferences.sequence import load_sequence
 
 
 def check_deployment_job(pool: str) -> dg.JobDefinition:
     @dg.op(pool=pool, description="Trains one throwaway adapter once, deletes it, and says what it found.")
     def check(context: dg.OpExecutionContext, settings: EvaluationSettings) -> None:
         config = settings.of_run(settings.results_dir / "check")
-        preferences = [load_preference(name, config.preference_folder()) for name in config.preferences]
+        sequences = [load_sequence(name, config.preference_folder()) for name in config.preferences]
         url = find_or_start(config, context.log.info)
         token = gateway_token(config)
         report = asyncio.run(
-            check_deployment(config, url, token, preferences, lambda finding: context.log.info(finding.line))
+            check_deployment(config, url, token, sequences, lambda finding: context.log.info(finding.line))
         )
         context.add_output_metadata({"findings": dg.MetadataValue.md(_table(report))})
         if report.blocking:

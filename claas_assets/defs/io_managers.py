@@ -10,7 +10,7 @@ import dagster as dg
 
 from claas_assets.defs.run_folder import ASSET_FILES, CurrentRunFolder
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.preferences.sequence import load_sequence
 from claas_assets.evaluation.runs import results
 from claas_assets.evaluation.storage.records import ScoresRecord, TrainingRecord, current
 from claas_assets.evaluation.storage.run_folder import BASELINE_FILE, METADATA_FILE, PreferenceFolder, RunFolder
@@ -101,7 +101,7 @@ class RunFolderIOManager(dg.IOManager):
         scores = current(folder.scores(), folder.steps_recorded())
         if scores is None:
             preferences = self.run_folder.config().preference_folder()
-            scores = results.score(folder.training(), load_preference(folder.name, preferences))
+            scores = results.score(folder.training(), load_sequence(folder.name, preferences))
             folder.write_scores(scores)
         return scores
 

@@ -11,7 +11,7 @@ from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.deployment.locks import deployment_lock
 from claas_assets.evaluation.deployment.routes import ENGINES
 from claas_assets.evaluation.errors import DeploymentUnreachable
-from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.preferences.sequence import controlled, load_sequence
 from claas_assets.evaluation.progress import Event, Reporter, listeners
 from claas_assets.evaluation.training.context import TrainingContext
 
@@ -63,19 +63,20 @@ class Deployment(dg.ConfigurableResource):
         self._held.close()
 
     def training_context(self, context: dg.AssetExecutionContext) -> TrainingContext:
-        """This partition's preference on the deployment. A broken preference file fails here."""
+        """This partition's sequence, or preference alone, on the deployment. A broken file fails here."""
         config = self.run_folder.config()
-        preference = load_preference(context.partition_key, config.preference_folder())
+        folder = config.preference_folder()
+        sequence = controlled(load_sequence(context.partition_key, folder), config.control, folder)
         report = reporter(context)
 
         def find() -> str:
-            return find_or_start(config, lambda text: report(Event(preference.name, "deployment", text)))
+            return find_or_start(config, lambda text: report(Event(sequence.name, "deployment", text)))
 
         return TrainingContext.at(
             find(),
             config=config,
-            preference=preference,
-            folder=self.run_folder.preference(preference.name).path,
+            sequence=sequence,
+            folder=self.run_folder.preference(sequence.name).path,
             report=report,
             locate=find if config.claas_url is None else None,  # a stack that is started again chooses another port
         )

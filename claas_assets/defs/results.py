@@ -8,7 +8,7 @@ from claas_assets.defs.io_managers import BY_PARTITION
 from claas_assets.defs.run_folder import CurrentRunFolder
 from claas_assets.defs.sources import PREFERENCE_FILE
 from claas_assets.defs.training import FILES
-from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.preferences.sequence import load_sequence
 from claas_assets.evaluation.runs import results
 from claas_assets.evaluation.storage.records import Record, ScoresRecord, TrainingRecord, VerdictRecord
 from claas_assets.evaluation.storage.run_folder import RunFolder
@@ -31,8 +31,8 @@ def result_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
         run_folder: CurrentRunFolder,
         training_steps: TrainingRecord,
     ) -> dg.MaterializeResult:
-        preference = load_preference(context.partition_key, run_folder.config().preference_folder())
-        record = results.score(training_steps, preference)
+        sequence = load_sequence(context.partition_key, run_folder.config().preference_folder())
+        record = results.score(training_steps, sequence)
         return _result(record, metadata.of_scores(record, run_folder.path))
 
     @dg.asset(

@@ -24,7 +24,7 @@ from claas_assets.evaluation.mistakes import with_value
 from claas_assets.evaluation.storage.addresses import split_output, without_password
 from claas_assets.evaluation.storage.names import check_lora_prefix, check_preference_name, check_run_id, new_run_id
 from claas_assets.evaluation.storage.recorded_config import measuring_inputs
-from claas_assets.evaluation.storage.records import SnapshotScale
+from claas_assets.evaluation.storage.records import Control, SnapshotScale
 from claas_assets.evaluation.storage.stores import Place, place_at
 
 Mode = Literal["embedded", "local", "tinker", "modal"]
@@ -152,6 +152,9 @@ class EvalConfig(_Section):
     snapshot_steps: tuple[int, ...] = Field(default=(), description="steps with a full snapshot, beside the last")
     plots: bool = Field(default=True, description="draw the figures")
     seed: int = Field(default=42, ge=0, le=2**31 - 1, description="fixes all that is random on our side")
+    control: Control = Field(
+        default="none", description="feedback that says nothing (placebo) or another preference's (shuffled)"
+    )
     lora_id: str | None = Field(
         default=None, description="audit this adapter, which exists: nothing is trained; null: make a fresh one"
     )
@@ -333,7 +336,7 @@ class EvalConfig(_Section):
         `num_steps` is not part of it: it may grow. Addresses are not: a deployment may move.
         """
         names = {
-            "mode", "base_model", "lora_id", "batch_size", "seed", "lora", "training",
+            "mode", "base_model", "lora_id", "control", "batch_size", "seed", "lora", "training",
             "rollout_temperature", "rollout_max_tokens",
         }  # fmt: skip
         return self.model_dump(mode="json", include=names)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from claas_assets.evaluation.config import EvalConfig, gateway_token
 from claas_assets.evaluation.errors import ConfigError, IncompleteEvaluation
 from claas_assets.evaluation.judge import judge_of_environment
-from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.preferences.sequence import controlled, load_sequence
 from claas_assets.evaluation.progress import Event, Reporter, listening, silent
 from claas_assets.evaluation.storage.addresses import is_address, protocol_of
 from claas_assets.evaluation.storage.records import Summary
@@ -48,7 +48,7 @@ def evaluate(config: EvalConfig, listener: Reporter = silent) -> Summary:
     """
     check_before_sending(config)
     for name in config.preferences:
-        for limit in load_preference(name, config.preference_folder()).limits:
+        for limit in load_sequence(name, config.preference_folder()).limits:
             listener(Event(name, "note", limit))
     instance = open_instance(listener)
     with listening(listener):
@@ -65,7 +65,7 @@ def rescore(config: EvalConfig, listener: Reporter = silent) -> Summary:
     Raises `PreferenceError`, `RunFolderError`, and `IncompleteEvaluation` naming what could not be scored.
     """
     for name in config.preferences:
-        load_preference(name, config.preference_folder())
+        load_sequence(name, config.preference_folder())
     check_place(config)
     instance = open_instance(listener)
     with listening(listener):
@@ -78,9 +78,17 @@ def rescore(config: EvalConfig, listener: Reporter = silent) -> Summary:
 
 def check_before_sending(config: EvalConfig) -> None:
     """Everything that can be wrong with a configuration and be seen without a deployment."""
+    folder = config.preference_folder()
     for name in config.preferences:
-        if load_preference(name, config.preference_folder()).asks_a_judge:
+        sequence = load_sequence(name, folder)
+        controlled(sequence, config.control, folder)
+        if any(preference.asks_a_judge for preference in sequence.preferences.values()):
             judge_of_environment()
+        if config.lora_id is not None and not sequence.is_alone:
+            raise ConfigError(
+                f"lora_id={config.lora_id} is an audit, which trains nothing, and {name} is a sequence: audit its "
+                f"preferences, 'preferences=[{','.join(sequence.preferences)}]'"
+            )
     gateway_token(config)
     if config.claas_url is None and find_spec("torch") is None:
         raise ConfigError(

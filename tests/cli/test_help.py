@@ -6,9 +6,9 @@ import pytest
 
 from claas_assets import __version__
 from claas_assets.cli import main, terminal
-from claas_assets.evaluation.check.forecast import cost_of
 from claas_assets.evaluation.config import EvalConfig
-from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.preferences.sequence import load_sequence
+from claas_assets.evaluation.training.cost import cost_of
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -79,7 +79,7 @@ def test_a_dry_run_says_how_much_it_would_ask_and_asks_nothing(capsys, tmp_path,
     code, out, error = run(capsys, *keys, "--dry-run")
     assert (code, error) == (0, "")
     config = EvalConfig(preferences=["identity", "concise"], num_steps=2, batch_size=3, rollout_max_tokens=50)
-    costs = [cost_of(config, load_preference(name, config.preference_folder())) for name in config.preferences]
+    costs = [cost_of(config, load_sequence(name, config.preference_folder())) for name in config.preferences]
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.startswith(("identity ", "all "))}
     assert rows["identity"][3] == "2"
     assert rows["all"][0] == f"{sum(cost.requests for cost in costs):,}"

@@ -11,6 +11,7 @@ import pytest
 from claas_assets import load_runs
 from claas_assets.cli import main, terminal
 from claas_assets.evaluation.errors import DeploymentUnreachable, RunFolderError
+from claas_assets.evaluation.preferences.sequence import PreferenceSequence
 from claas_assets.evaluation.training.adapter import check_frozen
 from tests.quick_dagster import dagster_home
 from tests.synthetic.runs import made_preference_run
@@ -127,9 +128,9 @@ def test_a_sweep_id_that_is_no_name_is_exit_2(evaluated, name, capsys):
 def test_the_frozen_check_lets_a_sweep_go_on_and_refuses_another_job_in_its_folder(evaluated):
     _, (first, other) = evaluated("--multirun", "seed=1,2", "sweep_id=s")
     run = made_preference_run(config=first)
-    check_frozen(run.adapter, first.model_copy(update={"sweep_id": "another"}), preference())
+    check_frozen(run.adapter, first.model_copy(update={"sweep_id": "another"}), PreferenceSequence.of(preference()))
     with pytest.raises(RunFolderError, match="seed: 1 then, 2 now"):
-        check_frozen(run.adapter, other, preference())
+        check_frozen(run.adapter, other, PreferenceSequence.of(preference()))
 
 
 def test_a_sweep_trains_each_job_once_and_goes_on_where_it_was(fake, tmp_path, monkeypatch, capsys):

@@ -22,7 +22,7 @@ from claas_assets.evaluation.deployment import client
 from claas_assets.evaluation.deployment import reconnect as patience
 from claas_assets.evaluation.deployment.client import ClaasClient
 from claas_assets.evaluation.deployment.transport import RetryBudget, Timeouts
-from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.preferences.sequence import load_sequence
 from claas_assets.evaluation.progress import Reporter, silent
 from claas_assets.evaluation.storage import atomic as files
 from claas_assets.evaluation.storage import journal
@@ -69,7 +69,7 @@ def evaluate(job: Job, report: Reporter = silent, locate: Callable[[], str] | No
             "output_dir": str(job.folder.parent),
         }
     )
-    preference = load_preference("small", job.preferences)
+    sequence = load_sequence("small", job.preferences)
     timeouts = Timeouts(feedback_s=job.feedback_s, generate_s=job.generate_s)
     with (
         patch.object(client, "RetryBudget", lambda: QUICK),
@@ -84,7 +84,7 @@ def evaluate(job: Job, report: Reporter = silent, locate: Callable[[], str] | No
         def context() -> TrainingContext:
             url = locate() if locate else job.url
             return TrainingContext.at(
-                url, config=config, preference=preference, folder=job.folder, report=report, locate=locate
+                url, config=config, sequence=sequence, folder=job.folder, report=report, locate=locate
             )
 
         adapter = ensure_adapter(context(), resuming=True)

@@ -18,7 +18,7 @@ from claas_assets.evaluation.deployment.locks import deployment_lock
 from claas_assets.evaluation.deployment.routes import routes_for
 from claas_assets.evaluation.deployment.transport import RetryBudget
 from claas_assets.evaluation.errors import DeploymentError, GatewayUnproven, MalformedAnswer, RequestRefused
-from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.preferences.sequence import PreferenceSequence
 from claas_assets.evaluation.training.sampler import put_sampler_on
 
 _QUICK = RetryBudget(attempts=2, total_s=30.0, wait_initial_s=0.2, wait_max_s=1.0)
@@ -28,7 +28,7 @@ async def check_deployment(
     config: EvalConfig,
     claas_url: str,
     token: str | None,
-    preferences: list[Preference],
+    sequences: list[PreferenceSequence],
     hear: Callable[[Finding], None] = lambda finding: None,
 ) -> Report:
     """All findings. CLaaS is spoken to directly; the gateway, where there is one, is asked whom it serves."""
@@ -42,7 +42,7 @@ async def check_deployment(
             served = await _who_answers(bench)
             if served is None:
                 return report
-            await _on_throwaway_adapters(bench, served, token, preferences)
+            await _on_throwaway_adapters(bench, served, token, sequences)
     return report
 
 
@@ -67,7 +67,7 @@ async def _who_answers(bench: Bench) -> list[str] | None:
 
 
 async def _on_throwaway_adapters(
-    bench: Bench, there: list[str], token: str | None, preferences: list[Preference]
+    bench: Bench, there: list[str], token: str | None, sequences: list[PreferenceSequence]
 ) -> None:
     made: list[str] = []
     one_sampler = bench.client.routes.engine.one_sampler
@@ -85,7 +85,7 @@ async def _on_throwaway_adapters(
                 bench.report.blocks(name, f"failed: {error}")
         await _gateway(bench, token)
         _times(bench)
-        say_forecast(bench, preferences)
+        say_forecast(bench, sequences)
     except DeploymentError as error:
         bench.report.blocks("check", f"could not go on: {error}")
     finally:

@@ -8,6 +8,7 @@ never costs a training run.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from claas_assets.evaluation.metrics import get_metric
@@ -85,27 +86,79 @@ def _why_not_asked(metric: Metric, context: ScoringContext) -> Mapping[str, Unme
     return found
 
 
+def score_state(
+    transcripts: Sequence[Transcript],
+    beside: Mapping[str, Sequence[Transcript]],
+    preference: Preference,
+    subjects: Subjects,
+    *,
+    size: SnapshotSize,
+) -> EvalSnapshot:
+    """All numbers of one state: of the `preference` that is trained, and of the others that were asked beside it."""
+    context = subjects.context(preference)
+    own = score_snapshot(transcripts, context, size=size, metrics=subjects.metrics)
+    others = {
+        name: score_snapshot(
+            asked, subjects.context(subjects.preferences[name]), size=size, metrics=_asked(asked, subjects.metrics)
+        )
+        for name, asked in beside.items()
+    }
+    return own.model_copy(update={"beside": others})
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """What the states of one adapter are scored for."""
+
+    preferences: Mapping[str, Preference]
+    """By name, in the order of first training; of a preference alone, it."""
+    metrics: Sequence[str]
+    baseline: EvalSnapshot | None = None
+    """None while the baseline itself is scored."""
+
+    def context(self, preference: Preference) -> ScoringContext:
+        """That preference, with the baseline as it has it."""
+        baseline = None if self.baseline is None else self.baseline.of(preference.name)
+        return ScoringContext(preference=preference, baseline=baseline)
+
+
+def _asked(transcripts: Sequence[Transcript], metrics: Sequence[str]) -> list[str]:
+    """The metrics that asked these: of a preference beside the trained one, no other is its own."""
+    asking = {transcript.metric for transcript in transcripts}
+    return [name for name in metrics if name in asking]
+
+
 def rescore(
-    baseline: EvalSnapshot, steps: Sequence[StepRecord], preference: Preference, metrics: Sequence[str]
+    baseline: EvalSnapshot, steps: Sequence[StepRecord], preferences: Mapping[str, Preference], metrics: Sequence[str]
 ) -> tuple[EvalSnapshot, list[StepRecord]]:
     """Baseline and steps scored afresh from their transcripts; whatever numbers they hold are not read.
 
-    Requests and durations are kept. Where another version made the inline scores, `rescored_from`
-    names it.
+    `preferences` by name, in the order of first training: the first is that of the baseline. Requests and
+    durations are kept. Where another version made the inline scores, `rescored_from` names it.
     """
-    fresh = _rescored(baseline, ScoringContext(preference=preference, baseline=None), metrics)
-    context = ScoringContext(preference=preference, baseline=fresh)
-    return fresh, [step.model_copy(update={"eval": _rescored(step.eval, context, metrics)}) for step in steps]
+    first = next(iter(preferences.values()))
+    fresh = _rescored(baseline, first, Subjects(preferences, metrics))
+    subjects = Subjects(preferences, metrics, fresh)
+    return fresh, [
+        step.model_copy(update={"eval": _rescored(step.eval, preferences[step.preference], subjects)}) for step in steps
+    ]
 
 
-def _rescored(snapshot: EvalSnapshot, context: ScoringContext, metrics: Sequence[str]) -> EvalSnapshot:
-    fresh = score_snapshot(snapshot.rollouts, context, size=snapshot.snapshot, metrics=metrics)
-    earlier = {**snapshot.versions, **snapshot.rescored_from}
+def _rescored(snapshot: EvalSnapshot, preference: Preference, subjects: Subjects) -> EvalSnapshot:
+    beside = {name: own.rollouts for name, own in snapshot.beside.items()}
+    fresh = score_state(snapshot.rollouts, beside, preference, subjects, size=snapshot.snapshot)
+    others = {name: _as_before(own, snapshot.beside[name]) for name, own in fresh.beside.items()}
+    return _as_before(fresh, snapshot).model_copy(update={"beside": others})
+
+
+def _as_before(fresh: EvalSnapshot, before: EvalSnapshot) -> EvalSnapshot:
+    """With what scoring does not make: what it cost, and which versions had scored it."""
+    earlier = {**before.versions, **before.rescored_from}
     return fresh.model_copy(
         update={
-            "requests": snapshot.requests,
-            "duration_s": snapshot.duration_s,
-            "shared_from": snapshot.shared_from,
+            "requests": before.requests,
+            "duration_s": before.duration_s,
+            "shared_from": before.shared_from,
             "rescored_from": changed_versions(earlier, fresh.versions),
         }
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,8 +19,12 @@ from claas_assets.evaluation.preferences.verifiers.judgements import asks_a_judg
 from claas_assets.evaluation.preferences.yaml_file import YamlFile
 from claas_assets.evaluation.storage.names import is_preference_name
 
+_PHASES = re.compile(r"^(?:\{\s*)?[\"']?phases[\"']?\s*:", re.MULTILINE)
 
-class _Part(BaseModel):
+
+class Part(BaseModel):
+    """A part of a file: no key that is not known, and nothing changes it."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
@@ -40,12 +46,12 @@ FeedbackPolicy = Literal["always", "when_violated"]
 alone. `always`: on every answer of the batch."""
 
 
-class PromptMessage(_Part):
+class PromptMessage(Part):
     role: str = Field(pattern="^(system|user|assistant)$")
     content: str = Field(min_length=1)
 
 
-class LogprobPair(_Part):
+class LogprobPair(Part):
     """A prompt with the answer that the user prefers and one that the user does not."""
 
     prompt_messages: tuple[PromptMessage, ...] = Field(min_length=1)
@@ -59,14 +65,14 @@ class LogprobPair(_Part):
         return self
 
 
-class OverApplicationItem(_Part):
+class OverApplicationItem(Part):
     """A prompt to which the preference does *not* apply; `check` passes when it was not over-applied."""
 
     prompt: str = Field(min_length=1)
     check: VerifierSpec
 
 
-class LabeledAnswer(_Part):
+class LabeledAnswer(Part):
     """An answer of which a person said whether it obeys: what a judge is calibrated on."""
 
     prompt: str = Field(min_length=1)
@@ -74,7 +80,7 @@ class LabeledAnswer(_Part):
     obeys: bool
 
 
-class Preference(_Part):
+class Preference(Part):
     """One preference, with everything that is asked to measure it."""
 
     name: str
@@ -94,6 +100,8 @@ class Preference(_Part):
     """Prompts of one set that ask the same in other words: of each group, the mean counts as one prompt."""
     calibration: tuple[LabeledAnswer, ...] = ()
     """Labeled answers for the judge among the verifiers: a list, or in the file the name of a file beside it."""
+    opposes: str | None = None
+    """The preference whose opposite this one asks for: in a sequence, learning this one has to undo that one."""
     from_bank: tuple[str, ...] = ()
     """The sets of prompts that the file leaves out, and that the general bank filled; the loader fills this in."""
 
@@ -171,19 +179,58 @@ def _limits(preference: Preference) -> Iterator[str]:
         )
 
 
-def preference_names(folder: Path) -> list[str]:
-    """The names of the preference files in `folder`, sorted. Broken ones too: they fail on their own."""
+def partition_names(folder: Path) -> list[str]:
+    """The names of all files in `folder` that can be evaluated, of preferences and of sequences, sorted.
+
+    Broken ones too: they fail on their own.
+    """
     if not folder.is_dir():
         return []
     return sorted(p.stem for p in folder.glob("*.yaml") if is_preference_name(p.stem))
 
 
+def preference_names(folder: Path) -> list[str]:
+    """Those of preferences alone."""
+    return [name for name in partition_names(folder) if not is_sequence(name, folder)]
+
+
+def is_sequence(name: str, folder: Path) -> bool:
+    """Whether `<folder>/<name>.yaml` is the file of a sequence: it has the key `phases`. One that cannot be read has
+    none."""
+    path = folder / f"{name}.yaml"
+    try:
+        found = path.stat()
+        return _has_phases(path, found.st_mtime_ns, found.st_size)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+@lru_cache
+def _has_phases(path: Path, changed_ns: int, size: int) -> bool:
+    return _PHASES.search(path.read_text(encoding="utf-8")) is not None
+
+
 def load_preference(name: str, folder: Path) -> Preference:
     """Read `<folder>/<name>.yaml`. Raises `ConfigError` (no such file) or `PreferenceError` (broken)."""
-    if name not in preference_names(folder):
+    path, file = file_at(name, folder)
+    values = file.values
+    if isinstance(values.get("calibration"), str):
+        values = {**values, "calibration": _labeled_answers(path, values["calibration"])}
+    try:
+        preference = Preference(**completed(values))
+    except (ValidationError, TypeError) as error:
+        raise PreferenceError(f"{path}: {explain(error, file)}") from error
+    if preference.name != name:
+        raise PreferenceError(f"{path}: name is {preference.name!r}, and must be the file's name, {name!r}")
+    return preference
+
+
+def file_at(name: str, folder: Path) -> tuple[Path, YamlFile]:
+    """The file `<folder>/<name>.yaml`, which holds a mapping. Raises as `load_preference`."""
+    if name not in partition_names(folder):
         raise ConfigError(
             f"preferences: there is no preference {name!r} in {folder}. "
-            f"Preferences there: {', '.join(preference_names(folder)) or 'none'}{_unlisted(folder)}. "
+            f"Preferences there: {', '.join(partition_names(folder)) or 'none'}{_unlisted(folder)}. "
             "Looked at is preferences_dir, else ./preferences, else what is shipped"
         )
     path = folder / f"{name}.yaml"
@@ -191,18 +238,9 @@ def load_preference(name: str, folder: Path) -> Preference:
         file = YamlFile(path.read_text(encoding="utf-8"))
     except ValueError as error:  # not UTF-8, or a date such as 2026-13-01, too
         raise PreferenceError(f"{path}: {error}") from error
-    values = file.values
-    if not isinstance(values, dict):
+    if not isinstance(file.values, dict):
         raise PreferenceError(f"{path}: a preference file is a mapping of keys, this is not")
-    if isinstance(values.get("calibration"), str):
-        values = {**values, "calibration": _labeled_answers(path, values["calibration"])}
-    try:
-        preference = Preference(**completed(values))
-    except (ValidationError, TypeError) as error:
-        raise PreferenceError(f"{path}: {_explain(error, file)}") from error
-    if preference.name != name:
-        raise PreferenceError(f"{path}: name is {preference.name!r}, and must be the file's name, {name!r}")
-    return preference
+    return path, file
 
 
 def _labeled_answers(preference: Path, name: str) -> Any:
@@ -226,7 +264,8 @@ def _unlisted(folder: Path) -> str:
     return f". Not listed because of their names: {', '.join(others)} ({rule})" if others else ""
 
 
-def _explain(error: ValidationError | TypeError, file: YamlFile) -> str:
+def explain(error: ValidationError | TypeError, file: YamlFile) -> str:
+    """What is wrong with the values of `file`: each key, what it must be, and its line."""
     if isinstance(error, TypeError):
         return str(error)
     problems = []

@@ -56,6 +56,8 @@ def _is_of_first_version(run: PreferenceRun) -> bool:
 
 def _why_not(run: PreferenceRun, text: Mapping[str, Any]) -> str | None:
     where = f"run {run.adapter.run_id}"
+    if run.adapter.sequence is not None:
+        return f"{where} is of a sequence, which `claas-eval rescore` scores again"
     if run.baseline is None or not run.baseline.rollouts or not run.steps[-1].eval.rollouts:
         return f"the answers of {where} are not at hand"
     foreign = [target for target in _targets(text.get("verifier")) if not _is_shipped(target)]
@@ -82,8 +84,8 @@ def _scored_again(run: PreferenceRun, text: Mapping[str, Any]) -> PreferenceRun:
     own = {**run.adapter.preference_text, "verifier": text.get("verifier"), "version": text.get("version", 1)}
     if _prompts(own) == _prompts(text):
         own["over_application"] = text.get("over_application", ())
-    adapter = run.adapter.model_copy(update={"preference_text": own})
-    baseline, (last,) = rescore(run.baseline, run.steps[-1:], Preference.model_validate(own), adapter.metrics)
+    adapter, asked = run.adapter.model_copy(update={"preference_text": own}), Preference.model_validate(own)
+    baseline, (last,) = rescore(run.baseline, run.steps[-1:], {asked.name: asked}, adapter.metrics)
     steps = [*run.steps[:-1], last]
     thresholds = Thresholds.recorded(adapter.config.get("thresholds", {}))
     verdict = judge(ScoresRecord.of(adapter, baseline, steps), thresholds)

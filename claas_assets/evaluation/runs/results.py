@@ -6,6 +6,7 @@ from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.metrics.scoring import rescore
 from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.preferences.sequence import PreferenceSequence
 from claas_assets.evaluation.storage.records import (
     AdapterRecord,
     CollapseRecord,
@@ -21,15 +22,28 @@ from claas_assets.evaluation.verdict.metric_table import collapse_series, metric
 from claas_assets.evaluation.verdict.ruling import judge
 
 
-def score(training: TrainingRecord, preference: Preference) -> ScoresRecord:
-    """Every state scored afresh from its transcripts, by today's metrics and this preference file.
+def score(training: TrainingRecord, sequence: PreferenceSequence) -> ScoresRecord:
+    """Every state scored afresh from its transcripts, by today's metrics and these preference files.
 
     Everything below is made of these scores, so that no table or picture contradicts its verdict.
     """
     adapter = training.adapter
     if training.baseline is None:
         raise RunFolderError(f"{adapter.preference} of run {adapter.run_id} has no baseline: materialize it first")
-    return ScoresRecord.of(adapter, *rescore(training.baseline, training.steps, preference, adapter.metrics))
+    preferences = _trained_preferences(adapter, sequence)
+    return ScoresRecord.of(adapter, *rescore(training.baseline, training.steps, preferences, adapter.metrics))
+
+
+def _trained_preferences(adapter: AdapterRecord, sequence: PreferenceSequence) -> dict[str, Preference]:
+    """Today's files of the preferences that were trained. Raises where the sequence does not name one any more."""
+    names = [adapter.preference] if adapter.sequence is None else adapter.sequence.preferences
+    gone = [name for name in names if name not in sequence.preferences]
+    if gone:
+        raise RunFolderError(
+            f"run {adapter.run_id} of {adapter.preference} trained {', '.join(gone)}, and the file of "
+            f"{sequence.name} has {', '.join(sequence.preferences)} now: put it back to score the run again"
+        )
+    return {name: sequence.preferences[name] for name in names}
 
 
 def metric_table(scores: ScoresRecord) -> MetricTable:

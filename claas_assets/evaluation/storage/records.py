@@ -47,6 +47,8 @@ Role = Literal["learning", "guard", "extreme", "told"]
 Overall = Literal["pass", "marginal", "fail", "inconclusive", "unfinished"]
 SnapshotSize = Literal["light", "full"]
 SnapshotScale = Literal["standard", "quick"]
+Schedule = Literal["sequential", "interleaved"]
+Control = Literal["none", "placebo", "shuffled"]
 
 
 class Record(BaseModel):
@@ -457,6 +459,26 @@ class EvalSnapshot(Record):
     showed that the deployment answers this job the same. Null where the run measured it itself."""
     answers: AnswerCounts | None = None
     """Null where compliance was not asked, and in files of 0.1.0, whose transcripts say it."""
+    beside: dict[str, EvalSnapshot] = Field(default_factory=dict)
+    """Of a sequence: its other preferences → what was measured of each in this state. What is of no preference
+    (`general`, `collapse`) stands in this snapshot alone, as do `requests` and `duration_s`."""
+
+    def of(self, preference: str) -> EvalSnapshot:
+        """This state as one preference of a sequence has it: its own numbers, and those that are of no preference."""
+        own = self.beside.get(preference)
+        if own is None:
+            return self
+        shared = ("general", "collapse")
+        reasons = {name: why for name, why in self.unmeasured.items() if name.split(".")[0] in shared}
+        return own.model_copy(
+            update={
+                "general": self.general,
+                "collapse": self.collapse,
+                "stats": own.stats.model_copy(update={name: getattr(self.stats, name) for name in shared}),
+                "unmeasured": {**reasons, **own.unmeasured},
+                "versions": {**self.versions, **own.versions},
+            }
+        )
 
     def headline(self) -> dict[str, float | None]:
         """The numbers that a run is followed by, under the names that they have in logs, charts and the terminal."""
@@ -506,6 +528,32 @@ class AuditedState(Record):
     """Mean token logprob of one fixed text."""
 
 
+class PhaseRecord(Record):
+    """One phase of a sequence."""
+
+    preference: str
+    steps: int
+    """Feedback steps."""
+
+
+class SequenceRecord(Record):
+    """A sequence as it was when the adapter was made. It may not change either."""
+
+    phases: list[PhaseRecord]
+    schedule: Schedule = "sequential"
+    opposes: dict[str, str] = Field(default_factory=dict)
+    """Preference of the sequence → the one of the sequence whose opposite it asks for."""
+
+    @property
+    def preferences(self) -> list[str]:
+        """In the order of first training."""
+        return list(dict.fromkeys(phase.preference for phase in self.phases))
+
+    @property
+    def num_steps(self) -> int:
+        return sum(phase.steps for phase in self.phases)
+
+
 class AdapterRecord(Record):
     """`metadata.json`: a fresh adapter, and the configuration that is frozen with it."""
 
@@ -529,6 +577,10 @@ class AdapterRecord(Record):
     """What a reader of the verdict must know of how the run was made."""
     audited: AuditedState | None = None
     """Of an audit: the adapter as it was found. Null where the run made its adapter."""
+    sequence: SequenceRecord | None = None
+    """The phases that the adapter is trained in; null for a preference alone."""
+    control_feedback: dict[str, str] | None = None
+    """Of a control run: preference → the text that is given in place of its own."""
 
     @field_validator("config")
     @classmethod
@@ -541,6 +593,8 @@ class AdapterRecord(Record):
     @property
     def num_steps(self) -> int:
         """Feedback steps asked for. Raises `RunFolderError` where the file says something else there."""
+        if self.sequence is not None:
+            return self.sequence.num_steps
         steps = self.config.get("num_steps")
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
             raise self._refused("num_steps", steps, "no number of steps")
@@ -561,6 +615,11 @@ class AdapterRecord(Record):
         if not isinstance(steps, list) or not all(isinstance(step, int) for step in steps):
             raise self._refused("snapshot_steps", steps, "no list of steps")
         return steps
+
+    @property
+    def control(self) -> str:
+        """`none`, or which control run it is."""
+        return str(self.config.get("control", "none"))
 
     def _refused(self, key: str, value: Any, what: str) -> RunFolderError:
         where = f"metadata.json of run {self.run_id}, preference {self.preference}"
@@ -588,8 +647,11 @@ class ScoredStep(Record):
     """The state after one feedback step: its scores, and what reading them needs of its training."""
 
     preference: str
+    """The one that the step's feedback is about."""
     step: int
     """Counted from 0."""
+    phase: int = 1
+    """Of the sequence, counted from 1; a preference alone has one."""
     sdpo_metrics: dict[str, Any] | None
     """The engine's numbers that strict readers take (see above); null where it gave none of them."""
     engine: dict[str, Any] | None = None
@@ -687,6 +749,10 @@ class ScoresRecord(Record):
     """What a reader of the verdict must know of how the run was made."""
     corrects_what_is_wrong: bool = False
     """Whether feedback was given on those answers alone that did not obey (`feedback_policy: when_violated`)."""
+    sequence: SequenceRecord | None = None
+    """Of a sequence: its phases; null for a preference alone."""
+    control: str = "none"
+    """`placebo` or `shuffled` where the feedback was not the preference's."""
     baseline: EvalSnapshot | None
     """Before any feedback, without transcripts. Null only in a reading of a run that has not measured it yet."""
     steps: list[ScoredStep]
@@ -705,6 +771,8 @@ class ScoresRecord(Record):
             deployment=adapter.deployment,
             caveats=adapter.caveats,
             corrects_what_is_wrong=adapter.preference_text.get("feedback_policy") == "when_violated",
+            sequence=adapter.sequence,
+            control=adapter.control,
             baseline=None if baseline is None else _without_transcripts(baseline),
             steps=[_without_answers(step) for step in steps],
         )
@@ -726,7 +794,8 @@ class ScoresRecord(Record):
 
 
 def _without_transcripts(snapshot: EvalSnapshot) -> EvalSnapshot:
-    return snapshot.model_copy(update={"rollouts": []})
+    beside = {name: _without_transcripts(own) for name, own in snapshot.beside.items()}
+    return snapshot.model_copy(update={"rollouts": [], "beside": beside})
 
 
 def _without_answers(step: ScoredStep) -> ScoredStep:

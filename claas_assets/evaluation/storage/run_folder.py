@@ -118,12 +118,17 @@ class PreferenceFolder:
         except OSError as error:
             raise RunFolderError(f"{self.path / STEPS_FILE} cannot be read: {error.strerror}") from error
         foreign = next((record for record in steps if record.preference != self.name), None)
-        if foreign is not None:
+        if foreign is not None and foreign.preference not in self._phases():
             raise RunFolderError(
                 f"{self.path / STEPS_FILE}: step {foreign.step} is of the preference {foreign.preference!r}, and this "
                 f"is the folder of {self.name!r}"
             )
         return steps
+
+    def _phases(self) -> list[str]:
+        """The preferences that are trained here, of a sequence."""
+        sequence = self.adapter().sequence if self.has(METADATA_FILE) else None
+        return [] if sequence is None else sequence.preferences
 
     def steps_recorded(self) -> int:
         """How many steps there are, without reading what they hold where that is possible."""

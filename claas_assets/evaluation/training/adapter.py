@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.deployment.gateway import GatewayProof, prove_gateway
 from claas_assets.evaluation.deployment.responses import Deployment
 from claas_assets.evaluation.errors import DeploymentError, RunFolderError
-from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.preferences.sequence import PreferenceSequence
 from claas_assets.evaluation.storage.names import lora_id_for
 from claas_assets.evaluation.storage.provenance import provenance
 from claas_assets.evaluation.storage.recorded_config import flat, measuring_inputs
-from claas_assets.evaluation.storage.records import AdapterRecord
+from claas_assets.evaluation.storage.records import AdapterRecord, SequenceRecord
 from claas_assets.evaluation.training.audit import audited_state
 from claas_assets.evaluation.training.context import TrainingContext
 
@@ -35,7 +36,7 @@ async def adopt_adapter(context: TrainingContext) -> AdapterRecord:
 async def create_adapter(context: TrainingContext) -> AdapterRecord:
     """A fresh adapter on the deployment, under the id that the deployment answered."""
     config, run_id = context.config, context.folder.parent.name
-    wanted = lora_id_for(config.lora_id_prefix, context.preference.name, run_id)
+    wanted = lora_id_for(config.lora_id_prefix, context.sequence.name, run_id)
     context.say("adapter", f"making adapter {wanted} on {config.base_model}")
     deployment = await context.client.describe()
     await prove_gateway(context.client, None, allow_unproven=config.allow_unproven_gateway)  # before anything is made
@@ -52,13 +53,15 @@ def _record(
         config=config.recorded(),
         without_effect=config.without_effect(),
         lora_id=lora_id,
-        preference=context.preference.name,
+        preference=context.sequence.name,
         run_id=context.folder.parent.name,
         training_inputs=config.training_inputs(),
-        preference_text=context.preference.model_dump(mode="json"),
+        preference_text=context.sequence.text(),
         provenance=provenance(deployment.as_record()),
         gateway=None if proof is None else proof.as_record(),
-        caveats=[*([] if proof is None else _caveats(proof)), *context.preference.limits],
+        sequence=context.sequence.record(config.num_steps),
+        control_feedback=None if context.sequence.feedback is None else dict(context.sequence.feedback),
+        caveats=[*([] if proof is None else _caveats(proof)), *context.sequence.limits],
     )
 
 
@@ -83,20 +86,20 @@ def _caveats(proof: GatewayProof) -> list[str]:
     return [*([] if proof.is_proven else [unproven]), unknown]
 
 
-def check_frozen(adapter: AdapterRecord, config: EvalConfig, preference: Preference) -> None:
-    """Refuse to go on where training, the preference's text or how it is measured is not as it began.
+def check_frozen(adapter: AdapterRecord, config: EvalConfig, sequence: PreferenceSequence) -> None:
+    """Refuse to go on where training, the preferences' texts or how they are measured is not as it began.
 
     Raises `RunFolderError` with each key that differs, its value then and its value now.
     """
-    texts = adapter.preference_text, preference.model_dump(mode="json")
-    seen = {key for text in texts for key in _trained_parts(text)}
-    before, after = (
-        flat({**trained, **measured, **{key: text.get(key, _BEFORE.get(key)) for key in sorted(seen)}})
-        for trained, measured, text in (
-            (adapter.training_inputs, measuring_inputs(adapter.config), texts[0]),
-            (config.training_inputs(), config.measuring_inputs(), texts[1]),
-        )
-    )
+    then = {
+        "control": "none",  # before there was such a key
+        **adapter.training_inputs,
+        **measuring_inputs(adapter.config),
+        **_trained_text(adapter.preference_text, adapter.sequence, adapter.control_feedback),
+    }
+    trained = _trained_text(sequence.text(), sequence.record(config.num_steps), sequence.feedback)
+    before, after = flat(then), flat({**config.training_inputs(), **config.measuring_inputs(), **trained})
+    after |= dict.fromkeys(before.keys() - after.keys(), None)
     changed = [f"{key}: {before.get(key)!r} then, {after[key]!r} now" for key in after if before.get(key) != after[key]]
     if changed:
         raise RunFolderError(
@@ -109,8 +112,20 @@ _BEFORE: dict[str, Any] = {"feedback_strings": [], "feedback_policy": "always"}
 """What held for runs that were made before preference files had these keys."""
 
 
-def _trained_parts(preference_text: dict[str, Any]) -> list[str]:
-    """The keys of a preference that training sees. Held-out prompts may change, and the verifier, unless it says what
-    is corrected."""
-    verifier = ["verifier"] if preference_text.get("feedback_policy", "always") != "always" else []
-    return ["feedback_string", "feedback_strings", "feedback_policy", "probe_prompts", *verifier]
+def _trained_text(
+    text: Mapping[str, Any], sequence: SequenceRecord | None, control: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """The parts of the files that training sees."""
+    feedback = {"control_feedback": None if control is None else dict(control)}
+    if sequence is None:
+        return {**feedback, **_trained_parts(text)}
+    told = {name: _trained_parts(file) for name, file in text.get("preferences", {}).items()}
+    phases = [(phase.preference, phase.steps) for phase in sequence.phases]
+    return {**feedback, "phases": phases, "schedule": sequence.schedule, **told}
+
+
+def _trained_parts(text: Mapping[str, Any]) -> dict[str, Any]:
+    """Of one preference. Held-out prompts may change, and the verifier, unless it says what is corrected."""
+    verifier = ["verifier"] if text.get("feedback_policy", "always") != "always" else []
+    keys = ["feedback_string", "feedback_strings", "feedback_policy", "probe_prompts", *verifier]
+    return {key: text.get(key, _BEFORE.get(key)) for key in keys}

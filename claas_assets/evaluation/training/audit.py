@@ -52,7 +52,7 @@ async def audited_state(client: ClaasClient, lora_id: str, base_model: str) -> A
 async def measure_base(context: TrainingContext) -> EvalSnapshot:
     """The base model behind the same deployment, in full. The one sampler is put back as it was."""
     client, base_model = context.client, context.config.base_model
-    untouched = AdapterState(step=-1, size="full", baseline=None)
+    untouched = AdapterState(step=-1, preference=context.sequence.first, size="full", baseline=None)
     if not client.routes.engine.one_sampler:
         await prove_gateway(client, base_model, allow_unproven=context.config.allow_unproven_gateway)
         baseline, _ = await measure(context, base_model, untouched)
@@ -90,9 +90,9 @@ async def measure_audited(
         return 0
     began, client, config = time.monotonic(), context.client, context.config
     await prove_gateway(client, adapter.lora_id, allow_unproven=config.allow_unproven_gateway)
-    snapshot, _ = await measure(context, adapter.lora_id, AdapterState(step=0, size="full", baseline=baseline))
+    snapshot, _ = await measure(context, adapter.lora_id, AdapterState(0, context.sequence.first, "full", baseline))
     record = StepRecord(
-        preference=context.preference.name,
+        preference=context.sequence.name,
         step=0,
         timestamp=utc_now(),
         feedback_given="",

@@ -1,4 +1,4 @@
-"""What every part of the training of one preference is handed."""
+"""What every part of the training of one sequence, or of a preference alone, is handed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 from claas_assets.evaluation.config import EvalConfig, gateway_token
 from claas_assets.evaluation.deployment.client import ClaasClient
 from claas_assets.evaluation.deployment.locks import deployment_lock
 from claas_assets.evaluation.deployment.routes import routes_for
-from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.preferences.sequence import PreferenceSequence, Turn
 from claas_assets.evaluation.progress import Event, Reporter, Stage
 from claas_assets.evaluation.storage.stores import Place
 
@@ -21,13 +22,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """One preference, evaluated on one deployment, in one folder."""
+    """One sequence (a preference alone is one of one phase), evaluated on one deployment, in one folder."""
 
     config: EvalConfig
-    preference: Preference
+    sequence: PreferenceSequence
     client: ClaasClient
     folder: Place
-    """`<results>/<run id>/<preference>`."""
+    """`<results>/<run id>/<sequence>`."""
     report: Reporter
     """Hears what is going on."""
 
@@ -37,7 +38,7 @@ class TrainingContext:
         claas_url: str,
         *,
         config: EvalConfig,
-        preference: Preference,
+        sequence: PreferenceSequence,
         folder: Place,
         report: Reporter,
         locate: Callable[[], str] | None = None,
@@ -47,10 +48,10 @@ class TrainingContext:
             routes_for(config, claas_url, gateway_token(config)),
             max_concurrency=config.max_concurrency,
             deployment_timeout_s=config.deployment_timeout_s,
-            say=lambda text: report(Event(preference.name, "note", text)),
+            say=lambda text: report(Event(sequence.name, "note", text)),
             locate=locate,
         )
-        return cls(config=config, preference=preference, client=client, folder=folder, report=report)
+        return cls(config=config, sequence=sequence, client=client, folder=folder, report=report)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` to its end, holding the deployment where it has one sampler; then close the connections."""
@@ -62,5 +63,10 @@ class TrainingContext:
             async with self.client:
                 return await work
 
+    @cached_property
+    def turns(self) -> tuple[Turn, ...]:
+        """Whose each feedback step is, in order."""
+        return self.sequence.turns(self.config.num_steps)
+
     def say(self, stage: Stage, message: str, **details: Any) -> None:
-        self.report(Event(preference=self.preference.name, stage=stage, message=message, **details))
+        self.report(Event(preference=self.sequence.name, stage=stage, message=message, **details))

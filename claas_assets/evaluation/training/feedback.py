@@ -115,7 +115,7 @@ class _StepFeedback:
         items = feedback_items(
             [(rollout.prompt, rollout.response) for rollout in to_correct(intent.batch)],
             lora_id=self.lora_id,
-            feedback=feedback_of_step(context.config, context.preference, intent.step),
+            feedback=feedback_of_step(context, intent.step),
             training=context.config.training.model_copy(update={"steps_per_batch": updates}),
             takes_repetitions=self._takes_repetitions(),
         )
@@ -185,7 +185,11 @@ class _StepFeedback:
         await self.context.client.check_adapter(self.lora_id)
         self._note(f"step {step}: the deployment forgot the rollouts; generating them again")
         replaced, batch = self.intent.batch, await roll_out(self.context, self.lora_id, step)
-        self._keep(batch=await reviewed(self.context, batch), replaced=replaced, calls_begun=len(self.intent.answers))
+        self._keep(
+            batch=await reviewed(self.context.turns[step].preference, batch),
+            replaced=replaced,
+            calls_begun=len(self.intent.answers),
+        )
 
     async def resolve(self) -> int | None:
         """The updates that the unanswered call made, by the adapter's counter; None where there is none."""

@@ -9,30 +9,30 @@ from claas_assets.evaluation.judge import judge_of_environment, judgements_for
 from claas_assets.evaluation.metrics.base import Transcripts
 from claas_assets.evaluation.metrics.compliance import ComplianceMetric, obedience
 from claas_assets.evaluation.metrics.probes import ScoringContext
+from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.storage.records import EvalSnapshot, Transcript
-from claas_assets.evaluation.training.context import TrainingContext
 
 
 async def judgements_of_answers(
-    context: TrainingContext, baseline: EvalSnapshot | None, answered: Sequence[Transcript]
+    preference: Preference, metrics: Sequence[str], baseline: EvalSnapshot | None, answered: Sequence[Transcript]
 ) -> list[Transcript]:
     """What scoring the compliance of one state wants judged; at the baseline, the labeled answers too.
 
     Raises `JudgeError` where the judge gave no judgement at all: it would not judge the next state either.
     """
-    if not context.preference.asks_a_judge or ComplianceMetric.name not in context.config.metrics:
+    if not preference.asks_a_judge or ComplianceMetric.name not in metrics:
         return []
-    scoring = ScoringContext(preference=context.preference, baseline=baseline)
+    scoring = ScoringContext(preference=preference, baseline=baseline)
     async with judge_of_environment() as judge:
         made = await judgements_for(lambda: ComplianceMetric().score(Transcripts(answered), scoring), judge)
     return _not_all_failed(made)
 
 
-async def judgements_of_batch(context: TrainingContext, batch: Sequence[Transcript]) -> list[Transcript]:
+async def judgements_of_batch(preference: Preference, batch: Sequence[Transcript]) -> list[Transcript]:
     """What is wanted to know which answers of a batch obey. Raises `JudgeError`."""
-    if not context.preference.asks_a_judge:
+    if not preference.asks_a_judge:
         return []
-    obeys = obedience(context.preference)
+    obeys = obedience(preference)
     async with judge_of_environment() as judge:
         return _not_all_failed(await judgements_for(lambda: [*map(obeys, batch)], judge))
 

@@ -39,7 +39,7 @@ async def train(context: TrainingContext, adapter: AdapterRecord, baseline: Eval
     if journal.set_aside_torn_line():
         context.say("note", f"{journal.folder}: a torn last line of steps.jsonl was set aside in steps.torn")
     steps = journal.read()
-    first, total = len(steps), context.config.num_steps
+    first, total = len(steps), len(context.turns)
     if first >= total:
         return 0
     with _saying_where(context, first):
@@ -69,7 +69,7 @@ def _saying_where(context: TrainingContext, step: int) -> Iterator[None]:
     try:
         yield
     except (DeploymentError, RunFolderError) as error:
-        where = f"step {step + 1} of {context.config.num_steps}"
+        where = f"step {step + 1} of {len(context.turns)}"
         goes_on = "" if isinstance(error, AdapterLost) else "; the same output_dir again goes on"
         error.args = (f"{where}: {error}. {step} steps are recorded{goes_on}",)
         raise
@@ -98,35 +98,36 @@ async def run_step(
     next step are generated beside this one's probes, which come from the same state of the adapter; they are
     sent last, because the deployment remembers only its latest completions.
     """
-    config, preference, began = context.config, context.preference, time.monotonic()
+    config, turn, total, began = context.config, context.turns[step], len(context.turns), time.monotonic()
     intent = await _intent(context, lora_id, journal, step, carried)
     corrected = to_correct(intent.batch)
     doing = f"training on the feedback ({len(corrected)} of {len(intent.batch)} answers)"
-    context.say("feedback", doing if corrected else NOTHING_TO_CORRECT, step=step, num_steps=config.num_steps)
+    context.say("feedback", doing if corrected else NOTHING_TO_CORRECT, step=step, num_steps=total)
     sent = time.monotonic()
     outcome = await give_feedback(context, lora_id, intent, journal)
     feedback_s = round(time.monotonic() - sent, 3)
     intent, answers = outcome.intent, outcome.intent.answers
     weights = weights_after(context, outcome) if answers or outcome.interrupted else carried.weights
-    last = step == config.num_steps - 1
     state = AdapterState(
         step=step,
-        size="full" if last or step in config.snapshot_steps else "light",
+        preference=turn.preference,
+        size="full" if turn.ends_phase or step in config.snapshot_steps else "light",
         baseline=baseline,
-        ahead=() if last else rollout_probes(config, preference, step + 1),
+        ahead=() if step == total - 1 else rollout_probes(context, step + 1),
         weights=weights,
     )
     (snapshot, ahead), counted = await gather_two(measure(context, lora_id, state), _asked_counter(context, lora_id))
     timings = {"rollouts": intent.rollouts_s, "feedback": feedback_s, "probes": snapshot.duration_s}
     record = StepRecord(
-        preference=preference.name,
+        preference=turn.preference.name,
         step=step,
+        phase=turn.phase,
         timestamp=utc_now(),
-        feedback_given=feedback_of_step(config, preference, step),
+        feedback_given=feedback_of_step(context, step),
         sdpo_metrics=strict_metrics(answers[-1]) if answers else None,
         engine=engine_numbers(answers[-1]) if answers else None,
         eval=snapshot,
-        prompt_used=prompts_of_step(preference, config.batch_size, step)[0],
+        prompt_used=prompts_of_step(turn, config.batch_size)[0],
         response_text=intent.batch[0].response,
         timing_s=round(time.monotonic() - began, 3),
         sub_step_count=_updates_made(lora_id, outcome, counted),
@@ -155,13 +156,13 @@ async def _intent(
         return begun
     batch, rollouts_s = carried.batch, None
     if batch is None:
-        context.say("rollouts", "generating the batch", step=step, num_steps=context.config.num_steps)
+        context.say("rollouts", "generating the batch", step=step, num_steps=len(context.turns))
         began = time.monotonic()
         batch = await roll_out(context, lora_id, step)
         rollouts_s = round(time.monotonic() - began, 3)
     return FeedbackIntent(
         step=step,
-        batch=await reviewed(context, batch),
+        batch=await reviewed(context.turns[step].preference, batch),
         updates_before=carried.counted,
         updates_asked=0,
         rollouts_s=rollouts_s,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from claas_assets.evaluation.errors import PreferenceError
 from claas_assets.evaluation.metrics.compliance import obedience
+from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.preferences.verifiers.judgements import Judgements, judging_by
 from claas_assets.evaluation.storage.records import (
     Message,
@@ -15,21 +16,20 @@ from claas_assets.evaluation.storage.records import (
     TranscriptMetadata,
     Unmeasured,
 )
-from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.judgements import judgements_of_batch
 
 
-async def reviewed(context: TrainingContext, batch: list[RolloutRecord]) -> list[RolloutRecord]:
+async def reviewed(preference: Preference, batch: list[RolloutRecord]) -> list[RolloutRecord]:
     """The batch, each answer with whether it obeys where the preference's policy asks for it.
 
     An answer obeys as it does in the verdict: the verifier passes, and it is no loop. Raises `PreferenceError` where
     a verifier cannot tell: whether to correct is then not known.
     """
-    if context.preference.feedback_policy == "always":
+    if preference.feedback_policy == "always":
         return batch
     transcripts = [_transcript(index, rollout) for index, rollout in enumerate(batch)]
-    with judging_by(Judgements.of(await judgements_of_batch(context, transcripts))):
-        obeys = await asyncio.to_thread(lambda: [*map(obedience(context.preference), transcripts)])
+    with judging_by(Judgements.of(await judgements_of_batch(preference, transcripts))):
+        obeys = await asyncio.to_thread(lambda: [*map(obedience(preference), transcripts)])
     for rollout, found in zip(batch, obeys, strict=True):
         if isinstance(found, Unmeasured):
             raise PreferenceError(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.errors import DeploymentError
 from claas_assets.evaluation.metrics.probes import Probe, derived_seed
-from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.preferences.sequence import Turn
 from claas_assets.evaluation.storage.records import RolloutRecord, Transcript
 from claas_assets.evaluation.training.asking import Asker
 from claas_assets.evaluation.training.context import TrainingContext
@@ -15,20 +14,24 @@ from claas_assets.evaluation.training.context import TrainingContext
 PREFIX = "rollout/"
 
 
-def prompts_of_step(preference: Preference, batch_size: int, step: int) -> list[str]:
-    """Batch entry i of step s uses prompt (s·batch_size + i) mod n."""
-    prompts = preference.probe_prompts
-    return [prompts[(step * batch_size + i) % len(prompts)] for i in range(batch_size)]
+def prompts_of_step(turn: Turn, batch_size: int) -> list[str]:
+    """Batch entry i of a phase's step s uses prompt (s·batch_size + i) mod n."""
+    prompts = turn.preference.probe_prompts
+    return [prompts[(turn.step * batch_size + i) % len(prompts)] for i in range(batch_size)]
 
 
-def feedback_of_step(config: EvalConfig, preference: Preference, step: int) -> str:
-    """The wording that this step gives: of several, the one that the run's seed picks."""
+def feedback_of_step(context: TrainingContext, step: int) -> str:
+    """The wording that a step gives: of several, the one that the run's seed picks; of a control run, its text."""
+    preference, control = context.turns[step].preference, context.sequence.feedback
+    if control is not None:
+        return control[preference.name]
     wordings = preference.feedback_strings or (preference.feedback_string,)
-    return wordings[derived_seed(config.seed, step, "feedback") % len(wordings)]
+    return wordings[derived_seed(context.config.seed, step, "feedback") % len(wordings)]
 
 
-def rollout_probes(config: EvalConfig, preference: Preference, step: int) -> list[Probe]:
+def rollout_probes(context: TrainingContext, step: int) -> list[Probe]:
     """With logprobs: feedback on a completion that was cached without them is refused."""
+    config = context.config
     return [
         Probe(
             key=f"{PREFIX}{index}",
@@ -39,14 +42,14 @@ def rollout_probes(config: EvalConfig, preference: Preference, step: int) -> lis
             seed=derived_seed(config.seed, step, "rollout", index),
             logprobs=True,
         )
-        for index, prompt in enumerate(prompts_of_step(preference, config.batch_size, step))
+        for index, prompt in enumerate(prompts_of_step(context.turns[step], config.batch_size))
     ]
 
 
 async def roll_out(context: TrainingContext, lora_id: str, step: int) -> list[RolloutRecord]:
     """Sample the batch. Raises where an answer is missing or empty: there is nothing to train on then."""
     asker = Asker(context.client, lora_id, seed=context.config.seed)
-    transcripts, _ = await asker.ask(rollout_probes(context.config, context.preference, step), lambda done, total: None)
+    transcripts, _ = await asker.ask(rollout_probes(context, step), lambda done, total: None)
     for transcript in transcripts:
         if transcript.metadata.error is not None:
             await context.client.check_adapter(lora_id)

@@ -54,7 +54,7 @@ def _alike(context: TrainingContext, adapter: AdapterRecord) -> Iterator[tuple[s
     if sweep is None:
         return
     for folder in folders_in(context.config.results_dir):
-        theirs = PreferenceFolder(folder / context.preference.name)
+        theirs = PreferenceFolder(folder / context.sequence.name)
         if not folder.name.startswith(f"{sweep}-") or folder.name == adapter.run_id:
             continue
         try:
@@ -88,7 +88,8 @@ def _depends_on(adapter: AdapterRecord) -> dict[str, Any]:
 
 def _gives_the_same_again(baseline: EvalSnapshot) -> bool:
     """Whether every probe was answered, and those that were asked twice were answered alike."""
-    whole = all(transcript.metadata.error is None for transcript in baseline.rollouts)
+    states = [baseline, *baseline.beside.values()]
+    whole = all(transcript.metadata.error is None for state in states for transcript in state.rollouts)
     compliance = baseline.stats.compliance
     return whole and compliance is not None and compliance.noise is not None and compliance.noise.deterministic
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.deployment.gateway import prove_gateway
 from claas_assets.evaluation.errors import DeploymentError
+from claas_assets.evaluation.metrics.beside import by_preference, probes_beside, set_of
 from claas_assets.evaluation.metrics.logprob import LogprobMetric
 from claas_assets.evaluation.metrics.made_pairs import make_pairs, with_pairs_of
 from claas_assets.evaluation.metrics.prescoring import Prescoring
-from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
-from claas_assets.evaluation.metrics.scoring import gather_probes, score_snapshot
+from claas_assets.evaluation.metrics.probes import Probe, ProbePlan
+from claas_assets.evaluation.metrics.scoring import Subjects, gather_probes, score_state
+from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.preferences.sequence import PreferenceSequence
 from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot, SnapshotSize, Transcript, Unmeasured
 from claas_assets.evaluation.training.asking import Asker
 from claas_assets.evaluation.training.context import TrainingContext
@@ -34,6 +38,8 @@ class AdapterState:
 
     step: int
     """The feedback step after which it is measured; -1: untouched."""
+    preference: Preference
+    """The one that the step trained, or, of the untouched adapter, the first that will be."""
     size: SnapshotSize
     baseline: EvalSnapshot | None
     """What its numbers are compared with; None for the baseline itself."""
@@ -46,30 +52,48 @@ class AdapterState:
 async def measure(context: TrainingContext, lora_id: str, state: AdapterState) -> tuple[EvalSnapshot, list[Transcript]]:
     """Ask all probes of all metrics at once, and score the answers; with the answers to `ahead`, unscored."""
     config, began = context.config, time.monotonic()
-    probes = gather_probes(config.metrics, _plan(context, state))
+    probes, others = probes_of(config, context.sequence, state)
     prescoring = Prescoring(config.metrics)
-    answered, requests = await _ask_of_state(context, lora_id, [*probes, *state.ahead], state, prescoring)
+    asked = [*probes, *others, *state.ahead]
+    answered, requests = await _ask_of_state(context, lora_id, asked, state, prescoring)
     duration_s = round(time.monotonic() - began, 3)
-    transcripts, ahead = answered[: len(probes)], answered[len(probes) :]
+    transcripts, ahead = answered[: len(probes)], answered[len(probes) + len(others) :]
+    beside = by_preference(answered[len(probes) : len(probes) + len(others)])
     await prescoring.done()
-    transcripts += await judgements_of_answers(context, state.baseline, transcripts)
-    if state.baseline is None:
-        transcripts += await _ask_made_pairs(context, lora_id, transcripts)
-    scoring = ScoringContext(preference=context.preference, baseline=state.baseline)
-    snapshot = await asyncio.to_thread(score_snapshot, transcripts, scoring, size=state.size, metrics=config.metrics)
-    shared = {transcript.metadata.asked_as for transcript in transcripts}
+    for name, own in [(state.preference.name, transcripts), *beside.items()]:
+        own += await _ask_more(context, lora_id, state, context.sequence.preferences[name], own)
+    subjects = Subjects(context.sequence.preferences, config.metrics, state.baseline)
+    snapshot = await asyncio.to_thread(score_state, transcripts, beside, state.preference, subjects, size=state.size)
+    shared = {transcript.metadata.asked_as for transcript in answered[: len(probes) + len(others)]}
     only_ahead = sum(transcript.key not in shared for transcript in ahead)
     return snapshot.model_copy(update={"requests": requests - only_ahead, "duration_s": duration_s}), ahead
 
 
-async def _ask_made_pairs(context: TrainingContext, lora_id: str, answered: Sequence[Transcript]) -> list[Transcript]:
+async def _ask_more(
+    context: TrainingContext, lora_id: str, state: AdapterState, preference: Preference, own: Sequence[Transcript]
+) -> list[Transcript]:
+    """What is asked once the answers are there: the judge, and at the baseline the pairs that they make."""
+    before = None if state.baseline is None else state.baseline.of(preference.name)
+    more = await judgements_of_answers(preference, context.config.metrics, before, own)
+    return more if before is not None else more + await _ask_made_pairs(context, lora_id, own, preference)
+
+
+def probes_of(config: EvalConfig, sequence: PreferenceSequence, state: AdapterState) -> tuple[list[Probe], list[Probe]]:
+    """What a state is asked: the probes of the preference that is trained, and those of the others beside it."""
+    others = [other for other in sequence.preferences.values() if other.name != state.preference.name]
+    beside = [probe for other in others for probe in probes_beside(config.metrics, _plan(config, state, other))]
+    return gather_probes(config.metrics, _plan(config, state, state.preference)), beside
+
+
+async def _ask_made_pairs(
+    context: TrainingContext, lora_id: str, answered: Sequence[Transcript], preference: Preference
+) -> list[Transcript]:
     """The logprobs of the pairs that the untrained model's answers make, where the preference has none of its own."""
-    preference = context.preference
     if preference.logprob_pairs is not None or LogprobMetric.name not in context.config.metrics:
         return []
     pairs = await asyncio.to_thread(make_pairs, answered, preference)
-    untouched = AdapterState(step=BASELINE_STEP, size="full", baseline=None)
-    plan = replace(_plan(context, untouched), preference=preference.model_copy(update={"logprob_pairs": pairs or None}))
+    with_pairs = preference.model_copy(update={"logprob_pairs": pairs or None})
+    plan = _plan(context.config, AdapterState(BASELINE_STEP, preference, "full", None), with_pairs)
     asker = Asker(context.client, lora_id, seed=context.config.seed)
     transcripts, _ = await asker.ask(LogprobMetric().probes(plan), lambda done, total: None)
     return transcripts
@@ -118,7 +142,7 @@ async def _refuse_failed_sets(context: TrainingContext, lora_id: str, transcript
     for transcript in transcripts:
         error = transcript.metadata.error
         reason = error.reason if error is not None and error.kind == "failed" else None
-        failed.setdefault(_set_of(transcript), []).append(reason)
+        failed.setdefault(set_of(transcript.key), []).append(reason)
     if any(any(reasons) for reasons in failed.values()):
         await context.client.check_adapter(lora_id)
     for name, reasons in failed.items():
@@ -126,21 +150,15 @@ async def _refuse_failed_sets(context: TrainingContext, lora_id: str, transcript
             raise DeploymentError(f"none of the {len(reasons)} probes {name} was answered. The first: {reasons[0]}")
 
 
-def _set_of(transcript: Transcript) -> str:
-    """`compliance/heldout_prompts`, `logprob`: the part of a key before the number of the probe."""
-    parts = transcript.key.split("/")
-    return parts[0] if len(parts) < 2 or parts[1].isdigit() else "/".join(parts[:2])
-
-
 _MOVING_SAMPLER = Unmeasured(
     kind="failed", reason="the one sampler was put on other weights twice while it was measured: who else uses it?"
 )
 
 
-def _plan(context: TrainingContext, state: AdapterState) -> ProbePlan:
-    config = context.config
+def _plan(config: EvalConfig, state: AdapterState, preference: Preference) -> ProbePlan:
+    before = None if state.baseline is None else state.baseline.of(preference.name)
     return ProbePlan(
-        preference=with_pairs_of(state.baseline, context.preference),
+        preference=with_pairs_of(before, preference),
         size=state.size,
         step=state.step,
         collapse_due=state.step in config.collapse_steps or state.size == "full",
@@ -157,9 +175,9 @@ async def measure_baseline(context: TrainingContext, adapter: AdapterRecord) -> 
     weights: Weights = await put_sampler_on(context.client, None)
     if weights is None and context.client.routes.engine.one_sampler:
         weights = Serving(None)
-    untouched = AdapterState(step=BASELINE_STEP, size="full", baseline=None, weights=weights)
+    untouched = AdapterState(BASELINE_STEP, context.sequence.first, "full", None, weights=weights)
     if not isinstance(weights, Unmeasured):
-        probes = gather_probes(context.config.metrics, _plan(context, untouched))
+        probes, _ = probes_of(context.config, context.sequence, untouched)
         shared = await shared_baseline(context, adapter, probes)
         if shared is not None:
             of = f"baseline of {shared.shared_from}: {shared.requests} questions asked again have the same answers"

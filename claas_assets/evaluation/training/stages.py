@@ -31,7 +31,9 @@ def ensure_adapter(context: TrainingContext, *, resuming: bool) -> AdapterRecord
     adapter = folder.adapter()
     if not resuming:
         return adapter
-    check_frozen(adapter, config, context.preference)
+    check_frozen(adapter, config, context.sequence)
+    if adapter.sequence is not None:
+        return adapter  # `check_frozen` has seen that its phases are what they were
     recorded = len(folder.steps())
     if recorded > config.num_steps:
         raise RunFolderError(
@@ -78,7 +80,7 @@ def _has_trained(journal: Journal) -> bool:
 
 def run_training(context: TrainingContext, adapter: AdapterRecord, baseline: EvalSnapshot) -> int:
     """Run the steps that are missing; returns how many were run."""
-    check_frozen(adapter, context.config, context.preference)
+    check_frozen(adapter, context.config, context.sequence)
     journal = open_journal(context.folder)
     with journal.lock():
         working = train if adapter.audited is None else measure_audited

@@ -13,7 +13,7 @@ from claas_assets.evaluation.check.findings import Report
 from claas_assets.evaluation.check.forecast import least_excluded, least_rise
 from claas_assets.evaluation.config import load_config
 from claas_assets.evaluation.deployment import gateway as proving
-from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.preferences.sequence import load_sequence
 from tests.conftest import MakeFake, MakeGateway
 from tests.fake_claas import FakeClaas, FakeGateway, status
 from tests.fake_claas.model import Weights
@@ -28,8 +28,8 @@ def check(fake: FakeClaas, between: FakeGateway | None = None, **values: Any) ->
     if fake.mode != "tinker" or "base_model" not in values:
         given.setdefault("base_model", BASE.get(fake.mode, "Qwen/Qwen3-8B"))
     token = between.token if between else None
-    preference = load_preference("identity", SHIPPED)
-    return asyncio.run(check_deployment(load_config(given), fake.url, token, [preference]))
+    sequence = load_sequence("identity", SHIPPED)
+    return asyncio.run(check_deployment(load_config(given), fake.url, token, [sequence]))
 
 
 def said(report: Report, name: str) -> str:

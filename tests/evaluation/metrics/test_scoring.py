@@ -110,7 +110,7 @@ def test_scored_again_without_the_inline_numbers_it_is_the_same(run):
     bare = EvalSnapshot(rollouts=baseline.rollouts, snapshot="full", requests=99, duration_s=3.5)
     bare_steps = [s.model_copy(update={"eval": EvalSnapshot(rollouts=s.eval.rollouts, snapshot="full")}) for s in steps]
 
-    again, lines = rescore(bare, bare_steps, ASKED, MOST)
+    again, lines = rescore(bare, bare_steps, {ASKED.name: ASKED}, MOST)
 
     assert again == baseline
     assert lines == steps
@@ -121,7 +121,7 @@ def test_scored_again_it_survives_the_files(run):
     from_file = EvalSnapshot.model_validate_json(baseline.model_dump_json())
     lines = [StepRecord.model_validate_json(line.model_dump_json()) for line in steps]
 
-    again, _ = rescore(from_file, lines, ASKED, MOST)
+    again, _ = rescore(from_file, lines, {ASKED.name: ASKED}, MOST)
 
     assert again == baseline
 
@@ -132,7 +132,7 @@ def test_a_changed_verifier_changes_the_score_and_nothing_else(run):
         update={"version": 2, "verifier": {**ASKED.verifier, "name": "nobody"}},
     )
 
-    again, lines = rescore(baseline, steps, stricter, MOST)
+    again, lines = rescore(baseline, steps, {stricter.name: stricter}, MOST)
 
     assert again.preference_compliance == 0
     assert again.requests == 99
@@ -146,7 +146,7 @@ def test_a_table_scored_under_two_versions_says_so(run, monkeypatch):
     baseline, steps = run
     monkeypatch.setattr(ComplianceMetric, "version", 9)
 
-    again, lines = rescore(*rescore(baseline, steps, ASKED, MOST), ASKED, MOST)
+    again, lines = rescore(*rescore(baseline, steps, {ASKED.name: ASKED}, MOST), {ASKED.name: ASKED}, MOST)
     rows = metric_rows("r", "identity", again, lines)
 
     assert {row["version"] for row in rows if row["metric"] == "compliance"} == {

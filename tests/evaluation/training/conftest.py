@@ -7,6 +7,7 @@ import json
 import pytest
 
 from claas_assets.evaluation.config import load_config
+from claas_assets.evaluation.preferences.sequence import PreferenceSequence
 from claas_assets.evaluation.progress import silent
 from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.stages import ensure_adapter, ensure_baseline, run_training
@@ -32,7 +33,11 @@ class Training:
         if self.mode in BASE_MODELS:
             values.setdefault("base_model", BASE_MODELS[self.mode])
         return TrainingContext.at(
-            self.fake.url, config=load_config(values), preference=self.preference, folder=self.folder, report=silent
+            self.fake.url,
+            config=load_config(values),
+            sequence=PreferenceSequence.of(self.preference),
+            folder=self.folder,
+            report=silent,
         )
 
     def run(self, **changes) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.preferences.sequence import PreferenceSequence
 from claas_assets.evaluation.storage.records import AdapterRecord
 from claas_assets.evaluation.training.adapter import check_frozen
 from tests.synthetic import transcripts as synthetic
@@ -37,19 +38,27 @@ def test_measuring_otherwise_is_refused_with_the_key_and_both_values_and_nothing
     key: str, then: Any, now: Any
 ) -> None:
     with pytest.raises(RunFolderError) as caught:
-        check_frozen(made_with(**{key: then}), EvalConfig(output_dir="./x/run", **{key: now}), ASKED)
+        check_frozen(
+            made_with(**{key: then}), EvalConfig(output_dir="./x/run", **{key: now}), PreferenceSequence.of(ASKED)
+        )
     assert f": {key}: {then!r} then, {now!r} now. Use another output_dir" in str(caught.value)
 
 
 def test_of_nested_settings_only_the_one_that_differs_is_named() -> None:
     with pytest.raises(RunFolderError) as caught:
-        check_frozen(made_with(), EvalConfig(output_dir="./x/run", training={"alpha": 0.25}), ASKED)
+        check_frozen(
+            made_with(), EvalConfig(output_dir="./x/run", training={"alpha": 0.25}), PreferenceSequence.of(ASKED)
+        )
     assert ": training.alpha: 0.0 then, 0.25 now. " in str(caught.value)
 
 
 def test_metrics_in_another_order_and_more_steps_go_on() -> None:
     then = made_with(metrics=["logprob", "compliance"], num_steps=3)
-    check_frozen(then, EvalConfig(output_dir="./x/run", metrics=["compliance", "logprob"], num_steps=9), ASKED)
+    check_frozen(
+        then,
+        EvalConfig(output_dir="./x/run", metrics=["compliance", "logprob"], num_steps=9),
+        PreferenceSequence.of(ASKED),
+    )
 
 
 def test_a_run_from_before_a_key_was_there_was_measured_as_it_was_then() -> None:
@@ -57,6 +66,6 @@ def test_a_run_from_before_a_key_was_there_was_measured_as_it_was_then() -> None
     older = then.model_copy(
         update={"config": {k: v for k, v in then.config.items() if k not in ("probe_temperature", "snapshot_size")}}
     )
-    check_frozen(older, EvalConfig(output_dir="./x/run", probe_temperature=0.0), ASKED)
+    check_frozen(older, EvalConfig(output_dir="./x/run", probe_temperature=0.0), PreferenceSequence.of(ASKED))
     with pytest.raises(RunFolderError, match=r"probe_temperature: 0\.0 then, 0\.7 now"):
-        check_frozen(older, EvalConfig(output_dir="./x/run", probe_temperature=0.7), ASKED)
+        check_frozen(older, EvalConfig(output_dir="./x/run", probe_temperature=0.7), PreferenceSequence.of(ASKED))

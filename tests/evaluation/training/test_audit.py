@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import pytest
 
 from claas_assets.cli import clean
-from claas_assets.evaluation.check.forecast import cost_of
 from claas_assets.evaluation.config import load_config
 from claas_assets.evaluation.deployment.client import ClaasClient
 from claas_assets.evaluation.deployment.routes import routes_for
 from claas_assets.evaluation.errors import DeploymentError, ForbiddenInAudit
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.evaluation.storage.stores import place_at
+from claas_assets.evaluation.training.cost import cost_of
 from claas_assets.evaluation.training.stages import ensure_adapter, ensure_baseline, run_training
 from claas_assets.evaluation.verdict.ruling import judge
 from claas_assets.wire import FeedbackItem
@@ -75,7 +75,7 @@ def test_an_audit_measures_the_base_model_and_the_adapter_and_changes_nothing(au
 
 def test_the_forecast_of_an_audit_is_what_it_asks(audit):
     made = audit()
-    cost = cost_of(made.context().config, made.context().preference)
+    cost = cost_of(made.context().config, made.context().sequence)
     made.run()
     asked = [made.fake.log.count(path) for path in ("/v1/chat/completions", "/v1/score", "/v1/feedback")]
     looks = 2  # a fixed text is scored before and after: was it trained meanwhile?

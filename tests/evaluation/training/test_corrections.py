@@ -8,6 +8,7 @@ import pytest
 
 from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.errors import PreferenceError, RunFolderError
+from claas_assets.evaluation.preferences.sequence import PreferenceSequence
 from claas_assets.evaluation.runs.results import score, verdict
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from tests.fake_claas.faults import status
@@ -27,7 +28,9 @@ def with_policy(made, policy, **changes):
 
 
 def judged(made):
-    return verdict(score(PreferenceFolder(made.folder).training(), made.preference), Thresholds())
+    return verdict(
+        score(PreferenceFolder(made.folder).training(), PreferenceSequence.of(made.preference)), Thresholds()
+    )
 
 
 @pytest.fixture

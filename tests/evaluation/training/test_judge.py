@@ -7,6 +7,7 @@ import pytest
 from claas_assets.evaluation.errors import ConfigError, JudgeError
 from claas_assets.evaluation.judge import judge_of_environment
 from claas_assets.evaluation.preferences.preference import LabeledAnswer
+from claas_assets.evaluation.preferences.sequence import PreferenceSequence
 from claas_assets.evaluation.runs.results import score
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.evaluation.verdict.judge import distrusted_judge
@@ -121,7 +122,7 @@ def test_each_answer_is_judged_once_at_temperature_0_and_scoring_again_asks_noth
         assert len(keys) == len(set(keys))
     one.close()
     monkeypatch.delenv("CLAAS_JUDGE_URL")
-    scores = score(PreferenceFolder(made.folder).training(), made.preference)
+    scores = score(PreferenceFolder(made.folder).training(), PreferenceSequence.of(made.preference))
     assert scores.baseline.stats == by_state[0].stats
     assert scores.last.stats == by_state[1].stats
     assert scores.last.stats.compliance.sets["heldout_prompts"].obeyed_rate == 1.0
