@@ -166,6 +166,18 @@ class EvalConfig(_Section):
     sweep_id: str | None = Field(default=None, description="the sweep that this run is part of; null: of none")
     preferences_dir: str | None = Field(default=None, description="folder of preference files; null: ./preferences")
     fail_on: FailOn | None = Field(default=None, description="exit 3 at such a verdict or a worse one")
+    stop_on_harm: bool = Field(
+        default=False, description="end where loops or an extreme collapse alert stand at two snapshots in a row"
+    )
+    stop_when_learned: int | None = Field(
+        default=None, ge=1, le=10_000, description="end when the trained prompts obeyed at so many steps in a row"
+    )
+    max_minutes: float | None = Field(
+        default=None, gt=0, description="end before a preference takes longer; null: never"
+    )
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="end before a preference generates more tokens; null: never"
+    )
     max_concurrency: int = Field(default=32, ge=1, le=256, description="requests in flight per deployment")
     parallel_preferences: int = Field(default=3, ge=1, le=16, description="preferences evaluated side by side")
     deployment_timeout_s: float = Field(

@@ -643,6 +643,14 @@ class RolloutRecord(Record):
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
+class StopRecord(Record):
+    """Why a run ended before its last step."""
+
+    kind: Literal["harm", "learned", "budget"]
+    reason: str
+    """What was seen, in words."""
+
+
 class ScoredStep(Record):
     """The state after one feedback step: its scores, and what reading them needs of its training."""
 
@@ -673,6 +681,8 @@ class ScoredStep(Record):
     """Of an audit: how it is seen that somebody trained the adapter while it was measured."""
     corrections: int | None = None
     """Answers of the batch that feedback was given on; null in an audit, and in files of older versions (all)."""
+    stopped: StopRecord | None = None
+    """Why no step follows, though more were asked for."""
 
     @model_validator(mode="before")
     @classmethod
@@ -718,7 +728,8 @@ class TrainingRecord(Record):
 
     @property
     def complete(self) -> bool:
-        return len(self.steps) >= self.adapter.num_steps
+        """Whether no step is to follow."""
+        return len(self.steps) >= self.adapter.num_steps or (bool(self.steps) and self.steps[-1].stopped is not None)
 
     @property
     def last(self) -> EvalSnapshot | None:
@@ -910,6 +921,8 @@ class VerdictRecord(Record):
     """By name, in the order of the table; none where there is nothing to judge."""
     alerts: list[str] = Field(default_factory=list)
     """Collapse alerts with their states."""
+    stopped: StopRecord | None = None
+    """Why the run ended before its last step; null where it did not."""
     notes: list[str] = Field(default_factory=list)
     """What one should know beside the criteria."""
     steps_recorded: int = 0
@@ -957,6 +970,7 @@ def current(result: Result | None, recorded: int) -> Result | None:
 
 
 def judged(verdict: VerdictRecord | None, recorded: int, asked: int) -> VerdictRecord | None:
-    """The verdict of a preference that is finished: all steps asked for are recorded, and it is of all of them."""
+    """The verdict of a preference that is finished: it is of all recorded steps, and no step is to follow."""
     now = current(verdict, recorded)
-    return now if now is not None and recorded >= asked and now.overall != "unfinished" else None
+    ended = now is not None and (recorded >= asked or now.stopped is not None)
+    return now if ended and now is not None and now.overall != "unfinished" else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from claas_assets.evaluation.deployment.feedback_protocol import engine_numbers, strict_metrics
 from claas_assets.evaluation.deployment.gateway import prove_gateway
@@ -32,6 +32,7 @@ from claas_assets.evaluation.training.rollouts import (
 )
 from claas_assets.evaluation.training.sampler import Weights, known_weights, resume_sampler, weights_after
 from claas_assets.evaluation.training.snapshot import AdapterState, cost_of, measure
+from claas_assets.evaluation.training.stopping import may_stop, stays_stopped, stop_after
 
 
 async def train(context: TrainingContext, adapter: AdapterRecord, baseline: EvalSnapshot, journal: Journal) -> int:
@@ -40,7 +41,7 @@ async def train(context: TrainingContext, adapter: AdapterRecord, baseline: Eval
         context.say("note", f"{journal.folder}: a torn last line of steps.jsonl was set aside in steps.torn")
     steps = journal.read()
     first, total = len(steps), len(context.turns)
-    if first >= total:
+    if first >= total or (steps and stays_stopped(context.config, steps[-1].stopped)):
         return 0
     with _saying_where(context, first):
         await context.client.check_adapter(adapter.lora_id)
@@ -53,6 +54,7 @@ async def train(context: TrainingContext, adapter: AdapterRecord, baseline: Eval
         counted=await _counter(context, adapter.lora_id, steps[-1] if steps else None),
         feedback_s=max((record.timings.get("feedback", 0.0) for record in steps), default=None),
         weights=known_weights(context, steps),
+        earlier=tuple(steps),
     )
     for step in range(first, total):
         with _saying_where(context, step):
@@ -60,6 +62,9 @@ async def train(context: TrainingContext, adapter: AdapterRecord, baseline: Eval
         cost = f" ({cost_of(record.eval)})" if record.eval.snapshot == "full" else ""
         numbers = record.eval.headline()
         context.say("step", f"step {step + 1} of {total} done{cost}", step=step, num_steps=total, numbers=numbers)
+        if record.stopped is not None:
+            context.say("note", f"stopped after step {step + 1} of {total}: {record.stopped.reason}", step=step)
+            return step + 1 - first
     return total - first
 
 
@@ -87,6 +92,8 @@ class Carried:
     """Rollouts that were generated beside the probes."""
     weights: Weights = None
     """Whose weights answer, until a step trains."""
+    earlier: tuple[StepRecord, ...] = ()
+    """The steps before, where the configuration may end the run by what was seen."""
 
 
 async def run_step(
@@ -117,6 +124,9 @@ async def run_step(
         weights=weights,
     )
     (snapshot, ahead), counted = await gather_two(measure(context, lora_id, state), _asked_counter(context, lora_id))
+    stopped = None if step == total - 1 else stop_after(config, baseline, carried.earlier, snapshot)
+    if stopped is not None:
+        snapshot = await _in_full(context, lora_id, state, snapshot)
     timings = {"rollouts": intent.rollouts_s, "feedback": feedback_s, "probes": snapshot.duration_s}
     record = StepRecord(
         preference=turn.preference.name,
@@ -138,10 +148,25 @@ async def run_step(
         replaced_rollouts=intent.replaced,
         updates_counted=counted if counted is not None else _count_in_answer(outcome, carried.counted),
         corrections=len(to_correct(intent.batch)),
+        stopped=stopped,
     )
     journal.append(record)
-    slowest = max(feedback_s, carried.feedback_s or 0.0)
-    return record, Carried(record.updates_counted, slowest, records_of(ahead) if usable(ahead) else None, weights)
+    return record, Carried(
+        counted=record.updates_counted,
+        feedback_s=max(feedback_s, carried.feedback_s or 0.0),
+        batch=records_of(ahead) if usable(ahead) else None,
+        weights=weights,
+        earlier=(*carried.earlier, record) if may_stop(config) else (),
+    )
+
+
+async def _in_full(context: TrainingContext, lora_id: str, state: AdapterState, light: EvalSnapshot) -> EvalSnapshot:
+    """The last state of a run that ends early, measured as a last state is; with what the light snapshot cost."""
+    if light.snapshot == "full":
+        return light
+    full, _ = await measure(context, lora_id, replace(state, size="full", ahead=()))
+    seconds = [taken for taken in (light.duration_s, full.duration_s) if taken is not None]
+    return full.model_copy(update={"requests": light.requests + full.requests, "duration_s": sum(seconds)})
 
 
 NOTHING_TO_CORRECT = "every answer of the batch obeys: nothing is sent, and nothing is trained"

@@ -5,7 +5,7 @@ Each keeps what the folder already holds rather than doing it again.
 
 from __future__ import annotations
 
-from claas_assets.evaluation.errors import RunFolderError
+from claas_assets.evaluation.errors import ConfigError, RunFolderError
 from claas_assets.evaluation.storage.journal import Journal
 from claas_assets.evaluation.storage.object_journal import open_journal
 from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot
@@ -15,11 +15,17 @@ from claas_assets.evaluation.training.audit import measure_audited, measure_base
 from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.loop import train
 from claas_assets.evaluation.training.snapshot import measure_baseline
+from claas_assets.evaluation.training.stopping import may_stop
 
 
 def ensure_adapter(context: TrainingContext, *, resuming: bool) -> AdapterRecord:
     """The folder's adapter, or a fresh one. `resuming`: this run trains too, so `num_steps` may grow."""
     folder, config = PreferenceFolder(context.folder), context.config
+    if may_stop(config) and not context.sequence.is_alone:
+        raise ConfigError(
+            f"{context.sequence.name} is a sequence, which runs to its end: leave out stop_on_harm, stop_when_learned, "
+            "max_minutes and max_tokens"
+        )
     if not folder.has(METADATA_FILE):
         with open_journal(context.folder).lock():  # of two evaluations that begin here at once, one makes it
             if not folder.has(METADATA_FILE):

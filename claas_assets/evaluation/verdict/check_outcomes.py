@@ -39,7 +39,8 @@ def steps_complete(training: TrainingRecord) -> Outcome:
     steps, asked = training.steps, training.num_steps
     interrupted = [str(step.step) for step in steps if step.interrupted]
     numbers = {"steps": len(steps), "steps_asked": asked, "interrupted_steps": len(interrupted)}
-    said = f"{len(steps)} of {asked} steps recorded"
+    stopped = steps[-1].stopped if steps else None
+    said = f"{len(steps)} of {asked} steps recorded" + (f"; stopped: {stopped.reason}" if stopped else "")
     if not training.complete:
         return Outcome(False, f"{said}: materialize training_steps again to go on", severe=True, numbers=numbers)
     if interrupted:

@@ -125,10 +125,13 @@ def _is_harm(criterion: Criterion) -> bool:
     return criterion.grade == "fail" and criterion.role in ("guard", "extreme")
 
 
-def sentence(ruling: Ruling, criteria: Mapping[str, Criterion], looks: int) -> str:
-    """The verdict as one reads it: conclusion, what was learned, harm guard by guard, what it cannot say."""
+def sentence(ruling: Ruling, criteria: Mapping[str, Criterion], looks: int, early: str = "") -> str:
+    """The verdict as one reads it: conclusion, what was learned, harm guard by guard, what it cannot say.
+
+    `early` follows the outcome's name: where a run ended before its last step.
+    """
     obeyed = criteria.get("obeyed")
-    parts = [f"{ruling.outcome[0].upper()}{ruling.outcome[1:]}: {_first(ruling, obeyed)}"]
+    parts = [f"{ruling.outcome[0].upper()}{ruling.outcome[1:]}{early}: {_first(ruling, obeyed)}"]
     parts += [_harm(criteria)] if any(name in criteria for name in GUARDS) else []
     parts += [_sizes(criteria)] if _small(criteria) else []
     parts += [_next(ruling, criteria)] if ruling.outcome in _ADVICE else []

@@ -34,11 +34,15 @@ def judge(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
     elif baseline is not None and scores.num_steps == 0:
         criteria = describe_baseline(baseline, thresholds, scores.metrics)
     distrust = distrusted_judge(baseline)
+    stopped = steps[-1].stopped if steps else None
     ruling = _unfinished(baseline, steps, scores.num_steps) or rule(criteria, thresholds, _ceiling(baseline), distrust)
     last = steps[-1].eval if steps else None
     margin = last.logprob_margin if last is not None else None
     ratio = criteria.get("capability_ratio")
-    said = sentence(ruling, criteria, looks) if steps else f"{ruling.outcome}: {ruling.why}."
+    early = f", stopped after step {len(steps)} of {scores.num_steps}" if stopped is not None else ""
+    said = sentence(ruling, criteria, looks, early) if steps else f"{ruling.outcome}: {ruling.why}."
+    if stopped is not None:
+        said += f" Why it was stopped: {stopped.reason}."
     return VerdictRecord(
         preference=scores.preference,
         lora_id=scores.lora_id,
@@ -51,6 +55,7 @@ def judge(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
         sentence=f"{said} {_cost(steps)}" if scores.corrects_what_is_wrong and steps else said,
         criteria=criteria,
         alerts=alerts_along(baseline, steps),
+        stopped=stopped,
         notes=[
             *([] if distrust is None else [distrust]),
             *scores.caveats,
@@ -98,7 +103,7 @@ def _ceiling(baseline: EvalSnapshot | None) -> float | None:
 def _unfinished(baseline: EvalSnapshot | None, steps: Sequence[ScoredStep], num_steps: int) -> Ruling | None:
     if baseline is None:
         return Ruling("unfinished", "the baseline has not been measured; run again with the same output_dir to go on")
-    if len(steps) < num_steps:
+    if len(steps) < num_steps and not (steps and steps[-1].stopped):
         return Ruling(
             "unfinished",
             f"{len(steps)} of {num_steps} steps are recorded; run again with the same output_dir to go on",

@@ -1,0 +1,136 @@
+"""When a run ends before its last step: harm that stays, a preference that is learned, a budget that is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import takewhile
+
+from claas_assets.evaluation.config import EvalConfig, Thresholds
+from claas_assets.evaluation.metrics.units import changes, obeyed_in
+from claas_assets.evaluation.storage.records import CollapseStats, EvalSnapshot, StepRecord, StopRecord
+
+LOOPS_ROSE = 0.4
+"""Share of a snapshot's answers that became loops or nothing, less those that ceased to be. Ten trained prompts
+and four public probes are asked at every step: by the churn of an untrained model alone, two snapshots in a row
+reach it in fewer than 5 % of runs of 20 steps, where up to 30 % of its answers are loops."""
+
+FEWEST_ANSWERS = 8
+"""With fewer answers, a share says too little to end a run."""
+
+
+def may_stop(config: EvalConfig) -> bool:
+    """Whether anything may end the run before its last step."""
+    limits = (config.stop_when_learned, config.max_minutes, config.max_tokens)
+    return config.stop_on_harm or any(limit is not None for limit in limits)
+
+
+def stop_after(
+    config: EvalConfig, baseline: EvalSnapshot, earlier: Sequence[StepRecord], now: EvalSnapshot
+) -> StopRecord | None:
+    """Why the step whose state is `now` is the last, or None where the next one follows."""
+    states = [*(record.eval for record in earlier), now]
+    if (reason := _harm_that_stays(config, baseline, states)) is not None:
+        return StopRecord(kind="harm", reason=reason)
+    if (reason := _learned(config, states)) is not None:
+        return StopRecord(kind="learned", reason=reason)
+    if (reason := _spent(config, baseline, earlier, now)) is not None:
+        return StopRecord(kind="budget", reason=reason)
+    return None
+
+
+def stays_stopped(config: EvalConfig, stop: StopRecord | None) -> bool:
+    """Whether the run ended early and the configuration still has what ended it: without it, the folder goes on."""
+    if stop is None:
+        return False
+    wanted = {
+        "harm": config.stop_on_harm,
+        "learned": config.stop_when_learned is not None,
+        "budget": config.max_minutes is not None or config.max_tokens is not None,
+    }
+    return wanted[stop.kind]
+
+
+def _harm_that_stays(config: EvalConfig, baseline: EvalSnapshot, states: Sequence[EvalSnapshot]) -> str | None:
+    """Harm that is seen in the last state and in the one before it that measured the same."""
+    if not config.stop_on_harm:
+        return None
+    rises = [_rise_of_loops(baseline, state) for state in states[-2:]]
+    if len(rises) == 2 and all(rise is not None and rise >= LOOPS_ROSE for rise in rises):
+        return f"{rises[-1]:.0%} more of the answers are loops or nothing, for the second snapshot in a row"
+    measured = [state.stats.collapse for state in states if state.stats.collapse is not None]
+    if len(measured) < 2 or states[-1].stats.collapse is None:
+        return None
+    before, now = (_extremes(stats, config.thresholds) for stats in measured[-2:])
+    both = [words for name, words in now.items() if name in before]
+    return f"{both[0]}, for the second snapshot in a row" if both else None
+
+
+def _rise_of_loops(baseline: EvalSnapshot, state: EvalSnapshot) -> float | None:
+    """Mean change over the answers that both states have; None where they are too few."""
+    now, then = state.stats.degenerate, baseline.stats.degenerate
+    if now is None or then is None:
+        return None
+    rose = [
+        change
+        for name in ("on_preference", "elsewhere")
+        for change in changes(getattr(now, name).scores, getattr(then, name).scores).values()
+    ]
+    return sum(rose) / len(rose) if len(rose) >= FEWEST_ANSWERS else None
+
+
+def _extremes(stats: CollapseStats, bounds: Thresholds) -> dict[str, str]:
+    """The criteria of collapse beyond the bound at which they fail, in words."""
+    alike = stats.self_rouge_l.mean if stats.self_rouge_l is not None else None
+    drift = stats.fixed_text_words_drift
+    found = {}
+    if stats.entropy_ratio is not None and stats.entropy_ratio < bounds.entropy_ratio.fail_at:
+        found["entropy_ratio"] = f"token entropy is {stats.entropy_ratio:.2f} of the baseline's"
+    if alike is not None and alike > bounds.self_rouge_l.fail_at:
+        found["self_rouge_l"] = f"samples are alike (self-ROUGE-L {alike:.2f})"
+    if stats.rep4_rise is not None and stats.rep4_rise > bounds.loops.fail_at:
+        found["loops"] = f"repeated 4-grams rose by {stats.rep4_rise:.2f}"
+    if drift is not None and -drift > bounds.fixed_text_drift.fail_at:
+        found["fixed_text_drift"] = f"fixed texts became less likely by {-drift:.2f} nats a token"
+    return found
+
+
+def _learned(config: EvalConfig, states: Sequence[EvalSnapshot]) -> str | None:
+    """Trained prompts only: the held-out ones are for the verdict and never decide when it is taken."""
+    wanted = config.stop_when_learned
+    if wanted is None:
+        return None
+    trained = (obeyed_in(state, "probe_prompts") for state in reversed(states))
+    enough = config.thresholds.obeyed.pass_at
+    row = list(takewhile(lambda units: units is not None and (units.mean or 0.0) >= enough, trained))
+    if len(row) < wanted:
+        return None
+    return f"{enough:.0%} or more of the trained prompts obeyed at {wanted} steps in a row"
+
+
+def _spent(config: EvalConfig, baseline: EvalSnapshot, earlier: Sequence[StepRecord], now: EvalSnapshot) -> str | None:
+    """The budget that another step would pass, where what the last full snapshot takes is held back for it."""
+    tokens = [_generated(baseline), *(_generated_by(record) for record in earlier), _generated(now)]
+    if config.max_tokens is not None and sum(tokens) + tokens[0] + _slowest(tokens[1:]) > config.max_tokens:
+        return f"max_tokens={config.max_tokens}: {sum(tokens)} tokens were generated before the last snapshot"
+    measured = baseline.duration_s or 0.0
+    seconds = [record.timing_s for record in earlier]
+    total = measured + sum(seconds) + (now.duration_s or 0.0)
+    if config.max_minutes is not None and total + measured + _slowest(seconds) > 60 * config.max_minutes:
+        return f"max_minutes={config.max_minutes:g}: it took {total / 60:.1f} minutes before the last snapshot"
+    return None
+
+
+def _slowest(costs: Sequence[float]) -> float:
+    return max(costs, default=0.0)
+
+
+def _generated_by(record: StepRecord) -> int:
+    return _generated(record.eval) + sum(
+        answer.metadata.get("completion_tokens") or 0 for answer in record.rollout_batch
+    )
+
+
+def _generated(snapshot: EvalSnapshot) -> int:
+    """Tokens of the answers; those that the deployment does not count are not known, and count as none."""
+    own = [answer.metadata for answer in snapshot.rollouts if answer.metadata.asked_as is None]
+    return sum(answer.completion_tokens or 0 for answer in own if answer.kind == "generate")
