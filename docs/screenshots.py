@@ -89,7 +89,7 @@ def make_untrained(run: Path) -> None:
         asked = [t for t in baseline.rollouts if not t.key.startswith(("compliance/ceiling/", "compliance/noise/"))]
         state = score_snapshot(asked, ScoringContext(preference, baseline), size="full", metrics=adapter.metrics)
         steps = [step.model_copy(update={"eval": state}) for step in training.steps]
-        thresholds = Thresholds(**adapter.config["thresholds"])
+        thresholds = Thresholds.recorded(adapter.config["thresholds"])
         judged = judge(ScoresRecord.of(adapter, baseline, steps), thresholds)
         (folder / "steps.jsonl").unlink()
         for step in steps:

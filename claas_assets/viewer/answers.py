@@ -35,6 +35,10 @@ class Side:
     score: float | None = None
     detail: str | None = None
     truncated: bool = False
+    tokens: int | None = None
+    """Of the completion, as the deployment counted them."""
+    seconds: float | None = None
+    """From request to answer."""
 
     @property
     def shown(self) -> Cut:
@@ -50,7 +54,6 @@ class ShownTranscript:
     question: str
     side: Side
     logprob_sum: float | None
-    tokens: int | None
 
 
 def side_of(snapshot: EvalSnapshot, transcript: Transcript) -> Side:
@@ -66,6 +69,8 @@ def side_of(snapshot: EvalSnapshot, transcript: Transcript) -> Side:
         score=units.scores.get(unit) if units else None,
         detail=units.details.get(unit) if units else None,
         truncated=bool(meta.truncated),
+        tokens=meta.completion_tokens,
+        seconds=meta.latency_s,
     )
 
 
@@ -78,7 +83,10 @@ def groups_of(snapshot: EvalSnapshot) -> list[tuple[str, list[ShownTranscript]]]
 
     in_order = sorted(snapshot.rollouts, key=place)  # stable: as asked within a group
     return [
-        (GROUPS[order[at]] if at < len(order) else "Other", [_shown(snapshot, transcript) for transcript in group])
+        (
+            GROUPS[order[at]] if at < len(order) else "Other",
+            [shown_transcript(snapshot, transcript) for transcript in group],
+        )
         for at, group in groupby(in_order, key=place)
     ]
 
@@ -102,7 +110,7 @@ def last_asked(
     return None
 
 
-def _shown(snapshot: EvalSnapshot, transcript: Transcript) -> ShownTranscript:
+def shown_transcript(snapshot: EvalSnapshot, transcript: Transcript) -> ShownTranscript:
     meta = transcript.metadata
     return ShownTranscript(
         key=transcript.key,
@@ -110,7 +118,6 @@ def _shown(snapshot: EvalSnapshot, transcript: Transcript) -> ShownTranscript:
         question=next((m.content for m in reversed(transcript.messages) if m.role == "user"), ""),
         side=side_of(snapshot, transcript),
         logprob_sum=meta.logprob_sum,
-        tokens=meta.completion_tokens,
     )
 
 

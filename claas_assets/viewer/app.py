@@ -113,6 +113,7 @@ def _lists(places: ResultsFolder) -> APIRouter:
 
 def _told(run: RunOverview) -> dict[str, Any]:
     told = asdict(run)
+    told["settings"] = dict(run.settings)
     for preference, record in zip(told["preferences"], run.preferences, strict=True):
         preference["interval"] = record.interval.model_dump() if record.interval else None
     return told
@@ -140,6 +141,13 @@ def _runs(places: ResultsFolder) -> APIRouter:
     @router.get("/{preference}/compare")
     def show_comparison(request: Request, run_id: str, preference: str, prompt: MaybeText = None) -> HTMLResponse:
         return HTMLResponse(pages.compare_part(_base(request), places.preference(run_id, preference)[0], prompt))
+
+    @router.get("/{preference}/answers")
+    def show_answers(
+        request: Request, run_id: str, preference: str, show: Text = "all", key: MaybeText = None, page: Page = 1
+    ) -> HTMLResponse:
+        folder, _ = places.preference(run_id, preference)
+        return HTMLResponse(pages.answers_page(_base(request), folder, show, key, page))
 
     @router.get("/{preference}/states/{state}")
     def show_state(request: Request, run_id: str, preference: str, state: str, part: bool = False) -> HTMLResponse:

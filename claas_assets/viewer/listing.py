@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
+from claas_assets.evaluation.comparison.sweeps import NOT_THE_RECIPE
 from claas_assets.evaluation.runs.overview import PreferenceOverview, RunOverview
 
 PER_PAGE = 50
@@ -19,10 +20,22 @@ COLUMNS = {
     "model": "Model",
     "state": "State",
     "preference": "Preference",
-    "verdict": "Verdict",
+    "verdict": "Outcome",
     "change": "Change in obedience",
     "alerts": "Alerts",
 }
+"""Sort key → heading."""
+
+HEADINGS = (
+    ("run", "created"),
+    ("model", "deployment"),
+    ("state",),
+    ("preference",),
+    ("verdict",),
+    ("change",),
+    ("alerts",),
+)
+"""The columns of the table: what stands in one of them can be sorted by, each."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,8 @@ class Listing:
     page: int
     pages: int
     running: bool
+    settings: dict[str, str]
+    """Run id → its seed, and what its sweep swept: "seed=1 learning_rate=0.0001"."""
 
 
 def make_listing(runs: list[RunOverview], query: Query) -> Listing:
@@ -67,7 +82,9 @@ def make_listing(runs: list[RunOverview], query: Query) -> Listing:
 
     A page beyond the last one is the last one.
     """
-    matching = [match for run in runs if (match := _matching(run, query.q.lower().split())) is not None]
+    settings = _told_settings(runs)
+    words = query.q.lower().split()
+    matching = [match for run in runs if (match := _matching(run, words, settings[run.run_id])) is not None]
     key = _KEYS.get(query.sort.removeprefix("-"), _KEYS["created"])
     matching.sort(key=key, reverse=query.sort.startswith("-"))
     pages = max(1, math.ceil(len(matching) / query.per_page))
@@ -80,13 +97,32 @@ def make_listing(runs: list[RunOverview], query: Query) -> Listing:
         page=page,
         pages=pages,
         running=any(run.state == "running" for run in runs),
+        settings=settings,
     )
 
 
-def _matching(run: RunOverview, words: list[str]) -> RunOverview | None:
+def _told_settings(runs: list[RunOverview]) -> dict[str, str]:
+    """By run id. What differs is looked for in the whole sweep, not on one page of the list."""
+    sweeps: dict[str, dict[str, set[str]]] = {}
+    for run in runs:
+        values = sweeps.setdefault(run.sweep_id or "", {})
+        for key, value in run.settings:
+            values.setdefault(key, set()).add(value)
+    return {run.run_id: _told(run, sweeps[run.sweep_id or ""]) for run in runs}
+
+
+def _told(run: RunOverview, of_sweep: dict[str, set[str]]) -> str:
+    told = {key: value for key, value in run.settings if key == "seed"}
+    if run.sweep_id is not None:
+        told |= {k: v for k, v in run.settings if k not in NOT_THE_RECIPE and len(of_sweep[k]) > 1}
+    return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in told.items())
+
+
+def _matching(run: RunOverview, words: list[str], settings: str) -> RunOverview | None:
     if not words:
         return run
-    own = " ".join((run.run_id, run.created or "", run.deployment, run.mode, run.model, run.sweep_id or "")).lower()
+    told = (run.run_id, run.created or "", run.deployment, run.mode, run.model, run.sweep_id or "", settings)
+    own = " ".join(told).lower()
     kept = tuple(p for p in run.preferences if all(word in own or word in _text(p) for word in words))
     return replace(run, preferences=kept) if kept else None
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from claas_assets.evaluation.figures import asked_figures
 from claas_assets.evaluation.runs.catalog import preference_names
 from claas_assets.evaluation.runs.overview import RunOverview
 from claas_assets.evaluation.storage.recorded_config import flat
@@ -15,7 +16,8 @@ from claas_assets.evaluation.verdict.metric_table import quantities_of
 from claas_assets.viewer.answers import groups_of, whole_answer
 from claas_assets.viewer.before_after import Pair, PromptSet, find_pair, prompt_sets
 from claas_assets.viewer.compare import MAX_RUNS
-from claas_assets.viewer.listing import COLUMNS, Listing, Query
+from claas_assets.viewer.filters import FILTERS, find_answers
+from claas_assets.viewer.listing import COLUMNS, HEADINGS, Listing, Query
 from claas_assets.viewer.loading import PreferenceRecords, load_head, load_preference
 from claas_assets.viewer.states import missing_in, state_table, version_notes
 from claas_assets.viewer.svg import TITLES
@@ -33,8 +35,8 @@ def list_page(base: str, listing: Listing, query: Query, place: str, *, linked: 
     template = "_list.html" if part else "list.html"
     token = token_of(listing.runs)
     return render(
-        template, base=base, listing=listing, query=query, columns=COLUMNS, place=place, linked=linked, token=token,
-        max_runs=MAX_RUNS,
+        template, base=base, listing=listing, query=query, columns=COLUMNS, headings=HEADINGS, place=place,
+        linked=linked, token=token, max_runs=MAX_RUNS,
     )  # fmt: skip
 
 
@@ -55,7 +57,7 @@ def run_context(folder: Path, overview: RunOverview) -> dict[str, Any]:
         "problems": [*(f"{r.name}: {problem}" for r in heads for problem in r.problems), *problems],
         "notes": {r.name: version_notes(r.verdict, None) for r in heads},
         "config": _configuration(heads),
-        "figures": TITLES,
+        "figures": {name: title for name, title in TITLES.items() if name in asked_figures(_metrics(heads))},
         "token": token_of([overview]),
     }
 
@@ -71,6 +73,7 @@ def preference_page(base: str, folder: Path, overview: RunOverview, key: str | N
         verdict=judged([records], overview).get(records.name),
         sets=sets,
         shown=comparison(sets, key),
+        filters=FILTERS,
         table=state_table(records),
         notes=version_notes(records.verdict, records.steps[-1].eval if records.steps else None),
         token=token_of([overview]),
@@ -81,6 +84,18 @@ def compare_part(base: str, folder: Path, key: str | None) -> str:
     sets = prompt_sets(load_preference(folder))
     here = f"{base}/runs/{folder.parent.name}/{folder.name}"
     return render("_before_after.html", here=here, sets=sets, shown=comparison(sets, key))
+
+
+def answers_page(base: str, folder: Path, show: str, key: str | None, page: int) -> str:
+    """Every answer that `show` names, of all prompts or of one. Raises `NotThere`."""
+    if show not in FILTERS:
+        raise NotThere(f"There is no such filter: {', '.join(FILTERS)} are.")
+    records = load_preference(folder)
+    found = find_answers(records, show, key, page)
+    return render(
+        "answers.html", base=base, run_id=folder.parent.name, records=records, filters=FILTERS, show=show, key=key,
+        found=found,
+    )  # fmt: skip
 
 
 def state_page(base: str, folder: Path, name: str, *, part: bool) -> str:
@@ -156,6 +171,12 @@ def judged(preferences: list[PreferenceRecords], overview: RunOverview) -> dict[
     """The verdicts that hold: not those of fewer steps than are recorded by now."""
     current = {p.name for p in overview.preferences if p.overall is not None}
     return {r.name: r.verdict for r in preferences if r.verdict is not None and r.name in current}
+
+
+def _metrics(preferences: list[PreferenceRecords]) -> set[str]:
+    """Names of the metrics that were asked for; a configuration without a list of them has problems of its own."""
+    listed = [record.adapter.config.get("metrics") for record in preferences if record.adapter is not None]
+    return {str(name) for names in listed if isinstance(names, list) for name in names}
 
 
 def _names(folder: Path, overview: RunOverview) -> list[str]:

@@ -14,7 +14,7 @@ from claas_assets.viewer.before_after import Pair, PromptSet, prompt_sets
 from claas_assets.viewer.loading import PreferenceRecords, load_preference
 from claas_assets.viewer.pages import difference, run_context
 from claas_assets.viewer.states import state_table
-from claas_assets.viewer.svg import TITLES, figure_svg
+from claas_assets.viewer.svg import figure_svg
 from claas_assets.viewer.templating import STATIC, render
 
 FILE = "report.html"
@@ -47,7 +47,7 @@ def render_report(run_folder: Path) -> str:
         "report.html",
         style=Markup(style),
         policy=_policy(style),
-        svgs={name: Markup(figure_svg(folder, name)) for name in TITLES},
+        svgs={name: Markup(figure_svg(folder, name)) for name in context["figures"]},
         details=[_details(load_preference(records.folder)) for records in context["preferences"]],
         open_pairs=OPEN_PAIRS,
         **context,

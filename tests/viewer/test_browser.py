@@ -103,8 +103,8 @@ def test_the_filter_works_as_one_types(open_page):
     assert "q=no_emoji" in page.url
     page.get_by_label("Filter").fill("")
     page.wait_for_function("() => document.querySelectorAll('#runs tbody tr').length === 3")
-    page.get_by_role("link", name="Verdict").click()
-    page.wait_for_function("() => document.querySelector('th[aria-sort=ascending]')?.innerText.startsWith('Verdict')")
+    page.get_by_role("link", name="Outcome").click()
+    page.wait_for_function("() => document.querySelector('th[aria-sort=ascending]')?.innerText.startsWith('Outcome')")
 
 
 def test_the_list_follows_a_run(open_page, example):
@@ -163,6 +163,48 @@ def test_a_sweep_shows_its_figure_for_the_criterion_that_is_chosen(open_page, re
     assert page.locator("figure text", has_text="logprob_margin after the last step").is_visible()
 
 
+def test_filters_over_all_answers_and_one_prompt_over_all_steps(open_page, example):
+    def spoil(step):
+        said = [t for t in step["eval"]["rollouts"] if t["metadata"]["key"].startswith("compliance/probe_prompts/")]
+        said[0]["messages"][-1]["content"] = "so so so " * 60
+        said[1]["metadata"]["truncated"] = True
+
+    change_step(example / "concise", 1, spoil)
+    page = open_page("/runs/example/concise")
+    page.get_by_role("link", name="degenerate", exact=True).click()
+    loop = page.locator("article", has_text="so so so")
+    assert loop.locator(".alert").inner_text().startswith("degenerate: a loop")
+    assert "After 2 feedback steps" in loop.inner_text()
+    page.get_by_role("link", name="truncated", exact=True).click()
+    page.wait_for_url("**show=truncated")
+    assert all("token limit" in text for text in page.locator("article .reason").all_inner_texts())
+    page.get_by_role("link", name="fails", exact=True).click()
+    page.wait_for_url("**show=fails")
+    assert page.locator("article").count() > 0
+    assert page.locator("article .mark.yes").count() == 0
+    page.get_by_role("link", name="all", exact=True).click()
+    page.get_by_role("link", name="Later →").click()
+    page.wait_for_url("**page=2")
+    assert "Page 2 of" in page.locator(".pager").inner_text()
+    page.get_by_role("link", name="← Earlier").click()
+    page.get_by_role("link", name="compliance/probe_prompts/0").first.click()
+    page.wait_for_url("**/answers?key=*")
+    assert page.locator("article").count() == 7  # the baseline and six steps
+    assert "tokens" in page.locator("article .reason").first.inner_text()
+    open_page("/runs/example/concise").get_by_role("link", name="over all steps").click()
+    page.wait_for_url("**/answers?key=*")
+    assert page.locator("h1").inner_text() == "One prompt over all steps"
+
+
+def test_every_column_of_the_list_is_in_the_window(open_page, results):
+    page = open_page("/")
+    for width in (400, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("[...document.querySelectorAll('.wide')].every(e => e.scrollWidth <= e.clientWidth)"), (
+            width
+        )
+
+
 def test_nothing_is_wider_than_the_window(open_page, results):
     for name, rate in (("one-with-a-name-that-is-long", 1e-4), ("two-with-a-name-that-is-long", 1e-3)):
         config = {"sweep_id": "rates", "training": {"learning_rate": rate}}
@@ -173,6 +215,7 @@ def test_nothing_is_wider_than_the_window(open_page, results):
         "/runs/example",
         "/runs/example/identity",
         "/runs/example/identity/states/5",
+        "/runs/example/identity/answers?show=fails",
         compared,
         "/sweeps/rates",
     ):

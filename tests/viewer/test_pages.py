@@ -53,6 +53,39 @@ def test_filter_sort_and_pages_take_all_runs(results, look):
     assert not [href for href in only.links if href.endswith("/identity")]
 
 
+def test_the_list_tells_the_seed_and_what_a_sweep_swept(results, look):
+    for job, (rate, seed) in enumerate([(1e-4, 1), (1e-4, 2), (3e-4, 1)]):
+        run = copy_run(results / f"night-{job}", CREATED + timedelta(days=job + 1))
+        for metadata in run.glob("*/metadata.json"):
+            change(metadata, lambda m, r=rate, s=seed: m["config"].update(sweep_id="night", seed=s))
+            change(metadata, lambda m, r=rate: m["config"]["training"].update(learning_rate=r))
+    text = look("/").text
+    assert "seed=1 learning_rate=0.0003" in text
+    assert text.count("learning_rate=0.0001") == 2
+    assert "seed=42" in text  # the example, which is of no sweep
+    assert "alpha=" not in text
+    found = look("/?q=learning_rate%3D0.0003&per_page=1")
+    assert "night-2" in found.text
+    assert "night-0" not in found.text
+
+
+def test_answers_are_filtered_over_all_states(look, reader):
+    failing = look("/runs/example/identity/answers?show=fails&page=99").text
+    assert "After 6 feedback steps" in failing
+    assert "passes" not in failing
+    assert reader.get("/runs/example/identity/answers?show=nonsense").status_code == 404
+    assert "reached the token limit" in look("/runs/example/identity/answers?show=truncated").text.lower()
+    one = look("/runs/example/identity/answers?key=compliance%2Fprobe_prompts%2F1").text
+    assert one.count("compliance/probe_prompts/1") == 7
+
+
+def test_a_run_has_no_figures_of_metrics_that_it_did_not_ask(example, client):
+    for metadata in example.glob("*/metadata.json"):
+        change(metadata, lambda m: m["config"].update(metrics=["logprob"]))
+    page = client.get("/runs/example").text
+    assert re.findall(r"figures/(\w+)\.svg\"", page)[::2] == ["margins", "sdpo"]
+
+
 def test_the_list_part_is_the_table_alone(reader):
     part = reader.get("/?part=1").text
     assert "<table" in part

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -33,11 +33,12 @@ if os.environ.get("MPLBACKEND", "").startswith("module://") and "ipykernel" not 
     os.environ["MPLBACKEND"] = "agg"
 
 FIGURES = ("margins", "learning_curves", "collapse", "capability", "sdpo")
+_SHOWS = {"margins": "logprob", "learning_curves": "compliance", "collapse": "collapse", "capability": "general"}
 PNG_DPI = 150
 
 
 def draw(scores: Mapping[str, ScoresRecord], verdicts: Mapping[str, VerdictRecord]) -> dict[str, bytes]:
-    """File name → PNG, one for each of `FIGURES`; nothing where there is no preference.
+    """File name → PNG, one for each of `asked_figures`; nothing where there is no preference.
 
     The keys of both are preference names. A preference may have no verdict, no baseline or no step: what it has
     is drawn, what it has not is said. The same records give the same bytes (with the same matplotlib).
@@ -58,7 +59,13 @@ def figures(scores: Mapping[str, ScoresRecord], verdicts: Mapping[str, VerdictRe
     from claas_assets.evaluation.figures.sdpo import sdpo_figure
 
     drawings = (margins_figure, learning_curves_figure, collapse_figure, capability_figure, sdpo_figure)
-    return {name: drawing(runs) for name, drawing in zip(FIGURES, drawings, strict=True)}
+    asked = asked_figures({metric for record in scores.values() for metric in record.metrics})
+    return {name: drawing(runs) for name, drawing in zip(FIGURES, drawings, strict=True) if name in asked}
+
+
+def asked_figures(metrics: Collection[str]) -> list[str]:
+    """Those of `FIGURES` that show one of these metrics, and what the engine reported: another would be empty."""
+    return [name for name in FIGURES if _SHOWS.get(name) is None or _SHOWS[name] in metrics]
 
 
 def _png(figure: Figure) -> bytes:

@@ -34,6 +34,8 @@ BOOKKEEPING = frozenset({"batch_size", "steps_per_batch_applied", "step", "lr", 
 """Numbers that repeat the configuration or count calls: nothing to see in a curve."""
 
 MAX_PANELS = 9
+_FEW = 0.2  # share of the points that may be outside the axis
+_FAR = 8.0  # times the largest of the others
 
 
 def sdpo_figure(runs: Sequence[Run]) -> Figure:
@@ -49,8 +51,10 @@ def sdpo_figure(runs: Sequence[Run]) -> Figure:
 
 
 def reported(runs: Sequence[Run]) -> list[str]:
-    """Every key with a number in it in some step, the known ones first."""
+    """Every key with a number in it in some step, the known ones first; of two that are one line, one."""
     keys = {key for run in runs for step in run.steps for key, value in _numbers(step).items() if value is not None}
+    if {"total_loss", "distill_loss"} <= keys and _one_line(runs, "total_loss", "distill_loss"):
+        keys.remove("total_loss")  # without a drift term the loss is the distillation loss
     return [key for key in KNOWN if key in keys] + sorted(keys - set(KNOWN) - BOOKKEEPING)
 
 
@@ -58,6 +62,16 @@ def points_of(run: Run, key: str) -> list[Point]:
     """One point for each recorded step; NaN where the engine did not report this number."""
     values = [(step.step + 1, _numbers(step).get(key)) for step in run.steps]
     return [Point(x, math.nan if value is None else value) for x, value in values]
+
+
+def _one_line(runs: Sequence[Run], one: str, other: str) -> bool:
+    """Whether no eye could tell the two apart: they differ by less than a hundredth of their range."""
+    pairs = [(_numbers(step).get(one), _numbers(step).get(other)) for run in runs for step in run.steps]
+    known = [(a, b) for a, b in pairs if a is not None and b is not None]
+    if len(known) < len(pairs) or not known:
+        return False
+    values = [value for pair in known for value in pair]
+    return all(abs(a - b) <= 0.01 * max(max(values) - min(values), abs(max(values, key=abs))) for a, b in known)
 
 
 def missing(run: Run) -> list[Note]:
@@ -93,7 +107,36 @@ def _panel(panel: Panel, key: str, runs: Sequence[Run]) -> list[Note]:
             continue
         marks.line(panel.axes, points, look(i), label=run.name)
         notes.extend(_gaps(run, key))
-    return notes
+    return notes + _cut_to_the_rest(panel, key, runs)
+
+
+def _cut_to_the_rest(panel: Panel, key: str, runs: Sequence[Run]) -> list[Note]:
+    """Where one step would flatten all others, the axis is that of the others, and the step is said in words."""
+    points = [(run, point) for run in runs for point in points_of(run, key) if point.measured]
+    largest = _largest_usual([abs(point.value) for _, point in points])
+    if largest is None:
+        return []
+    inside = [point.value for _, point in points if abs(point.value) <= largest]
+    room = 0.1 * (max(inside) - min(inside) or largest)
+    panel.axes.set_ylim(min(inside) - room, max(inside) + room)
+    for line in panel.axes.lines:
+        line.set_clip_on(True)  # marks are drawn over the frame elsewhere
+    return [
+        Note(run.name, point.x, f"{key} is {point.value:.3g}, outside the axis")
+        for run, point in points
+        if abs(point.value) > largest
+    ]
+
+
+def _largest_usual(sizes: Sequence[float]) -> float | None:
+    """The size below which almost all lie, where a gap parts them from the few others; None where none does."""
+    ordered = sorted(sizes)
+    for few, (below, above) in enumerate(zip(ordered[-2::-1], ordered[:0:-1], strict=True), 1):
+        if few > _FEW * len(ordered):
+            return None
+        if 0 < below * _FAR < above:
+            return below
+    return None
 
 
 def _gaps(run: Run, key: str) -> list[Note]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.mistakes import words_of
 from claas_assets.evaluation.storage.journal import LOCK_FILE, STEPS_FILE
+from claas_assets.evaluation.storage.recorded_config import flat
 from claas_assets.evaluation.storage.records import Criterion, Interval, Overall, VerdictRecord, judged, moment_of
 from claas_assets.evaluation.storage.run_folder import BASELINE_FILE, METADATA_FILE, VERDICT_FILE, PreferenceFolder
 from claas_assets.evaluation.storage.stamps import Stamp
@@ -21,6 +22,7 @@ RunState = Literal["running", "interrupted", "broken", "complete", "waiting"]
 HOLDER_FILE = f"{LOCK_FILE}.holder"
 WATCHED = (METADATA_FILE, BASELINE_FILE, VERDICT_FILE, STEPS_FILE, HOLDER_FILE)
 """The files of a preference that change what a list shows of it."""
+_LONGEST_SETTING = 80  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class RunOverview:
     words: str
     preferences: tuple[PreferenceOverview, ...]
     sweep_id: str | None = None
+    settings: tuple[tuple[str, str], ...] = ()
+    """Dotted key and value of its first preference's configuration, as text."""
 
 
 class _Config(BaseModel):
@@ -78,6 +82,7 @@ class _Begun:
     created: datetime
     deployment: str
     config: _Config
+    settings: tuple[tuple[str, str], ...]
 
 
 def make_overview(folder: Path, stamps: dict[str, tuple[Stamp | None, ...]], alive: dict[str, bool]) -> RunOverview:
@@ -102,6 +107,7 @@ def make_overview(folder: Path, stamps: dict[str, tuple[Stamp | None, ...]], ali
         words=words,
         preferences=tuple(rows),
         sweep_id=first.config.sweep_id if first else _sweep_of_broken(folder, sorted(stamps)),
+        settings=first.settings if first else (),
     )
 
 
@@ -115,7 +121,8 @@ def _begun_or_reason(folder: PreferenceFolder) -> _Begun | str:
         adapter = folder.adapter()
         created = moment_of(adapter.provenance.created)
         deployment = str(adapter.provenance.deployment.get("name") or "")
-        return _Begun(created, deployment, _Config.model_validate(adapter.config))
+        settings = tuple((key, str(value)[:_LONGEST_SETTING]) for key, value in flat(adapter.config).items())
+        return _Begun(created, deployment, _Config.model_validate(adapter.config), settings)
     except RunFolderError as error:
         return short_error(error, folder.path)
     except ValidationError as error:

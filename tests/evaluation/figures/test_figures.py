@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claas_assets.evaluation.figures import FIGURES, draw, figures, sparkline
+from claas_assets.evaluation.figures import FIGURES, asked_figures, draw, figures, sparkline
 from claas_assets.evaluation.figures.collapse import GAUGES
 from claas_assets.evaluation.figures.series import runs_of
 from claas_assets.evaluation.storage.records import (
@@ -491,6 +491,41 @@ def test_more_numbers_than_panels_are_named():
     figure = drawn(with_steps(demo([IDENTITY]), "identity", many), "sdpo")
     assert len(figure.axes) == 9
     assert "Not drawn: m09, m10, m11." in said(figure)
+
+
+def test_a_step_far_from_all_others_is_said_and_does_not_flatten_them():
+    def jumps(step):
+        return step.model_copy(update={"engine": {"kl_reg": 900.0 if step.step == 3 else 0.01 + 0.001 * step.step}})
+
+    figure = drawn(with_steps(demo([IDENTITY]), "identity", jumps), "sdpo")
+    low, high = figure.axes[0].get_ylim()
+    assert 0 < low < 0.01 < high < 0.03
+    assert "after 4 steps: kl_reg is 900, outside the axis" in said(figure)
+    assert values(lines(figure.axes[0], "identity")[0])[4] == 900.0
+
+
+def test_a_range_that_all_steps_share_is_shown_whole():
+    def grows(step):
+        return step.model_copy(update={"engine": {"kl_reg": 0.01 * 3.0**step.step}})
+
+    records = with_steps(demo([IDENTITY]), "identity", grows)
+    assert drawn(records, "sdpo").axes[0].get_ylim()[1] >= 0.01 * 3.0 ** (len(records.scores["identity"].steps) - 1)
+
+
+@pytest.mark.parametrize(("drift", "titles"), [(0.0, ["Distillation loss"]), (0.2, ["Loss", "Distillation loss"])])
+def test_a_loss_without_a_drift_term_is_one_line(drift, titles):
+    def engine(step):
+        loss = 1.0 - 0.1 * step.step
+        return step.model_copy(update={"engine": {"distill_loss": loss, "total_loss": loss + drift}})
+
+    figure = drawn(with_steps(demo([IDENTITY]), "identity", engine), "sdpo")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == titles
+
+
+def test_what_was_not_asked_has_no_picture(made):
+    scores = {name: record.model_copy(update={"metrics": ["logprob"]}) for name, record in made.scores.items()}
+    assert list(figures(scores, made.verdicts)) == ["margins", "sdpo"]
+    assert asked_figures(["general"]) == ["capability", "sdpo"]
 
 
 # --- layout -----------------------------------------------------------------------------------
