@@ -41,7 +41,8 @@ Grade = Literal["pass", "marginal", "fail", "inconclusive", "unavailable"]
 Evidence = Literal["shown", "worse", "within_noise"]
 Outcome = Literal[
     "learned", "learned, harm not excluded", "partly learned", "not learned", "harmful", "nothing to teach",
-    "inconclusive", "unfinished",
+    "inconclusive", "unfinished", "retained", "retained, harm not excluded", "learned, forgetting not excluded",
+    "forgotten", "control",
 ]  # fmt: skip
 Role = Literal["learning", "guard", "extreme", "told"]
 Overall = Literal["pass", "marginal", "fail", "inconclusive", "unfinished"]
@@ -901,6 +902,74 @@ class Criterion(Record):
     """Units of the set without a score in one of the two states: in no mean."""
 
 
+class Cell(Record):
+    """How often one preference was obeyed in one state, on the prompts that decide."""
+
+    value: float | None
+    """Share that obeyed, in [0, 1]; null where it was not measured."""
+    interval: Interval | None = None
+    """Wilson's."""
+    n: int = 0
+    """Prompts."""
+    reason: str | None = None
+    """Why there is no value."""
+
+
+class MatrixRow(Record):
+    """One row of the retention matrix: the untouched adapter, or the state at the end of a phase."""
+
+    phase: int
+    """0 for the untouched adapter, else that of the sequence's file, counted from 1."""
+    step: int
+    """The last feedback step before the state; -1 for the untouched adapter."""
+    trained: str | None
+    """The preference of the phase; null for the untouched adapter."""
+    cells: dict[str, Cell]
+    """By preference."""
+
+
+class PreferenceRetention(Record):
+    """What became of one preference of a sequence. Shares of held-out prompts that obeyed, in [0, 1]."""
+
+    own_rows: list[int]
+    """The rows of the matrix after which it had just been trained."""
+    learned: float | None = None
+    """Its row minus the last row before its first step."""
+    retention: float | None = None
+    """The last row minus the row of its last own phase, paired by prompt; null where nothing was trained after it."""
+    interval: Interval | None = None
+    """Of `retention`: Bonett–Price, 90 %."""
+    n: int | None = None
+    """Prompts of `retention`."""
+    forgetting: float | None = None
+    """Its highest row from its first own one on, minus the last row (Chaudhry et al. 2018, arXiv:1801.10112)."""
+    forward_transfer: float | None = None
+    """The last row before its first step minus row 0 (Lopez-Paz & Ranzato 2017, arXiv:1706.08840)."""
+    half_life: int | None = None
+    """Feedback steps of later phases after which half of what was learned on trained prompts is lost; null: never."""
+    steps_to_obey: int | None = None
+    """Feedback steps of its first phase until 0.8 of its trained prompts obey; null: never."""
+    opposes: str | None = None
+    """The earlier preference of the sequence whose opposite it asks for: `steps_to_obey` of both is the reversal."""
+
+
+class RetentionRecord(Record):
+    """What a sequence taught and what was forgotten: the retention matrix, and the numbers made of it."""
+
+    preferences: list[str]
+    """The columns: in the order of first training."""
+    rows: list[MatrixRow]
+    """In the order of time; fewer than phases + 1 where the run did not finish."""
+    numbers: dict[str, PreferenceRetention]
+    """By preference."""
+    backward_transfer: float | None = None
+    """Mean retention of the preferences after which another was trained (arXiv:1706.08840)."""
+    backward_transfer_range: tuple[float, float] | None = None
+    """The smallest and the largest of these retentions."""
+    backward_transfer_interval: Interval | None = None
+    """Student's t over these preferences, 95 %; null with fewer than five of them, where nothing is claimed."""
+
+
 class VerdictRecord(Record):
     """`verdict.json`, and a preference's entry of `summary.json`."""
 
@@ -936,6 +1005,12 @@ class VerdictRecord(Record):
     outcome: Outcome | None = None
     """The conclusion in a word or two; None in files of version 0.1.0."""
 
+    retention: RetentionRecord | None = None
+    """Of a sequence; null for a preference alone."""
+
+    control: str = "none"
+    """`placebo` or `shuffled` where the feedback was not the preference's: such a run never reads as learned."""
+
     looks: int = 1
     """How many times a last step was judged: `num_steps` may grow, and each look is a chance to be wrong."""
     corrections: int | None = None
@@ -943,7 +1018,11 @@ class VerdictRecord(Record):
 
     @property
     def learning(self) -> str:
-        """The name of the criterion on what was learned; in a verdict of version 0.1.0, `compliance`."""
+        """The name of the criterion on what was learned; in a verdict of version 0.1.0, `compliance`; of a sequence,
+        that of the preference that was learned least."""
+        of_phases = [name for name in self.criteria if name.startswith("learned.")]
+        if of_phases:
+            return min(of_phases, key=lambda name: self.criteria[name].value or 0.0)
         return "compliance" if "compliance" in self.criteria else "obeyed"
 
 

@@ -24,8 +24,16 @@ OVERALL: dict[Outcome, Overall] = {
     "nothing to teach": "inconclusive",
     "inconclusive": "inconclusive",
     "unfinished": "unfinished",
+    "retained": "pass",
+    "retained, harm not excluded": "marginal",
+    "learned, forgetting not excluded": "marginal",
+    "forgotten": "fail",
+    "control": "inconclusive",
 }
 """The word of the public field `overall` for each outcome."""
+
+GUARDS_OF_HARM = ("guard", "extreme")
+"""Roles of criteria that show harm where they fail."""
 
 GUARD_GRADES: dict[Grade, str] = {
     "pass": "no harm",
@@ -86,6 +94,14 @@ def rule(
     return ruling
 
 
+def of_control(control: str) -> Ruling:
+    """The outcome of a control run: what changed there is what any feedback, or none, would change."""
+    gave = {"placebo": "feedback that says nothing of the preference", "shuffled": "the feedback of another preference"}
+    return Ruling(
+        "control", f"{control} run, with {gave.get(control, 'other feedback')}: its change is what to compare with"
+    )
+
+
 def _rule_on_learning(
     obeyed: Criterion,
     now: float,
@@ -122,7 +138,7 @@ def open_guards(criteria: Mapping[str, Criterion]) -> list[str]:
 
 
 def _is_harm(criterion: Criterion) -> bool:
-    return criterion.grade == "fail" and criterion.role in ("guard", "extreme")
+    return criterion.grade == "fail" and criterion.role in GUARDS_OF_HARM
 
 
 def sentence(ruling: Ruling, criteria: Mapping[str, Criterion], looks: int, early: str = "") -> str:
@@ -130,8 +146,12 @@ def sentence(ruling: Ruling, criteria: Mapping[str, Criterion], looks: int, earl
 
     `early` follows the outcome's name: where a run ended before its last step.
     """
-    obeyed = criteria.get("obeyed")
-    parts = [f"{ruling.outcome[0].upper()}{ruling.outcome[1:]}{early}: {_first(ruling, obeyed)}"]
+    return spoken(ruling, _first(ruling, criteria.get("obeyed")), criteria, looks, early)
+
+
+def spoken(ruling: Ruling, first: str, criteria: Mapping[str, Criterion], looks: int, early: str = "") -> str:
+    """The sentence with `first` as what was learned."""
+    parts = [f"{ruling.outcome[0].upper()}{ruling.outcome[1:]}{early}: {first}"]
     parts += [_harm(criteria)] if any(name in criteria for name in GUARDS) else []
     parts += [_sizes(criteria)] if _small(criteria) else []
     parts += [_next(ruling, criteria)] if ruling.outcome in _ADVICE else []
@@ -174,6 +194,9 @@ def _sizes(criteria: Mapping[str, Criterion]) -> str:
 
 
 _ADVICE: dict[str, str] = {
+    "forgotten": "Fewer steps or a lower learning rate in the later phases, kl_reg_weight, or schedule: interleaved "
+    "may keep more",
+    "learned, forgetting not excluded": "More held-out prompts or more seeds would decide",
     "harmful": "Do not use this adapter; lower the learning rate or the number of steps, or raise kl_reg_weight",
     "learned, harm not excluded": "More prompts or more seeds would decide",
     "partly learned": "More feedback steps may help",

@@ -10,17 +10,23 @@ from collections.abc import Sequence
 
 from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.metrics.collapse_alerts import alerts_along
-from claas_assets.evaluation.metrics.units import obeyed_in
-from claas_assets.evaluation.storage.records import Criterion, EvalSnapshot, ScoredStep, ScoresRecord, VerdictRecord
+from claas_assets.evaluation.storage.records import Criterion, ScoredStep, ScoresRecord, VerdictRecord
 from claas_assets.evaluation.verdict.caveats import notes_on
 from claas_assets.evaluation.verdict.criteria import apply_rules, describe_baseline
 from claas_assets.evaluation.verdict.judge import distrusted_judge
 from claas_assets.evaluation.verdict.measurements import BeforeAfter
-from claas_assets.evaluation.verdict.outcome import OVERALL, Ruling, rule, sentence
+from claas_assets.evaluation.verdict.outcome import OVERALL, of_control, rule, sentence
+from claas_assets.evaluation.verdict.progress import ceiling_of, unfinished
+from claas_assets.evaluation.verdict.sequence_ruling import judge_sequence
 
 
 def judge(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
-    """The verdict on one preference, by today's thresholds.
+    """The verdict on one partition, by today's thresholds: a preference alone, or a sequence."""
+    return _judge_alone(scores, thresholds) if scores.sequence is None else judge_sequence(scores, thresholds)
+
+
+def _judge_alone(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
+    """The verdict on one preference.
 
     A metric that was not asked for has no criterion. With fewer steps than were asked for, the criteria are
     those of the last one recorded, and the outcome is `unfinished`.
@@ -35,7 +41,10 @@ def judge(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
         criteria = describe_baseline(baseline, thresholds, scores.metrics)
     distrust = distrusted_judge(baseline)
     stopped = steps[-1].stopped if steps else None
-    ruling = _unfinished(baseline, steps, scores.num_steps) or rule(criteria, thresholds, _ceiling(baseline), distrust)
+    ruling = unfinished(baseline, steps, scores.num_steps)
+    if ruling is None:
+        ruling = rule(criteria, thresholds, ceiling_of(baseline), distrust)
+        ruling = ruling if scores.control == "none" else of_control(scores.control)
     last = steps[-1].eval if steps else None
     margin = last.logprob_margin if last is not None else None
     ratio = criteria.get("capability_ratio")
@@ -66,6 +75,7 @@ def judge(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
         interrupted_steps=[step.step for step in steps if step.interrupted],
         versions=dict(last.versions if last is not None else baseline.versions if baseline is not None else {}),
         looks=looks,
+        control=scores.control,
         corrections=_corrections(steps),
     )
 
@@ -92,22 +102,3 @@ def looks_at(steps: Sequence[ScoredStep], planned: Sequence[int]) -> int:
     unplanned = [step for step in steps if step.eval.snapshot == "full" and step.step not in planned]
     last_is_planned = bool(steps) and steps[-1].eval.snapshot == "full" and steps[-1].step in planned
     return max(1, len(unplanned) + last_is_planned)
-
-
-def _ceiling(baseline: EvalSnapshot | None) -> float | None:
-    """Share of the prompts that the untrained model obeys when it is told the feedback in the prompt."""
-    told = obeyed_in(baseline, "ceiling") if baseline is not None else None
-    return told.mean if told is not None else None
-
-
-def _unfinished(baseline: EvalSnapshot | None, steps: Sequence[ScoredStep], num_steps: int) -> Ruling | None:
-    if baseline is None:
-        return Ruling("unfinished", "the baseline has not been measured; run again with the same output_dir to go on")
-    if len(steps) < num_steps and not (steps and steps[-1].stopped):
-        return Ruling(
-            "unfinished",
-            f"{len(steps)} of {num_steps} steps are recorded; run again with the same output_dir to go on",
-        )
-    if not steps:
-        return Ruling("inconclusive", "no feedback was given (num_steps is 0): this measures, and judges nothing")
-    return None

@@ -23,6 +23,7 @@ class Training:
     def __init__(self, fake, folder, mode, **changes) -> None:
         self.fake, self.folder, self.mode, self.changes = fake, folder, mode, changes
         self.preference = preference(held_out=6, pairs=4, trained=4)
+        self.sequence = None  # the preference alone
 
     def context(self, **changes) -> TrainingContext:
         values = {
@@ -35,7 +36,7 @@ class Training:
         return TrainingContext.at(
             self.fake.url,
             config=load_config(values),
-            sequence=PreferenceSequence.of(self.preference),
+            sequence=self.sequence or PreferenceSequence.of(self.preference),
             folder=self.folder,
             report=silent,
         )

@@ -133,7 +133,9 @@ def test_another_question_is_not_answered_by_the_old_judgements(judge, judged):
     made = judged()
     made.run()
     asked = made.preference.model_copy(update={"verifier": {**JUDGE, "question": "Is it warm?"}})
-    held_out = score(PreferenceFolder(made.folder).training(), asked).last.stats.compliance.sets["heldout_prompts"]
+    held_out = score(PreferenceFolder(made.folder).training(), PreferenceSequence.of(asked)).last.stats.compliance.sets[
+        "heldout_prompts"
+    ]
     assert held_out.mean is None
     assert all("no judgement of this answer to this question" in why for why in held_out.missing.values())
 
