@@ -25,6 +25,8 @@ class FakeJudge:
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.replies_with: Callable[[bool], str] = lambda yes: "Yes." if yes else "No."
+        self.always: str | None = None
+        """A reply to whatever is asked."""
         self.fails_with: list[int] = []
         """Statuses of the next answers."""
         self._serving = Serving(self._app())
@@ -44,7 +46,8 @@ class FakeJudge:
             self.keys.append(request.headers.get("authorization"))
             if self.fails_with:
                 return Response(f"no: {self.keys[-1]}", status_code=self.fails_with.pop(0))
-            message = {"role": "assistant", "content": self.replies_with(self._says(body["messages"][-1]["content"]))}
+            reply = self.always or self.replies_with(self._says(body["messages"][-1]["content"]))
+            message = {"role": "assistant", "content": reply}
             content = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
             return Response(content, media_type="application/json")
 

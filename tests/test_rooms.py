@@ -26,7 +26,7 @@ ARROWS = {
     "metrics":     "words sandbox storage preferences",
     "config":      "words storage metrics",
     "deployment":  "words wire config metrics",
-    "judge":       "words storage preferences",
+    "judge":       "words wire storage preferences",
     "training":    "words wire config storage preferences judge metrics deployment",
     "check":       "words wire config preferences metrics deployment training",
     "verdict":     "config storage metrics",
@@ -38,7 +38,8 @@ ARROWS = {
     "defs":        "words config storage preferences deployment training check verdict figures runs viewer stack",
     "definitions": "config defs",
     "launch":      "words config storage preferences judge deployment check defs definitions",
-    "cli":         "words wire config storage preferences deployment training verdict runs comparison viewer launch",
+    "cli":         "words wire config storage preferences judge deployment training verdict runs comparison "
+                   "viewer launch",
     "front":       "config runs launch cli",
 }  # fmt: skip
 

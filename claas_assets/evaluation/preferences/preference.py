@@ -102,6 +102,8 @@ class Preference(Part):
     """Labeled answers for the judge among the verifiers: a list, or in the file the name of a file beside it."""
     opposes: str | None = None
     """The preference whose opposite this one asks for: in a sequence, learning this one has to undo that one."""
+    drafted: bool = False
+    """Whether a model drafted the prompts and nobody has read them yet: a person removes the key."""
     from_bank: tuple[str, ...] = ()
     """The sets of prompts that the file leaves out, and that the general bank filled; the loader fills this in."""
 
@@ -172,6 +174,8 @@ def _limits(preference: Preference) -> Iterator[str]:
             "the file has no logprob_pairs: they are made at the baseline, from the model's own answers, so the "
             "margin is of its words, not of a person's"
         )
+    if preference.drafted:
+        yield "a model drafted its prompts, and nobody has read them yet (drafted: true)"
     if preference.asks_a_judge and not preference.calibration:
         yield (
             "a verifier is a judge, and no labeled answers calibrate it: the outcome is at most 'learned, harm not "

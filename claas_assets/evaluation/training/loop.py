@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from claas_assets.evaluation.deployment.feedback_protocol import engine_numbers, strict_metrics
 from claas_assets.evaluation.deployment.gateway import prove_gateway
-from claas_assets.evaluation.errors import AdapterLost, DeploymentError, RunFolderError
+from claas_assets.evaluation.errors import AdapterLost, DeploymentError, JudgeError, RunFolderError
 from claas_assets.evaluation.storage.journal import FeedbackIntent, Journal
 from claas_assets.evaluation.storage.provenance import utc_now
 from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot, RolloutRecord, StepRecord
@@ -73,7 +73,7 @@ def _saying_where(context: TrainingContext, step: int) -> Iterator[None]:
     """An error of a step names it, and how to go on."""
     try:
         yield
-    except (DeploymentError, RunFolderError) as error:
+    except (DeploymentError, JudgeError, RunFolderError) as error:
         where = f"step {step + 1} of {len(context.turns)}"
         goes_on = "" if isinstance(error, AdapterLost) else "; the same output_dir again goes on"
         error.args = (f"{where}: {error}. {step} steps are recorded{goes_on}",)

@@ -37,7 +37,8 @@ def preference(request: pytest.FixtureRequest) -> Preference:
 
 
 def test_what_is_shipped() -> None:
-    assert preference_names(FOLDER) == sorted(NAMES)
+    """A user's own file beside them is no mistake."""
+    assert set(NAMES) <= set(preference_names(FOLDER))
 
 
 def test_feedback_and_counts(preference: Preference) -> None:

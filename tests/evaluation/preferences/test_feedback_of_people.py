@@ -1,0 +1,61 @@
+"""docs/preferences.md: feedback that people send, each a file with a shipped verifier that judges as it should."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from claas_assets.evaluation.preferences.checking import faults_of
+from claas_assets.evaluation.preferences.draft import Draft
+from claas_assets.evaluation.preferences.preference import load_preference
+from claas_assets.evaluation.preferences.suggest import verifiers_for
+from claas_assets.evaluation.preferences.verifiers import build_verifier
+
+PAGE = Path(__file__).parents[3] / "docs" / "preferences.md"
+
+
+class Row(NamedTuple):
+    feedback: str
+    verifier: str
+    obeys: str
+    violates: str
+
+
+def rows() -> list[Row]:
+    table = PAGE.read_text(encoding="utf-8").split("<!-- table of feedback", 1)[1].split("\n\n", 2)[1]
+    lines = [line.strip().removeprefix("| ").removesuffix(" |") for line in table.splitlines()[2:]]
+    return [Row(*(part.strip().replace("⏎", "\n") for part in re.split(r" \|(?: |$)", line))) for line in lines]
+
+
+JUDGED = "Be warmer."
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row.feedback)
+def test_each_feedback_is_a_file_that_new_writes_with_that_verifier(row: Row, tmp_path: Path) -> None:
+    path = Draft("mine", [row.feedback]).write(tmp_path)
+    preference = load_preference("mine", tmp_path)
+    assert preference.feedback_string == row.feedback
+    assert preference.verifier == yaml.safe_load(row.verifier.strip("`"))
+    assert faults_of(preference) == []
+    assert path.read_text(encoding="utf-8").count("_target_: JudgeVerifier") == 1
+
+
+@pytest.mark.parametrize("row", [row for row in rows() if row.feedback != JUDGED], ids=lambda row: row.feedback)
+def test_its_verifier_accepts_what_obeys_and_refuses_what_does_not(row: Row) -> None:
+    built = build_verifier(verifiers_for(row.feedback)[0])
+    assert built(row.obeys).passed, built(row.obeys).detail
+    assert not built(row.violates).passed, built(row.violates).detail
+
+
+def test_the_table_has_what_was_collected() -> None:
+    assert len(rows()) >= 20
+    assert len({row.feedback for row in rows()}) == len(rows())
+
+
+@pytest.mark.parametrize("feedback", ["I like it", "", "12", "((((", "Sprich mit mir", "”\"'“"])
+def test_what_suggests_no_program_is_for_a_judge(feedback: str) -> None:
+    assert [spec["_target_"] for spec in verifiers_for(feedback)] == ["JudgeVerifier"]
