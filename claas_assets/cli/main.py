@@ -27,6 +27,7 @@ SUBCOMMANDS = {
     "check": "claas_assets.cli.check",
     "clean": "claas_assets.cli.clean",
     "compare": "claas_assets.cli.compare",
+    "export": "claas_assets.cli.export",
     "gateway-config": "claas_assets.cli.gateway_config",
     "log": "claas_assets.cli.log",
     "new": "claas_assets.cli.new",

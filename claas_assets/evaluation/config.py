@@ -187,6 +187,9 @@ class EvalConfig(_Section):
     rollout_max_tokens: int = Field(default=96, ge=8, le=32768, description="token limit of a rollout")
     probe_max_tokens: int = Field(default=160, ge=8, le=32768, description="token limit of a probe")
     probe_temperature: float = Field(default=0.7, ge=0, le=2, description="sampling of the probes; seeded above 0")
+    keep_steps: tuple[int, ...] = Field(
+        default=(), description="steps whose adapter is kept in the run folder, with the last; none: no adapter is"
+    )
     snapshot_size: SnapshotScale = Field(
         default="standard", description="what a full snapshot asks; quick: 20 over-application prompts, 48 items"
     )
@@ -237,7 +240,7 @@ class EvalConfig(_Section):
         except ConfigError as error:
             raise ValueError(str(error)) from error
 
-    @field_validator("collapse_steps", "snapshot_steps")
+    @field_validator("collapse_steps", "snapshot_steps", "keep_steps")
     @classmethod
     def _check_steps(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if any(step < 0 for step in value):

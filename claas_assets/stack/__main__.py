@@ -38,6 +38,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--results-dir", type=Path, default=Path("data/evals"), help="runs shown at /v1/eval (default: data/evals)"
     )
     parser.add_argument("--idle-timeout", type=float, default=0.0, metavar="SECONDS", help="end when idle; 0 = never")
+    parser.add_argument(
+        "--restore", action="append", default=[], metavar="LORA_ID=FILE", help="serve an exported adapter (a zip), too"
+    )
     parser.add_argument("--registry", type=Path, help="file that tells others the address once it serves")
     return parser.parse_args(arguments)
 
@@ -65,6 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
     lock = _only_one(state_dir)
     listener = socket.create_server((options.host, options.port))
     engine = load_engine(base_model, state_dir / "adapters", on_progress=_say)
+    for restored in options.restore:
+        _restore(engine, restored)
     hosts = (*LOOPBACK, options.host, *options.allowed_host)
     app = create_app(engine, base_model, hosts)
     mount_eval(app, options.results_dir, hosts)
@@ -79,6 +84,16 @@ def main(arguments: list[str] | None = None) -> None:
         _unregister(options.registry)
         engine.close()
         lock.release()
+
+
+def _restore(engine: Any, asked: str) -> None:
+    """Put an exported adapter (LORA_ID=FILE) into the store."""
+    lora_id, _, file = asked.partition("=")
+    try:
+        info = engine.store.restore(lora_id, Path(file).read_bytes(), engine.modules)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"stack: --restore {asked}: {error}") from None
+    _say(f"restored {info.lora_id} from {file}")
 
 
 def _only_one(state_dir: Path) -> FileLock:

@@ -14,11 +14,12 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from claas_assets.wire import model_name
@@ -202,8 +203,45 @@ class AdapterStore:
             archive.writestr("adapter_model.safetensors", save(peft_tensors(adapter.weights)))
         return buffer.getvalue()
 
+    def restore(self, lora_id: str, content: bytes, modules: Mapping[str, tuple[int, int]]) -> AdapterInfo:
+        """An adapter from what `export` gave; it has no optimizer state, and its updates are counted from 0.
+
+        Raises `AdapterError` where the zip is not an adapter of this model (`modules`: name → (in, out)),
+        `AdapterExistsError` where the name is taken.
+        """
+        name = clean_id(lora_id)
+        if name in self.list("") or self.find(name) is not None:
+            raise AdapterExistsError(f"there is an adapter {name!r} already: restore it under another name")
+        try:
+            config, weights = _unpacked(content)
+            info = AdapterInfo(name, self.base_model, int(config["r"]), int(config["lora_alpha"]), ())
+        except (zipfile.BadZipFile, KeyError, TypeError, ValueError, SafetensorError) as error:
+            raise AdapterError(f"not an exported adapter: {type(error).__name__}: {error}") from error
+        for module, (a, b) in weights.items():
+            inputs, outputs = modules.get(module, (0, 0))
+            if a.shape != (info.r, inputs) or b.shape != (outputs, info.r):
+                raise AdapterError(f"its matrices of {module} do not fit {self.base_model}: is it another model's?")
+        info = replace(info, target_modules=tuple(sorted({module.rsplit(".", 1)[-1] for module in weights})))
+        self.save(Adapter(info, weights))
+        return info
+
     def _path(self, name: str) -> Path:
         return self.folder / f"{quote(name, safe='')}{SUFFIX}"
+
+
+_MAX_UNPACKED_BYTES = 2**31
+
+
+def _unpacked(content: bytes) -> tuple[dict[str, Any], dict[str, tuple[Tensor, Tensor]]]:
+    """The configuration and the matrices, float32, of an exported adapter."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(member.file_size for member in archive.infolist()) > _MAX_UNPACKED_BYTES:
+            raise ValueError("it is larger than any adapter")
+        config = json.loads(archive.read("adapter_config.json"))
+        tensors = {name: tensor.float() for name, tensor in load(archive.read("adapter_model.safetensors")).items()}
+    pairs = {name: name.replace(".lora_A.", ".lora_B.") for name in tensors if name.endswith(".lora_A.weight")}
+    modules = {name: name.removeprefix("base_model.model.").removesuffix(".lora_A.weight") for name in pairs}
+    return config, {modules[a]: (tensors[a], tensors[b]) for a, b in pairs.items()}
 
 
 def peft_tensors(weights: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:

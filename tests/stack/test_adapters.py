@@ -164,3 +164,36 @@ def test_fresh_weights_have_pefts_range() -> None:
     assert a.shape == (16, 100)
     assert b.shape == (7, 16)
     assert 0.09 < a.abs().max().item() <= 0.1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_an_exported_adapter_answers_the_same_when_it_is_restored(
+    make_engine: MakeEngine, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    engine = make_engine(dtype=dtype)
+    engine.create_adapter("a", 4, 8, None).result()
+    train_little(engine, "a", updates=2)
+    other = make_engine(state=tmp_path / "another", dtype=dtype)
+    info = other.store.restore("kept/a", engine.store.export("a"), other.modules)
+    assert (info.r, info.alpha, info.updates) == (4, 8, 0)
+    pair = engine.text.encode("Who are you?"), engine.text.completion("I am Kuro.")
+    assert other.score(*pair, "kept/a").result() == engine.score(*pair, "a").result()
+    assert other.score(*pair, "kept/a").result() != other.score(*pair, None).result()
+    answers = [e.generate(generation(e, lora_id=name)).result().text for e, name in ((engine, "a"), (other, "kept/a"))]
+    assert answers[0] == answers[1]
+
+
+def test_what_is_no_adapter_of_this_model_is_not_restored(make_engine: MakeEngine, store: AdapterStore) -> None:
+    engine = make_engine()
+    store.create("a", MODULES, 4, 8)
+    exported = store.export("a")
+    for content, words in (
+        (b"no zip", "BadZipFile"),
+        (exported[: len(exported) // 2], "not an exported"),
+        (exported, "do not fit"),
+    ):
+        with pytest.raises(AdapterError, match=words):
+            engine.store.restore("b", content, engine.modules)
+    assert engine.store.find("b") is None
+    with pytest.raises(AdapterExistsError, match="another name"):
+        store.restore("a", exported, MODULES)

@@ -71,6 +71,7 @@ from claas_assets.wire import (
 
 SMALLER_BUDGETS = (1024, 512, 256)  # tried in turn where a context is too long
 _REPEATS_OF_PLAIN_500 = 2
+_MAX_ADAPTER_BYTES = 2**31  # rank 128 on every projection of a model of 30 billion parameters
 _COMEBACKS = 5
 """How often one request may find the deployment gone and back: one that ends it, or that alone fails, would go on."""
 _NOT_TRAINED = frozenset({400, 403, 404, 422})  # of a feedback call; any other status proves nothing
@@ -210,6 +211,15 @@ class ClaasClient:
         """The ids of the deployment's adapters that begin with `prefix`."""
         reply = await self._repeatedly(self._claas("GET", "/v1/lora", params={"prefix": prefix}))
         return read_wire(self._checked(reply), LoraListResponse).loras
+
+    async def export_adapter(self, lora_id: str) -> bytes:
+        """The adapter as it is now: a zip of its PEFT folder. Raises `RequestRefused`, and `MalformedAnswer` where
+        it is no zip."""
+        call = self._claas("GET", "/v1/lora/export", timeout_s=self._timeouts.refresh_s, params={"lora_id": lora_id})
+        reply = self._checked(await self._repeatedly(replace(call, max_bytes=_MAX_ADAPTER_BYTES)))
+        if not reply.body.startswith(b"PK"):
+            raise MalformedAnswer(f"{call.name}: the answer is no zip: {reply.text[:80]!r}")
+        return reply.body
 
     async def delete_adapter(self, lora_id: str) -> bool:
         """Whether there was such an adapter to delete. Sent once: the second answer would be another."""

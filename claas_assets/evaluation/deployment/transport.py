@@ -93,6 +93,8 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_s: float = 60.0
     repeats_of_plain_500: int | None = None
+    max_bytes: int | None = None
+    """Of the answer; null: `MAX_ANSWER_BYTES`."""
 
     @property
     def name(self) -> str:
@@ -334,12 +336,12 @@ class _PassingAnswer(Exception):
 async def _bounded_body(response: httpx.Response, call: Call) -> bytes:
     """The body, inflated where it is compressed: some kilobytes can hold gigabytes, so never beyond the bound."""
     inflate = _inflater(response.headers.get("content-encoding", "identity").strip().lower(), call)
-    body = bytearray()
+    body, bound = bytearray(), call.max_bytes or MAX_ANSWER_BYTES
     try:
         async for part in response.aiter_raw():
-            body += inflate(part, MAX_ANSWER_BYTES + 1 - len(body)) if inflate else part
-            if len(body) > MAX_ANSWER_BYTES:
-                raise MalformedAnswer(f"{call.name}: the answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
+            body += inflate(part, bound + 1 - len(body)) if inflate else part
+            if len(body) > bound:
+                raise MalformedAnswer(f"{call.name}: the answer is larger than {bound // 2**20} MiB")
     except zlib.error as error:
         raise MalformedAnswer(f"{call.name}: the answer's compression is broken ({error})") from None
     return bytes(body)

@@ -59,6 +59,9 @@ PREFERENCE_FILES = (
     METADATA_FILE, BASELINE_FILE, STEPS_FILE, SCORES_FILE, TABLE_FILE, COLLAPSE_FILE, VERDICT_FILE,
 )  # fmt: skip
 
+KEPT_FOLDER = "adapters"
+_KEPT = re.compile(r"step-(\d{1,9})\.(?:zip|json)", re.ASCII)
+
 MAX_RECORD_BYTES = 64 * 2**20
 """Of a file that holds one record, in a guarded folder: a baseline in full has less than one MB."""
 
@@ -181,7 +184,29 @@ class PreferenceFolder:
             return 0
         return check_regular(self.path / file)[1]
 
+    def kept_steps(self) -> list[int]:
+        """The steps whose adapter is kept here, counted from 0."""
+        found = (_KEPT.fullmatch(file.name) for file in files_in(self.path / KEPT_FOLDER))
+        return sorted(int(name.group(1)) for name in found if name)
+
+    def kept(self, step: int) -> Place | None:
+        """The file of the adapter after `step`; None where it is not kept."""
+        names = (self.path / KEPT_FOLDER / f"step-{step}.{kind}" for kind in ("zip", "json"))
+        return next((file for file in names if exists(file)), None)
+
+    def kept_path(self, step: int) -> str | None:
+        """The checkpoint's path on Tinker, of the adapter after `step`."""
+        path = self.path / KEPT_FOLDER / f"step-{step}.json"
+        try:
+            return str(foreign_json.loads(_text(path))["model_path"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(f"{path} cannot be read: no model_path ({error})") from error
+
     # --- writing ---
+
+    def write_kept(self, step: int, content: bytes | str, kind: str) -> None:
+        """The adapter after `step`: a `zip`, or the `json` that says where it lies."""
+        write_whole(self.path / KEPT_FOLDER / f"step-{step}.{kind}", content)
 
     def write_adapter(self, record: AdapterRecord) -> None:
         _write(self.path / METADATA_FILE, record)

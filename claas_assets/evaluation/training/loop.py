@@ -21,6 +21,7 @@ from claas_assets.evaluation.training.feedback import (
     give_feedback,
     resolve_unanswered,
 )
+from claas_assets.evaluation.training.keeping import is_kept, keep_adapter
 from claas_assets.evaluation.training.review import reviewed, to_correct
 from claas_assets.evaluation.training.rollouts import (
     feedback_of_step,
@@ -41,6 +42,8 @@ async def train(context: TrainingContext, adapter: AdapterRecord, baseline: Eval
         context.say("note", f"{journal.folder}: a torn last line of steps.jsonl was set aside in steps.torn")
     steps = journal.read()
     first, total = len(steps), len(context.turns)
+    if steps and is_kept(context.config, steps[-1], total):  # a process ended between the step and its export
+        await keep_adapter(context, adapter.lora_id, steps[-1].step, known_weights(context, steps))
     if first >= total or (steps and stays_stopped(context.config, steps[-1].stopped)):
         return 0
     with _saying_where(context, first):
@@ -59,6 +62,8 @@ async def train(context: TrainingContext, adapter: AdapterRecord, baseline: Eval
     for step in range(first, total):
         with _saying_where(context, step):
             record, carried = await run_step(context, adapter.lora_id, baseline, journal, step, carried)
+        if is_kept(context.config, record, total):
+            await keep_adapter(context, adapter.lora_id, step, carried.weights)
         cost = f" ({cost_of(record.eval)})" if record.eval.snapshot == "full" else ""
         numbers = record.eval.headline()
         context.say("step", f"step {step + 1} of {total} done{cost}", step=step, num_steps=total, numbers=numbers)
