@@ -40,7 +40,12 @@ VERDICT_COLUMNS = (
     "level", "n", "missing", "floor", "grade", "evidence", "decides", "reason", "sentence",
 )  # fmt: skip
 
-__all__ = ["METRIC_COLUMNS", "STEP_COLUMNS", "TRANSCRIPT_COLUMNS", "VERDICT_COLUMNS"]
+RETENTION_COLUMNS = (
+    "run_id", "preference", "phase", "step", "trained", "measured", "obeyed", "lower", "upper", "n", "learned",
+    "retention", "forgetting", "forward_transfer", "half_life", "steps_to_obey", "reason",
+)  # fmt: skip
+
+__all__ = ["METRIC_COLUMNS", "RETENTION_COLUMNS", "STEP_COLUMNS", "TRANSCRIPT_COLUMNS", "VERDICT_COLUMNS"]
 
 
 def metric_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
@@ -176,6 +181,31 @@ def verdict_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
             "upper": _field(interval, "upper"),
             "level": _field(interval, "level"),
         }
+
+
+def retention_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
+    """One row a state in which all preferences of a sequence were measured, and preference; `phase` 0: untouched.
+
+    The numbers of a preference (`learned`, `retention`, …) stand in each of its rows. None for a preference alone.
+    """
+    record = run.verdict.retention
+    for row in record.rows if record is not None else ():
+        for name, cell in row.cells.items():
+            numbers = record.numbers[name] if record is not None else None
+            yield {
+                "run_id": run_id,
+                "preference": run.verdict.preference,
+                "phase": row.phase,
+                "step": row.step,
+                "trained": row.trained,
+                "measured": name,
+                "obeyed": cell.value,
+                "lower": _field(cell.interval, "lower"),
+                "upper": _field(cell.interval, "upper"),
+                "n": cell.n,
+                **{key: _field(numbers, key) for key in RETENTION_COLUMNS[10:-1]},
+                "reason": cell.reason,
+            }
 
 
 def _set(snapshot: EvalSnapshot, name: str) -> UnitStats | None:

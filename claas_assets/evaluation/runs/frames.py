@@ -37,7 +37,7 @@ _OF_THE_FOLDER = {"output_dir", "sweep_id", "preferences"}
 
 
 class Frames:
-    """The four frames of whatever has `runs`."""
+    """The five frames of whatever has `runs`."""
 
     runs: tuple[LoadedRun, ...]
 
@@ -60,6 +60,11 @@ class Frames:
     def verdicts(self) -> pd.DataFrame:
         """One row a criterion: value, change, interval, grade, evidence; `overall` is the preference's verdict."""
         return _frame(self._rows(frame_rows.verdict_rows), frame_rows.VERDICT_COLUMNS)
+
+    @cached_property
+    def retention(self) -> pd.DataFrame:
+        """Of sequences, one row a phase's end and preference: how often it was obeyed there, and what became of it."""
+        return _frame(self._rows(frame_rows.retention_rows), frame_rows.RETENTION_COLUMNS)
 
     def _rows(self, rows_of: Callable[[str, PreferenceRun], Iterable[dict[str, Any]]]) -> Rows:
         keys = _differing(self.runs)

@@ -64,13 +64,22 @@ UNITS = {
 def metric_rows(
     run_id: str, preference: str, baseline: EvalSnapshot, steps: Sequence[ScoredStep]
 ) -> list[dict[str, Any]]:
-    """Rows with the columns of `METRIC_COLUMNS`, baseline first. Not measured: value None, and the reason."""
+    """Rows with the columns of `METRIC_COLUMNS`, baseline first. Not measured: value None, and the reason.
+
+    Of a sequence, `preference` in a row is the one that the number is about.
+    """
     states = [("baseline", BASELINE_STEP, baseline), *(("step", step.step, step.eval) for step in steps)]
     return [
-        _row({"run_id": run_id, "preference": preference, "phase": phase, "step": step}, snapshot, quantity)
+        _row({"run_id": run_id, "preference": whose, "phase": phase, "step": step}, found, quantity)
         for phase, step, snapshot in states
-        for quantity in quantities_of(snapshot)
+        for whose, found in {_trained(preference, step, steps): snapshot, **snapshot.beside}.items()
+        for quantity in quantities_of(found)
     ]
+
+
+def _trained(partition: str, step: int, steps: Sequence[ScoredStep]) -> str:
+    """Whose numbers a state's own are: of a sequence, the preference that the step trained, or first will be."""
+    return steps[max(step, 0)].preference if steps else partition
 
 
 def _row(state: dict[str, Any], snapshot: EvalSnapshot, quantity: Quantity) -> dict[str, Any]:

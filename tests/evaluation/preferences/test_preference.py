@@ -13,17 +13,23 @@ import regex
 import yaml
 
 from claas_assets.evaluation.errors import ConfigError, PreferenceError
-from claas_assets.evaluation.preferences.preference import Preference, load_preference, preference_names
+from claas_assets.evaluation.preferences.preference import (
+    Preference,
+    load_preference,
+    partition_names,
+    preference_names,
+)
 from claas_assets.evaluation.preferences.verifiers import build_verifier
 
 FOLDER = Path(__file__).parents[3] / "preferences"
-NAMES = ["concise", "identity", "lowercase", "no_emoji", "opening", "signature"]
+NAMES = ["concise", "identity", "lowercase", "no_emoji", "opening", "renamed", "signature"]
 FEEDBACK = {
     "no_emoji": "Don't use any emojis in your responses",
     "concise": "Be more concise, answer in at most 3 short sentences",
     "identity": "Your name is Kuro, always introduce yourself as Kuro",
     "opening": 'When I ask you a question, begin your answer with "Sure thing:"',
     "lowercase": "Write your answers to me in lower case only, without any capital letters",
+    "renamed": "Your name is Nova now, always introduce yourself as Nova",
     "signature": 'End every message to me with the line "-- Kuro"',
 }
 
@@ -39,6 +45,7 @@ def preference(request: pytest.FixtureRequest) -> Preference:
 def test_what_is_shipped() -> None:
     """A user's own file beside them is no mistake."""
     assert set(NAMES) <= set(preference_names(FOLDER))
+    assert {*NAMES, "flip", "onboarding"} <= set(partition_names(FOLDER))
 
 
 def test_feedback_and_counts(preference: Preference) -> None:
