@@ -20,7 +20,7 @@ from claas_assets import __version__
 from claas_assets.cli.foreign_text import say, unbreakable_output
 from claas_assets.cli.help import no_such_command, show_help
 from claas_assets.cli.multirun import Sweep
-from claas_assets.evaluation.config import EvalConfig, load_config
+from claas_assets.evaluation.config import PUBLIC_TOP_LEVEL, EvalConfig, load_config
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
 
 SUBCOMMANDS = {
@@ -29,6 +29,7 @@ SUBCOMMANDS = {
     "compare": "claas_assets.cli.compare",
     "export": "claas_assets.cli.export",
     "gateway-config": "claas_assets.cli.gateway_config",
+    "import": "claas_assets.cli.import_results",
     "log": "claas_assets.cli.log",
     "new": "claas_assets.cli.new",
     "preferences": "claas_assets.cli.preferences",
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is not None:
         sys.argv = [sys.argv[0], *arguments]
     unbreakable_output()
+    sys.argv[1:] = [_as_ours(argument) for argument in sys.argv[1:]]
     first = sys.argv[1] if len(sys.argv) > 1 else ""
     sys.exit(_run(first))
 
@@ -69,6 +71,13 @@ def _run(first: str) -> int:
         sys.argv.remove(DRY_RUN)
         return _evaluate(show_plan)
     return _evaluate()
+
+
+def _as_ours(argument: str) -> str:
+    """`steps_per_batch=2`, as the public harness has it at the top, is `training.steps_per_batch=2`: Hydra takes only
+    keys that are in the YAML."""
+    key = argument.lstrip("+").partition("=")[0]
+    return f"training.{argument.lstrip('+')}" if "=" in argument and key in PUBLIC_TOP_LEVEL else argument
 
 
 def run_subcommand(name: str, arguments: list[str]) -> int:

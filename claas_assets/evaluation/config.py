@@ -38,6 +38,8 @@ _IGNORED: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Keys that a mode's deployment takes and does not use."""
 METRIC_PRESETS: dict[str, list[str]] = {"all": list(METRICS), "quick": ["logprob"]}
+PUBLIC_TOP_LEVEL = ("steps_per_batch", "feedback_repetitions")
+"""Keys of `training` that configurations of the public harness may have at the top."""
 GATEWAY_TOKEN_VARIABLE = "OPENCLAW_GATEWAY_TOKEN"
 
 
@@ -206,6 +208,26 @@ class EvalConfig(_Section):
         if values["mode"] not in MODES:
             return values  # the field itself says what is allowed
         return _overlay(mode_defaults(values["mode"]), values)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_public_keys(cls, values: Any) -> Any:
+        """The public harness has two keys of training at the top: there they mean what they mean in `training`.
+
+        Pydantic runs the last of these first: the mode's values do not stand beside these yet.
+        """
+        given = {key: values[key] for key in PUBLIC_TOP_LEVEL if key in values} if isinstance(values, dict) else {}
+        if not given:
+            return values
+        training = values.get("training", {})
+        nested = training.model_dump(exclude_unset=True) if isinstance(training, BaseModel) else training
+        if not isinstance(nested, dict):
+            return values  # the field itself says what is allowed
+        for key, value in given.items():
+            if nested.get(key, value) != value:
+                raise ValueError(f"{key} is {value!r} and training.{key} is {nested[key]!r}: give one of them")
+        others = {key: value for key, value in values.items() if key not in given}
+        return {**others, "training": {**nested, **given}}
 
     @field_validator("metrics", mode="before")
     @classmethod

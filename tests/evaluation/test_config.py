@@ -138,3 +138,30 @@ def test_what_training_depends_on_is_frozen_and_the_rest_is_not():
     assert changed.training_inputs() == base.training_inputs()
     assert EvalConfig(seed=1).training_inputs() != EvalConfig(seed=2).training_inputs()
     assert EvalConfig(training={"alpha": 0.1}).training_inputs() != EvalConfig().training_inputs()
+
+
+# --- keys of the public harness -------------------------------------------------------------------
+
+
+def test_the_public_harness_has_two_keys_of_training_at_the_top():
+    config = load_config({"mode": "tinker", "steps_per_batch": 2, "feedback_repetitions": 3})
+    assert (config.training.steps_per_batch, config.training.feedback_repetitions) == (2, 3)
+    assert config.training.alpha == 0.5
+    nested = load_config({"steps_per_batch": 2, "training": {"learning_rate": 1e-5, "steps_per_batch": 2}})
+    assert (nested.training.steps_per_batch, nested.training.learning_rate) == (2, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"steps_per_batch": 2, "training": {"steps_per_batch": 3}},
+            "steps_per_batch is 2 and training.steps_per_batch",
+        ),
+        ({"steps_per_batch": 0}, "training.steps_per_batch"),
+        ({"steps_per_batch": 2, "training": 5}, "training"),
+    ],
+)
+def test_what_contradicts_itself_there_is_refused(values, said):
+    with pytest.raises(ConfigError, match=said):
+        load_config(values)

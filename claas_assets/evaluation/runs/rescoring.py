@@ -58,6 +58,8 @@ def _why_not(run: PreferenceRun, text: Mapping[str, Any]) -> str | None:
     where = f"run {run.adapter.run_id}"
     if run.adapter.sequence is not None:
         return f"{where} is of a sequence, which `claas-eval rescore` scores again"
+    if run.adapter.imported:
+        return f"{where} was imported from the public harness"
     if run.baseline is None or not run.baseline.rollouts or not run.steps[-1].eval.rollouts:
         return f"the answers of {where} are not at hand"
     foreign = [target for target in _targets(text.get("verifier")) if not _is_shipped(target)]

@@ -28,6 +28,8 @@ def score(training: TrainingRecord, sequence: PreferenceSequence) -> ScoresRecor
     Everything below is made of these scores, so that no table or picture contradicts its verdict.
     """
     adapter = training.adapter
+    if adapter.imported:
+        raise RunFolderError(f"run {adapter.run_id} was imported from the public harness: it cannot be scored again")
     if training.baseline is None:
         raise RunFolderError(f"{adapter.preference} of run {adapter.run_id} has no baseline: materialize it first")
     preferences = _trained_preferences(adapter, sequence)

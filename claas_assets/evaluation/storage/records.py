@@ -576,6 +576,8 @@ class AdapterRecord(Record):
     names, and how that was seen; null where there is none."""
     caveats: list[str] = Field(default_factory=list)
     """What a reader of the verdict must know of how the run was made."""
+    imported: bool = False
+    """Whether the public harness made the run: what is here is what it recorded, which cannot be scored again."""
     audited: AuditedState | None = None
     """Of an audit: the adapter as it was found. Null where the run made its adapter."""
     sequence: SequenceRecord | None = None

@@ -209,7 +209,7 @@ def logprob_margin(states: BeforeAfter) -> Measurement | Unmeasured:
     """Rise of the margin in nats. It never decides: a sum favors short answers, and talk can follow or not."""
     stats, before = states.last.stats.logprob, states.baseline.stats.logprob
     if stats is None or stats.delta is None or stats.delta.mean is None:
-        return states.why_missing("logprob_margin.margin_delta_from_baseline", "logprob_margin.margin")
+        return states.why_missing("logprob_margin.margin_delta_from_baseline", "logprob_margin.margin", "logprob.delta")
     if (scarce := _scarce(stats.margins, stats.delta.n)) is not None:
         return scarce
     changes = list(stats.delta.scores.values())
