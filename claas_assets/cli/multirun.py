@@ -7,6 +7,7 @@ refused by the check that every resume makes.
 """
 
 import math
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,9 @@ class Sweep:
         if not self.jobs:
             return
         last = list(self.jobs.values())[-1]
-        elsewhere = "" if last.results_dir == Path("data/evals") else f" --results-dir {last.results_dir}"
+        elsewhere = (
+            "" if last.results_dir == Path("data/evals") else f" --results-dir {shlex.quote(str(last.results_dir))}"
+        )
         say(
             f"\nSweep {last.sweep_id}: {len(self.jobs)} runs in {last.results_dir}. "
             f"Compare them: claas-eval compare --sweep {last.sweep_id}{elsewhere}. "

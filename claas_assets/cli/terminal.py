@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -26,7 +28,7 @@ def show_evaluation(config: EvalConfig) -> int:
         with TerminalProgress(config, console) as progress:
             summary = evaluate(config, progress)
     except KeyboardInterrupt:
-        say(f"\nstopped; output_dir={config.output_dir} with the same settings goes on")
+        say(f"\nstopped; {shlex.quote(f'output_dir={config.output_dir}')} with the same settings goes on")
         raise
     print_summary(summary, config.run_folder, console)
     return exit_code_of(summary, config)
@@ -46,7 +48,7 @@ def print_summary(summary: Summary, run_folder: Place, console: Console) -> None
             console.print(Text.assemble("  ", ("alert", "red"), f" {one_line(alert)}"))
     console.print(Text(one_line(f"Run folder: {run_folder}")), soft_wrap=True)
     if not is_address(str(run_folder)):
-        console.print(Text(one_line(f"In a browser: claas-eval view {run_folder}")), soft_wrap=True)
+        console.print(Text(one_line(f"In a browser: claas-eval view {shlex.quote(str(run_folder))}")), soft_wrap=True)
 
 
 def _space(rest: str) -> str:

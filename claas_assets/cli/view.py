@@ -8,8 +8,8 @@ from pathlib import Path
 from claas_assets.cli.folders import DEFAULT_RESULTS, local_folder
 from claas_assets.evaluation.errors import NoSuchRun
 from claas_assets.evaluation.runs.catalog import run_overview
+from claas_assets.viewer import DEFAULT_PORT
 
-DEFAULT_PORT = 8765
 HOST = "127.0.0.1"  # results hold what users wrote: there is no option to show them to a network
 
 

@@ -5,6 +5,7 @@ The UI draws a chart of each number that several materializations or partitions 
 they were not measured.
 """
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -28,8 +29,10 @@ from claas_assets.evaluation.storage.records import (
 )
 from claas_assets.evaluation.storage.stores import Place, exists, size_of
 from claas_assets.evaluation.verdict.outcome import outcome_of
+from claas_assets.viewer import DEFAULT_PORT
 
 Metadata = dict[str, Any]
+
 
 _CURVES = ("obeyed_on_trained_prompts", "margin_nats", "general_score", "entropy_ratio")
 _COLLAPSE_CURVES = ("entropy_ratio", "self_rouge_l", "rep4_rise", "fixed_text_drift")
@@ -39,13 +42,23 @@ def _common(run_folder: Place) -> Metadata:
     return {
         "run_id": run_folder.name,
         "run_folder": dg.MetadataValue.path(str(run_folder)),
-        "viewer": how_to_view(run_folder.parent, run_folder.name),
+        **_viewer(run_folder.parent, run_folder.name),
+        "charts": "the charts of this asset have a point for every run of every base model, configuration and sweep: "
+        "`adapter` and `run_id` say which; claas-eval compare puts runs side by side, those of a sweep by recipe",
     }
+
+
+def _viewer(results_dir: Place, run_id: str) -> Metadata:
+    """A link, and the command that has to run for it."""
+    shown = {"viewer_command": how_to_view(results_dir, run_id)}
+    if isinstance(results_dir, Path):
+        shown["viewer"] = dg.MetadataValue.url(f"http://127.0.0.1:{DEFAULT_PORT}/runs/{run_id}")
+    return shown
 
 
 def how_to_view(results_dir: Place, run_id: str) -> str:
     if isinstance(results_dir, Path):
-        return f"claas-eval view {results_dir}, then /runs/{run_id}"
+        return f"claas-eval view {shlex.quote(str(results_dir))}, then /runs/{run_id}"
     return f"copy {results_dir}/{run_id} into a folder of this machine, then claas-eval view <folder>"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import threading
 from collections.abc import Callable
@@ -201,10 +202,8 @@ def _how_to_go_on(config: EvalConfig, failures: dict[str, str]) -> str:
     told = f"not finished:\n{reasons}\nWhat finished is in {config.output_dir}"
     if all("another output_dir" in reason for reason in failures.values()):
         return told  # each says what to do, and it is not to go on here
-    return (
-        f"{told}. Once the cause is mended, the same command with output_dir={config.output_dir} goes on there and "
-        "writes the summary"
-    )
+    again = shlex.quote(f"output_dir={config.output_dir}")
+    return f"{told}. Once the cause is mended, the same command with {again} goes on there and writes the summary"
 
 
 def exit_code_of(summary: Summary, config: EvalConfig) -> int:

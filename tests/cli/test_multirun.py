@@ -104,6 +104,11 @@ def test_results_elsewhere_keep_one_folder_a_job(evaluated, capsys):
     assert "compare --sweep s --results-dir elsewhere." in capsys.readouterr().err
 
 
+def test_a_printed_command_is_quoted_where_a_path_has_a_blank(evaluated, capsys):
+    evaluated("--multirun", "seed=1,2", "sweep_id=s", "output_dir='my runs/${claas_run_id:}'")
+    assert "compare --sweep s --results-dir 'my runs'." in capsys.readouterr().err
+
+
 def test_one_output_dir_for_all_jobs_is_refused(evaluated, capsys):
     code, configs = evaluated("--multirun", "seed=1,2", "output_dir=data/evals/mine")
     assert code == 2

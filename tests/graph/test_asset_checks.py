@@ -83,7 +83,9 @@ def test_curves_sizes_and_the_way_to_the_viewer_stand_beside_each_result(finishe
         assert shown[name]["path"].path == str(path)
         assert shown[name]["adapter"].value == "eval/identity-the-run"
         assert shown[name]["deployment"].value == "CLaaS API 0.1.0"
-        assert shown[name]["viewer"].value.endswith("/runs/the-run")
+        assert shown[name]["viewer"].url.endswith("/runs/the-run")
+        assert shown[name]["viewer_command"].value.startswith(f"claas-eval view {finished.folder.parent}")
+        assert "every base model" in shown[name]["charts"].value
     columns = [column.name for column in shown["metric_table"]["dagster/column_schema"].value.columns]
     header = (finished.folder / "identity" / "metrics.csv").read_text().splitlines()[0]
     assert columns == header.split(",")

@@ -100,7 +100,7 @@ def check_frozen(adapter: AdapterRecord, config: EvalConfig, sequence: Preferenc
     trained = _trained_text(sequence.text(), sequence.record(config.num_steps), sequence.feedback)
     before, after = flat(then), flat({**config.training_inputs(), **config.measuring_inputs(), **trained})
     after |= dict.fromkeys(before.keys() - after.keys(), None)
-    changed = [f"{key}: {before.get(key)!r} then, {after[key]!r} now" for key in after if before.get(key) != after[key]]
+    changed = [f"{key}: {_then_and_now(before.get(key), after[key])}" for key in after if before.get(key) != after[key]]
     if changed:
         raise RunFolderError(
             f"run {adapter.run_id}, preference {adapter.preference}: what it trains on or how it measures has changed "
@@ -110,6 +110,25 @@ def check_frozen(adapter: AdapterRecord, config: EvalConfig, sequence: Preferenc
 
 _BEFORE: dict[str, Any] = {"feedback_strings": [], "feedback_policy": "always"}
 """What held for runs that were made before preference files had these keys."""
+
+
+_SHORT = 160  # characters of two lists that are shown whole
+
+
+def _then_and_now(then: Any, now: Any) -> str:
+    """Both values; of two long lists, only the entries that differ."""
+    shown = f"{then!r} then, {now!r} now"
+    if not isinstance(then, list | tuple) or not isinstance(now, list | tuple) or len(shown) <= _SHORT:
+        return shown
+    gone, come = [entry for entry in then if entry not in now], [entry for entry in now if entry not in then]
+    if not gone and not come:
+        return "the same entries in another order, or another number of times"
+    return f"{_entries(gone)} then, {_entries(come)} now; the other {len(now) - len(come)} are the same"
+
+
+def _entries(entries: list[Any]) -> str:
+    more = f" and {len(entries) - 3} more" if len(entries) > 3 else ""
+    return ", ".join(f"{entry!r:.80}" for entry in entries[:3]) + more if entries else "nothing in their place"
 
 
 def _trained_text(

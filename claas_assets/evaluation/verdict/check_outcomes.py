@@ -1,6 +1,7 @@
 """What the asset checks ask of a run's records. No threshold is here: a criterion carries its own.
 
-A check that could not be judged does not pass: it is a warning that says why.
+A check that could not be judged does not pass: it is a warning that says why. One whose metric nobody asked for has
+nothing to judge, and passes saying so.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ def _is_unavailable(row: Mapping[str, Any]) -> bool:
 def no_collapse_alert(record: CollapseRecord) -> Outcome:
     """No collapse alert fired. Severe where the last state that was measured has one."""
     numbers: dict[str, float | None] = {"alerts": len(record.alerts), "states_measured": len(record.series)}
-    if not record.series:
-        return Outcome(False, "not judged: collapse was not measured", numbers=numbers)
+    if not record.series:  # a baseline measures it wherever it is asked for
+        return Outcome(True, "nothing to judge: the metric collapse was not asked for", numbers=numbers)
     last = record.series[-1]
     if last.stats is not None:
         numbers |= {"entropy_ratio": last.stats.entropy_ratio, "rep4_rise": last.stats.rep4_rise,
@@ -146,8 +147,9 @@ def _by_grade(verdict: VerdictRecord, criterion: Criterion | None) -> Outcome:
 def _not_judged(verdict: VerdictRecord, criterion: Criterion | None) -> Outcome:
     if criterion is not None:
         return Outcome(False, f"not judged: {criterion.reason or criterion.sentence}", numbers=_numbers(criterion))
-    why = "its metric was not asked for" if verdict.criteria else verdict.sentence
-    return Outcome(False, f"not judged: {why}")
+    if verdict.criteria:
+        return Outcome(True, "nothing to judge: its metric was not asked for")
+    return Outcome(False, f"not judged: {verdict.sentence}")
 
 
 def _numbers(criterion: Criterion) -> dict[str, float | None]:

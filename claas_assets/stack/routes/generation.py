@@ -45,17 +45,27 @@ def _part_text(part: Any) -> str:
 
 Message = Annotated[wire.ChatMessage, BeforeValidator(_plain_message)]
 Stop = Annotated[list[str] | None, BeforeValidator(_as_list)]
-CHAT_UNSERVED = {"tools": None, "functions": None, "response_format": {"type": "text"}, "n": 1, "audio": None}
-TEXT_UNSERVED = {"stream": False, "echo": False, "logprobs": None, "n": 1, "best_of": 1, "suffix": None}
-"""What OpenAI's API has and this server has not, with the value that asks for nothing."""
+CHAT_UNSERVED: dict[str, tuple[Any, ...]] = {
+    "tools": (), "tool_choice": ("none", "auto"), "functions": (), "function_call": ("none", "auto"),
+    "response_format": ({"type": "text"},), "n": (1,), "audio": (),
+}  # fmt: skip
+TEXT_UNSERVED: dict[str, tuple[Any, ...]] = {
+    "stream": (False,), "echo": (False,), "logprobs": (), "n": (1,), "best_of": (1,), "suffix": (),
+}  # fmt: skip
+"""What OpenAI's API has and this server has not, with the values beside null that ask for nothing."""
 
 
-def _check_served(body: BaseModel, unserved: dict[str, Any]) -> None:
+def _check_served(body: BaseModel, unserved: dict[str, tuple[Any, ...]]) -> None:
     """400 for a feature that would be ignored."""
     for name, nothing in unserved.items():
         asked = (body.model_extra or {}).get(name)
-        if asked not in (None, nothing, []):
+        if asked not in (None, [], *nothing):
             raise HTTPException(400, f"{name!r} is not served by this stack; got {asked!r:.100}")
+
+
+def _without_null(values: Any) -> Any:
+    """OpenAI's `null` means the default."""
+    return {key: value for key, value in values.items() if value is not None} if isinstance(values, dict) else values
 
 
 class ChatRequest(wire.ChatCompletionRequest):
@@ -66,13 +76,7 @@ class ChatRequest(wire.ChatCompletionRequest):
     max_completion_tokens: int | None = Field(default=None, ge=1)
     stream_options: dict[str, Any] | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _defaults_for_null(cls, values: Any) -> Any:
-        """OpenAI's `null` means the default."""
-        if not isinstance(values, dict):
-            return values
-        return {key: value for key, value in values.items() if value is not None}
+    _nulls = model_validator(mode="before")(_without_null)
 
     @property
     def token_limit(self) -> int | None:
@@ -82,6 +86,8 @@ class ChatRequest(wire.ChatCompletionRequest):
 
 class TextRequest(wire.CompletionRequest):
     stop: Stop = None
+
+    _nulls = model_validator(mode="before")(_without_null)
 
 
 def router(state: State) -> APIRouter:

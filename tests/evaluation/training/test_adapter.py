@@ -44,6 +44,18 @@ def test_measuring_otherwise_is_refused_with_the_key_and_both_values_and_nothing
     assert f": {key}: {then!r} then, {now!r} now. Use another output_dir" in str(caught.value)
 
 
+def test_of_many_prompts_only_the_one_that_differs_is_named() -> None:
+    asked = synthetic.preference(held_out=2, trained=12)
+    prompts = [*asked.probe_prompts[:5], "Who would you say you are?", *asked.probe_prompts[6:]]
+    changed = asked.model_copy(update={"probe_prompts": tuple(prompts)})
+    made = made_with().model_copy(update={"preference_text": asked.model_dump(mode="json")})
+    with pytest.raises(RunFolderError) as caught:
+        check_frozen(made, EvalConfig(output_dir="./x/run"), PreferenceSequence.of(changed))
+    said = str(caught.value)
+    assert f"probe_prompts: {asked.probe_prompts[5]!r} then, 'Who would you say you are?' now; the other 11" in said
+    assert asked.probe_prompts[4] not in said.replace(asked.probe_prompts[5], "")
+
+
 def test_of_nested_settings_only_the_one_that_differs_is_named() -> None:
     with pytest.raises(RunFolderError) as caught:
         check_frozen(

@@ -70,12 +70,29 @@ def test_an_alert_is_severe_where_the_model_is_still_collapsed():
     assert outcomes.no_collapse_alert(now).severe
 
 
-@pytest.mark.parametrize("measured", [0, 1])
-def test_collapse_that_was_not_measured_does_not_pass(measured):
+def test_collapse_that_was_not_measured_does_not_pass():
     record = PreferenceFolder(EXAMPLE / "identity").collapse()
-    found = outcomes.no_collapse_alert(record.model_copy(update={"series": record.series[:measured]}))
+    found = outcomes.no_collapse_alert(record.model_copy(update={"series": record.series[:1]}))
     assert not found.passed
     assert found.said.startswith("not judged")
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        outcomes.capability_retained,
+        outcomes.preference_learned,
+        outcomes.no_over_application,
+        outcomes.baseline_has_headroom,
+    ],
+)
+def test_a_metric_that_was_not_asked_is_nothing_to_judge_and_no_red_check(check):
+    asked = {"logprob_margin": verdict().criteria["logprob_margin"]}
+    found = check(verdict(criteria=asked))
+    assert (found.passed, found.severe) == (True, False)
+    assert "not asked for" in found.said
+    record = PreferenceFolder(EXAMPLE / "identity").collapse()
+    assert outcomes.no_collapse_alert(record.model_copy(update={"series": []})).passed
 
 
 @pytest.mark.parametrize(
