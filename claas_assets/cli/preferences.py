@@ -16,7 +16,8 @@ from claas_assets.evaluation.config_files import chosen_config
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
 from claas_assets.evaluation.judge import judge_of_environment, judgements_for
 from claas_assets.evaluation.preferences.checking import faults_of
-from claas_assets.evaluation.preferences.preference import Preference, load_preference, preference_names
+from claas_assets.evaluation.preferences.preference import Preference, load_preference, partition_names
+from claas_assets.evaluation.preferences.sequence import load_sequence
 from claas_assets.evaluation.preferences.verifiers import VerifierResult, verify
 from claas_assets.evaluation.preferences.verifiers.judgements import Judgements, NotJudged, judging_by
 from claas_assets.evaluation.storage.records import Transcript
@@ -39,10 +40,11 @@ def run(arguments: list[str]) -> int:
         if len(asked.names) != 1:
             raise ConfigError("--try takes the name of one preference: claas-eval preferences NAME --try TEXT")
         return _try(load_preference(asked.names[0], folder), asked.text, asked.prompt)
-    return _list(asked.names or preference_names(folder), folder)
+    return _list(asked.names or partition_names(folder), folder, with_limits=bool(asked.names))
 
 
-def _list(names: list[str], folder: Path) -> int:
+def _list(names: list[str], folder: Path, *, with_limits: bool) -> int:
+    """A row a file. What a short file cannot show is said of those that are named."""
     console, code = Console(highlight=False), 0
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("preference", "version", "verifier", "prompts", "pairs"):
@@ -51,20 +53,25 @@ def _list(names: list[str], folder: Path) -> int:
     said: list[str] = []
     for name in names:
         try:
-            preference = load_preference(name, folder)
+            sequence = load_sequence(name, folder)
         except EvaluationError as error:
             said.append(f"{name}: {error}")
             code = 2
             continue
+        if not sequence.is_alone:
+            phases = ", then ".join(phase.preference for phase in sequence.phases)
+            table.add_row(cell(name), cell("–"), cell("sequence"), cell("–"), cell("–"), cell(phases))
+            continue
+        preference = sequence.first
         table.add_row(*_row(preference))
         faults = faults_of(preference)
         code = max(code, 1 if faults else 0)
         said += [f"{name}: {fault}" for fault in faults]
-        said += [f"{name} cannot show: {limit}" for limit in preference.limits]
+        said += [f"{name} cannot show: {limit}" for limit in preference.limits if with_limits]
     console.print(table)
     for line in said:
         say(line)
-    console.print(Text(f"{len(names)} preferences in {folder}; prompts: trained + held out + elsewhere"))
+    console.print(Text(f"{len(names)} files in {folder}; prompts: trained + held out + elsewhere"))
     return code
 
 

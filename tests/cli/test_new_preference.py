@@ -111,8 +111,15 @@ def test_the_list_checks_each_file_and_own_ones_too(claas_eval, own):
     assert "swapped: the verifier refuses a preferred answer" in done.stderr
     assert "swapped: a held-out prompt is nearly one that is trained on" in done.stderr
     assert "no_emoji:" not in done.stderr
-    (own / "broken.yaml").write_text("name: broken")
-    assert claas_eval("preferences").returncode == 2
+    assert "cannot show" not in done.stderr
+    assert claas_eval("preferences", "french").stderr.count("french cannot show: ") == 3
+    both = "name: both\nphases: [{preference: french}, {preference: no_emoji}]"
+    (own / "both.yaml").write_text(both)
+    assert "french, then no_emoji" in claas_eval("preferences").stdout
+    (own / "both.yaml").write_text(both.replace("french", "gone"))
+    broken = claas_eval("preferences")
+    assert broken.returncode == 2
+    assert "both: " in broken.stderr
 
 
 def test_shipped_files_have_no_fault(claas_eval):

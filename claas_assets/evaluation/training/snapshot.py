@@ -75,7 +75,7 @@ async def _ask_more(
     """What is asked once the answers are there: the judge, and at the baseline the pairs that they make."""
     before = None if state.baseline is None else state.baseline.of(preference.name)
     more = await judgements_of_answers(preference, context.config.metrics, before, own)
-    return more if before is not None else more + await _ask_made_pairs(context, lora_id, own, preference)
+    return more if before is not None else more + await _ask_made_pairs(context, lora_id, [*own, *more], preference)
 
 
 def probes_of(config: EvalConfig, sequence: PreferenceSequence, state: AdapterState) -> tuple[list[Probe], list[Probe]]:

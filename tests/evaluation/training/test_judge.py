@@ -201,6 +201,14 @@ def test_a_failure_that_passes_is_asked_again(judge, judged, monkeypatch):
     assert agreement(made).missing == {}
 
 
+def test_pairs_are_made_of_what_the_judge_finds(judge, judged):
+    judge()
+    made = judged(logprob_pairs=None)
+    made.run(metrics=["logprob", "compliance"])
+    margins = PreferenceFolder(made.folder).baseline().stats.logprob.margins
+    assert margins.n == 6  # one a held-out prompt
+
+
 def test_only_what_the_judge_finds_wrong_is_corrected(judge, judged):
     judge()
     made = judged(feedback_policy="when_violated")
