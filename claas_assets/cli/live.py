@@ -33,6 +33,8 @@ class _Preference:
     """Finished work, in steps."""
     begun: float = 0.0
     """Work of the stage that goes on, in steps: what its answered requests are of it."""
+    steps: int | None = None
+    """Feedback steps of a sequence; null: the configuration's."""
     shown: TaskID | None = None
     said_at: float = 0.0
 
@@ -75,7 +77,8 @@ class TerminalProgress:
         self._show_all(event)
 
     def _move(self, event: Event, preference: _Preference) -> None:
-        steps = self.config.num_steps
+        preference.steps = event.num_steps or preference.steps
+        steps = self._steps(preference)
         full = event.step is None or event.step == steps - 1
         if event.stage in ("baseline", "step"):
             at_end = event.step == steps - 1 or (event.step is None and steps == 0)
@@ -88,7 +91,7 @@ class TerminalProgress:
         self._show(event, preference, event.message)
 
     def _show(self, event: Event, preference: _Preference, doing: str) -> None:
-        where = "baseline" if event.step is None else f"step {event.step + 1}/{self.config.num_steps}"
+        where = "baseline" if event.step is None else f"step {event.step + 1}/{self._steps(preference)}"
         count = f"{event.done}/{event.total}" if event.total else ""
         if not self.console.is_terminal:
             self._say_now_and_then(event, preference, where, count)
@@ -121,7 +124,7 @@ class TerminalProgress:
         description = "starting" if self.began is None else f"{count} preference{'s' if count > 1 else ''}"
         self.live.update(self.all, description=description, count=self._times())
         if self.began is not None:
-            total = len(self.preferences) * self._work_of_one()
+            total = self._work()
             self.live.update(self.all, total=total, completed=min(total, self._done()))
 
     def _times(self) -> str:
@@ -132,7 +135,7 @@ class TerminalProgress:
 
     def time_left(self) -> str:
         """From the pace so far; nothing before a step's worth of work is done, and nothing at the end."""
-        done, total = self._done(), len(self.preferences) * self._work_of_one()
+        done, total = self._done(), self._work()
         if self.began is None or done < 1.0 or done >= total:
             return ""
         seconds = (total - done) * (time.monotonic() - self.began) / done
@@ -141,10 +144,13 @@ class TerminalProgress:
     def _done(self) -> float:
         return sum(preference.done + preference.begun for preference in self.preferences.values())
 
-    def _work_of_one(self) -> float:
-        """The work of one preference, in steps."""
-        steps = self.config.num_steps
-        return _FULL_SNAPSHOT + (steps + _FULL_SNAPSHOT if steps else 0)
+    def _steps(self, preference: _Preference) -> int:
+        return self.config.num_steps if preference.steps is None else preference.steps
+
+    def _work(self) -> float:
+        """All that is to be done, in steps."""
+        steps = [self._steps(preference) for preference in self.preferences.values()]
+        return sum(_FULL_SNAPSHOT + (count + _FULL_SNAPSHOT if count else 0) for count in steps)
 
 
 def _line(event: Event) -> Text:

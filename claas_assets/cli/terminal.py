@@ -12,7 +12,7 @@ from claas_assets.cli.foreign_text import say
 from claas_assets.cli.live import TerminalProgress
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.storage.addresses import is_address
-from claas_assets.evaluation.storage.records import Summary, VerdictRecord
+from claas_assets.evaluation.storage.records import RetentionRecord, Summary, VerdictRecord
 from claas_assets.evaluation.storage.stores import Place
 from claas_assets.evaluation.terminal_text import one_line
 from claas_assets.evaluation.verdict.outcome import grade_words, outcome_of
@@ -38,6 +38,8 @@ def print_summary(summary: Summary, run_folder: Place, console: Console) -> None
     """The verdict table of each preference, the verdict in words, and where the files are."""
     for record in summary.values():
         console.print(verdict_table(record))
+        if record.retention is not None:
+            console.print(retention_table(record.retention))
         style = _GRADE_STYLE.get(record.overall, "magenta")
         # The sentence begins with the outcome, which is said once, and in its color.
         outcome = outcome_of(record)
@@ -68,6 +70,20 @@ def verdict_table(record: VerdictRecord) -> Table:
             Text(grade_words(criterion), _GRADE_STYLE[criterion.grade] if criterion.decides else "dim"),
             Text(one_line(criterion.sentence or criterion.reason or "")),
         )
+    return table
+
+
+def retention_table(record: RetentionRecord) -> Table:
+    """The matrix: a row a phase's end, a column a preference, shares of held-out prompts that obeyed."""
+    table = Table(title=Text("how often each was obeyed, after each phase", "table.title"), title_justify="left")
+    table.add_column("after")
+    for name in record.preferences:
+        table.add_column(one_line(name), justify="right")
+    for index, row in enumerate(record.rows):
+        after = "untouched" if row.trained is None else f"{row.phase}: {row.trained}"
+        own = [index in record.numbers[name].own_rows for name in record.preferences]
+        cells = [Text(_number(row.cells[n].value), "bold" if o else "") for n, o in zip(row.cells, own, strict=True)]
+        table.add_row(Text(one_line(after)), *cells)
     return table
 
 

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import dagster as dg
 
-from claas_assets.defs.metadata_tables import METRIC_TABLE_SCHEMA, verdict_table
+from claas_assets.defs.metadata_tables import METRIC_TABLE_SCHEMA, retention_table, verdict_table
 from claas_assets.evaluation.figures.inline import INLINE_LIMIT, inline_sparkline
 from claas_assets.evaluation.storage.journal import STEPS_FILE
 from claas_assets.evaluation.storage.records import (
@@ -22,6 +22,7 @@ from claas_assets.evaluation.storage.records import (
     EvalSnapshot,
     MetricTable,
     Overall,
+    RetentionRecord,
     ScoresRecord,
     Summary,
     TrainingRecord,
@@ -171,8 +172,24 @@ def of_verdict(record: VerdictRecord, scores: ScoresRecord, run_folder: Place) -
         "sentence": record.sentence,
         "criteria": verdict_table([record]),
         "alerts": len(record.alerts),
+        **({} if record.retention is None else _retention(record.retention)),
         **_numbers({"final_compliance": record.final_compliance, "margin_delta_nats": record.logprob_margin_delta}),
         **_numbers({f"criterion/{name}": criterion.value for name, criterion in record.criteria.items()}),
+    }
+
+
+def _retention(record: RetentionRecord) -> Metadata:
+    """The matrix as a table, its numbers, and a sparkline of each preference over the ends of phases."""
+    kept = {f"retention/{name}": numbers.retention for name, numbers in record.numbers.items()}
+    curves = {name: [row.cells[name].value for row in record.rows] for name in record.preferences}
+    return {
+        "retention": retention_table(record),
+        **_numbers({**kept, "backward_transfer": record.backward_transfer}),
+        **{
+            f"obeyed_{name}_curve": dg.MetadataValue.md(inline_sparkline(name, values))
+            for name, values in curves.items()
+            if sum(value is not None for value in values) > 1
+        },
     }
 
 

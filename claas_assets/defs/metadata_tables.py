@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from claas_assets.evaluation.storage.records import METRIC_COLUMNS, VerdictRecord
+from claas_assets.evaluation.storage.records import METRIC_COLUMNS, RetentionRecord, VerdictRecord
 from claas_assets.evaluation.verdict.outcome import grade_words
 
 _VERDICT_COLUMNS = dg.TableSchema(
@@ -46,6 +46,21 @@ METRIC_TABLE_SCHEMA = dg.TableSchema(
         for name, (kind, description) in ((name, _COLUMNS[name]) for name in METRIC_COLUMNS)
     ]
 )
+
+
+def retention_table(record: RetentionRecord) -> dg.TableMetadataValue:
+    """The matrix of a sequence: a row a phase's end, a column a preference, shares that obeyed."""
+    columns = [dg.TableColumn("after"), *(dg.TableColumn(name, "float") for name in record.preferences)]
+    rows = [
+        dg.TableRecord(
+            {
+                "after": "untouched" if row.trained is None else f"phase {row.phase}: {row.trained}",
+                **{name: cell.value for name, cell in row.cells.items()},
+            }
+        )
+        for row in record.rows
+    ]
+    return dg.MetadataValue.table(records=rows, schema=dg.TableSchema(columns=columns))
 
 
 def verdict_table(records: Iterable[VerdictRecord]) -> dg.TableMetadataValue:

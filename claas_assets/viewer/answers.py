@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from claas_assets.evaluation.storage.records import EvalSnapshot, StepRecord, Transcript, UnitStats
@@ -74,8 +74,26 @@ def side_of(snapshot: EvalSnapshot, transcript: Transcript) -> Side:
     )
 
 
+_BESIDE = "@"
+
+
+def beside_key(key: str, preference: str) -> str:
+    """The key, on pages of a sequence, of what was asked of one of its preferences."""
+    return f"{key}{_BESIDE}{preference}"
+
+
 def groups_of(snapshot: EvalSnapshot) -> list[tuple[str, list[ShownTranscript]]]:
-    """(title, transcripts) of a snapshot, in the order of `GROUPS`; what has no group there comes last."""
+    """(title, transcripts) of a snapshot, in the order of `GROUPS`; what has no group there comes last. Then those
+    of the other preferences of a sequence."""
+    beside = [
+        (f"{name}: {title}", [replace(shown, key=beside_key(shown.key, name)) for shown in group])
+        for name, own in snapshot.beside.items()
+        for title, group in _own_groups(own)
+    ]
+    return [*_own_groups(snapshot), *beside]
+
+
+def _own_groups(snapshot: EvalSnapshot) -> list[tuple[str, list[ShownTranscript]]]:
     order = list(GROUPS)
 
     def place(transcript: Transcript) -> int:
@@ -93,6 +111,8 @@ def groups_of(snapshot: EvalSnapshot) -> list[tuple[str, list[ShownTranscript]]]
 
 def whole_answer(snapshot: EvalSnapshot, step: StepRecord | None, key: str) -> str | None:
     """The uncut text behind a key: a transcript's answer, or `batch/<index>` of a step; None where there is none."""
+    key, _, preference = key.partition(_BESIDE)
+    snapshot = snapshot.of(preference) if preference else snapshot
     group, _, index = key.partition("/")
     if step is not None and group == "batch":
         return next((r.response for i, r in enumerate(step.rollout_batch) if str(i) == index), None)

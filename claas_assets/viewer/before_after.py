@@ -1,9 +1,9 @@
 """One prompt before and after training: both answers with the verifier's reasons."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from claas_assets.viewer.answers import Side, last_asked, side_of, transcripts_below
+from claas_assets.viewer.answers import Side, beside_key, last_asked, side_of, transcripts_below
 from claas_assets.viewer.loading import PreferenceRecords
 
 SETS = {
@@ -48,9 +48,19 @@ class PromptSet:
 
 
 def prompt_sets(records: PreferenceRecords) -> list[PromptSet]:
-    """The sets of prompts that were asked, held-out ones first."""
+    """The sets of prompts that were asked, held-out ones first; of a sequence, those of each preference."""
     sets = [_prompt_set(records, name, title) for name, title in SETS.items()]
+    if records.sequence is not None:
+        each = [(preference, records.of(preference)) for preference in records.sequence.preferences]
+        sets = [_named(preference, _prompt_set(own, n, title)) for preference, own in each for n, title in SETS.items()]
     return [prompts for prompts in sets if prompts.pairs]
+
+
+def _named(preference: str, prompts: PromptSet) -> PromptSet:
+    """With the preference in its title and in all keys."""
+    pairs = [replace(pair, key=beside_key(pair.key, preference)) for pair in prompts.pairs]
+    title = f"{preference}: {prompts.title[0].lower()}{prompts.title[1:]}"
+    return replace(prompts, name=beside_key(prompts.name, preference), title=title, pairs=pairs)
 
 
 def find_pair(sets: Sequence[PromptSet], key: str | None) -> tuple[PromptSet, Pair] | None:

@@ -1,7 +1,7 @@
 """The records of a run for its pages: each file read once while it does not change, and what cannot be read said."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ from claas_assets.evaluation.storage.records import (
     AdapterRecord,
     EvalSnapshot,
     ScoresRecord,
+    SequenceRecord,
     StepRecord,
     VerdictRecord,
     current,
@@ -44,6 +45,31 @@ class PreferenceRecords:
     @property
     def name(self) -> str:
         return self.folder.name
+
+    @property
+    def sequence(self) -> SequenceRecord | None:
+        return self.adapter.sequence if self.adapter else None
+
+    @property
+    def feedback(self) -> str:
+        """What the user says: of a sequence, phase by phase; of a control run, what was said in its place."""
+        if self.adapter is None:
+            return ""
+        if self.sequence is None:
+            text = self.adapter.preference_text.get("feedback_string")
+            given = (self.adapter.control_feedback or {}).get(self.name, text)
+            return str(given or "not recorded")
+        files = self.adapter.preference_text.get("preferences", {})
+        given = self.adapter.control_feedback or {n: file.get("feedback_string") for n, file in files.items()}
+        return "; then ".join(
+            f"{p.steps} steps of {p.preference}: {given.get(p.preference)}" for p in self.sequence.phases
+        )
+
+    def of(self, preference: str) -> "PreferenceRecords":
+        """Of a sequence: the same states as one of its preferences has them."""
+        baseline = self.baseline.of(preference) if self.baseline else None
+        steps = [step.model_copy(update={"eval": step.eval.of(preference)}) for step in self.steps]
+        return replace(self, baseline=baseline, steps=steps)
 
     @property
     def num_steps(self) -> int:

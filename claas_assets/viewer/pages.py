@@ -200,7 +200,7 @@ def _configuration(preferences: list[PreferenceRecords]) -> dict[str, dict[str, 
     return {
         "Configuration": told,
         "Adapters": {adapter.preference: adapter.lora_id for adapter in adapters},
-        "Feedback": {adapter.preference: adapter.preference_text.get("feedback_string") for adapter in adapters},
+        "Feedback": {r.name: r.feedback for r in preferences if r.adapter is not None},
         "Provenance": flat(first),
     }
 

@@ -66,6 +66,11 @@ class StateTable:
         return 5 + len(self.columns) + len(self.engine_columns)
 
 
+def _size(snapshot: EvalSnapshot, step: StepRecord | None) -> str:
+    """Of a sequence with the preference that the step trained, whose numbers the row has."""
+    return snapshot.snapshot if step is None or not snapshot.beside else f"{snapshot.snapshot}, {step.preference}"
+
+
 def state_table(records: PreferenceRecords) -> StateTable:
     """Only columns that some state has a number or a reason for."""
     states: list[tuple[EvalSnapshot, StepRecord | None]] = [(step.eval, step) for step in records.steps]
@@ -88,7 +93,7 @@ def _row(snapshot: EvalSnapshot, step: StepRecord | None, cells: list[Cell], rep
         return StateRow("baseline", 0, snapshot.snapshot, cells, empty, None, snapshot.duration_s, alerts)
     engine = [_number((step.engine or {}).get(name)) for name in reported]
     return StateRow(
-        name=str(step.step), x=step.step + 1, size=snapshot.snapshot, cells=cells, engine=engine,
+        name=str(step.step), x=step.step + 1, size=_size(snapshot, step), cells=cells, engine=engine,
         updates=step.sub_step_count, seconds=step.timing_s, alerts=alerts, interrupted=step.interrupted,
     )  # fmt: skip
 

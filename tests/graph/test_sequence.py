@@ -42,6 +42,9 @@ def test_a_sequence_is_one_folder_with_its_matrix_and_asks_nothing_twice(evaluat
     assert again == entry
     frame = claas_assets.load_run(made.folder).retention
     assert list(frame["measured"]) == ["identity", "concise"] * 3
+    assert "retention.png" in {picture.name for picture in (made.folder / "plots").iterdir()}
+    report = (made.folder / "report.html").read_text()
+    assert "course: how often each preference was obeyed" in report
     assert frame.iloc[0]["obeyed"] == entry.retention.rows[0].cells["identity"].value
 
 

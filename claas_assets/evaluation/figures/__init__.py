@@ -5,6 +5,7 @@
     collapse.png         has it degenerated?                         entropy, ROUGE-L, loops, drift
     capability.png       is it still able?                           the items; the four public probes, told
     sdpo.png             what did the engine report?                 every number of `sdpo_metrics`
+    retention.png        does a newer preference undo an older one?  the retention matrix, of sequences alone
 
 The x axis counts feedback steps: 0 is the baseline, and the state after `StepRecord.step` s is at s + 1.
 A number that is missing leaves a gap, never a 0, and its reason stands below the picture.
@@ -38,7 +39,8 @@ PNG_DPI = 150
 
 
 def draw(scores: Mapping[str, ScoresRecord], verdicts: Mapping[str, VerdictRecord]) -> dict[str, bytes]:
-    """File name → PNG, one for each of `asked_figures`; nothing where there is no preference.
+    """File name → PNG, one for each of `asked_figures`; nothing where there is no preference. Of
+    sequences, the retention matrix too.
 
     The keys of both are preference names. A preference may have no verdict, no baseline or no step: what it has
     is drawn, what it has not is said. The same records give the same bytes (with the same matplotlib).
@@ -56,11 +58,14 @@ def figures(scores: Mapping[str, ScoresRecord], verdicts: Mapping[str, VerdictRe
     from claas_assets.evaluation.figures.collapse import collapse_figure
     from claas_assets.evaluation.figures.learning_curves import learning_curves_figure
     from claas_assets.evaluation.figures.margins import margins_figure
+    from claas_assets.evaluation.figures.retention import has_matrix, retention_figure
     from claas_assets.evaluation.figures.sdpo import sdpo_figure
 
     drawings = (margins_figure, learning_curves_figure, collapse_figure, capability_figure, sdpo_figure)
     asked = asked_figures({metric for record in scores.values() for metric in record.metrics})
-    return {name: drawing(runs) for name, drawing in zip(FIGURES, drawings, strict=True) if name in asked}
+    drawn = {name: drawing(runs) for name, drawing in zip(FIGURES, drawings, strict=True) if name in asked}
+    sequences = [run for run in runs if has_matrix(run)]
+    return {**drawn, "retention": retention_figure(sequences)} if sequences else drawn
 
 
 def asked_figures(metrics: Collection[str]) -> list[str]:

@@ -71,7 +71,7 @@ def _unknown_levels(run: Run) -> list[Note]:
 
 
 def learning_curves_figure(runs: Sequence[Run]) -> Figure:
-    return drawn(HEADING, runs, _panel)
+    return drawn(HEADING, [each for run in runs for each in run.each], _panel)
 
 
 def _panel(panel: Panel, run: Run) -> list[Note]:

@@ -59,7 +59,7 @@ CHANGE = Quantity(
 
 
 def margins_figure(runs: Sequence[Run]) -> Figure:
-    return drawn(HEADING, runs, _panel)
+    return drawn(HEADING, [each for run in runs for each in run.each], _panel)
 
 
 def _panel(panel: Panel, run: Run) -> Sequence[Note]:

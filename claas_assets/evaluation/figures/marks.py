@@ -29,6 +29,7 @@ def opened(panel: Panel, run: Run, traces: Mapping[str, Trace], change: str, uni
         panel.say_instead(captions.nothing(run, next(iter(traces.values()))))
         return False
     not_run_yet(panel.axes, run)
+    phases(panel.axes, run)
     if panel.leftmost:
         panel.value_axis(unit)
     return True
@@ -137,6 +138,18 @@ def alert_zones(axes: Axes, edges: Sequence[tuple[float, Side]], drawn: Collecti
         if edge not in drawn:
             axes.axhline(edge, color=_ALERT, linewidth=0.9, zorder=1.2)
     axes.set_ylim(low - room, high + room)
+
+
+def phases(axes: Axes, run: Run) -> None:
+    """Where each phase of a sequence ends, with the preference that it trained."""
+    begun = 0
+    for end, preference in run.phase_ends:
+        axes.axvline(end, color=GRAY, linewidth=0.8, linestyle=(0, (1, 1)), zorder=1.1)
+        axes.text(
+            (begun + end) / 2, 0.02, drawable(preference), transform=axes.get_xaxis_transform(), ha="center",
+            va="bottom", fontsize=7.5, color=GRAY, fontfamily=FONT, zorder=2.5,
+        )  # fmt: skip
+        begun = end
 
 
 def not_run_yet(axes: Axes, run: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from claas_assets.evaluation.storage.records import (
     EvalSnapshot,
@@ -37,6 +38,32 @@ class Run:
     @property
     def name(self) -> str:
         return self.scores.preference
+
+    @property
+    def each(self) -> list[Run]:
+        """Of a sequence, a run of every preference: all states as that preference has them. Else this one."""
+        sequence = self.scores.sequence
+        return [self] if sequence is None else [self._of(name) for name in sequence.preferences]
+
+    def _of(self, name: str) -> Run:
+        scores, verdict = self.scores, self.verdict
+        steps = [step.model_copy(update={"eval": step.eval.of(name)}) for step in scores.steps]
+        baseline = scores.baseline.of(name) if scores.baseline is not None else None
+        own = scores.model_copy(update={"preference": f"{self.name}: {name}", "baseline": baseline, "steps": steps})
+        if verdict is not None:
+            learned = verdict.criteria.get(f"learned.{name}")
+            criteria = {} if learned is None else {"obeyed": learned}
+            verdict = verdict.model_copy(update={"criteria": criteria})
+        return Run(own, verdict)
+
+    @property
+    def phase_ends(self) -> list[tuple[int, str]]:
+        """(x, preference) of the end of each phase of a sequence that trains one after the other; else none."""
+        sequence = self.scores.sequence
+        if sequence is None or sequence.schedule != "sequential":
+            return []
+        ends = accumulate(phase.steps for phase in sequence.phases)
+        return [(end, phase.preference) for end, phase in zip(ends, sequence.phases, strict=True)]
 
     @property
     def baseline(self) -> EvalSnapshot | None:

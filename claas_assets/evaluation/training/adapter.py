@@ -37,7 +37,7 @@ async def create_adapter(context: TrainingContext) -> AdapterRecord:
     """A fresh adapter on the deployment, under the id that the deployment answered."""
     config, run_id = context.config, context.folder.parent.name
     wanted = lora_id_for(config.lora_id_prefix, context.sequence.name, run_id)
-    context.say("adapter", f"making adapter {wanted} on {config.base_model}")
+    context.say("adapter", f"making adapter {wanted} on {config.base_model}", num_steps=len(context.turns))
     deployment = await context.client.describe()
     await prove_gateway(context.client, None, allow_unproven=config.allow_unproven_gateway)  # before anything is made
     lora_id = await context.client.init_adapter(wanted, config.base_model, config.lora)

@@ -13,6 +13,7 @@ from claas_assets.evaluation.storage.run_folder import METADATA_FILE, Preference
 from claas_assets.evaluation.training.adapter import adopt_adapter, check_frozen, create_adapter
 from claas_assets.evaluation.training.audit import measure_audited, measure_base
 from claas_assets.evaluation.training.context import TrainingContext
+from claas_assets.evaluation.training.cost import cost_of
 from claas_assets.evaluation.training.loop import train
 from claas_assets.evaluation.training.snapshot import measure_baseline
 from claas_assets.evaluation.training.stopping import may_stop
@@ -33,6 +34,7 @@ def ensure_adapter(context: TrainingContext, *, resuming: bool) -> AdapterRecord
                 fresh = context.run(making(context))
                 # At once, not when the asset returns: an adapter that exists must not be forgotten.
                 folder.write_adapter(fresh)
+                _say_cost(context)
                 return fresh
     adapter = folder.adapter()
     if not resuming:
@@ -67,7 +69,26 @@ def ensure_baseline(context: TrainingContext, adapter: AdapterRecord, *, resumin
         measuring = measure_baseline(context, adapter) if adapter.audited is None else measure_base(context)
         snapshot = context.run(measuring)
         folder.write_baseline(snapshot)  # before another evaluation may begin here
+        _say_time(context, snapshot)
         return snapshot
+
+
+def _say_cost(context: TrainingContext) -> None:
+    """Of a sequence, what it will ask: its snapshots grow with the number of its preferences."""
+    sequence, config = context.sequence, context.config
+    if not sequence.is_alone:
+        cost = cost_of(config, sequence)
+        words = f"{sequence.words(config.num_steps)}: {cost.requests:,} requests, {cost.feedback} of them feedback"
+        context.say("note", words)
+
+
+def _say_time(context: TrainingContext, baseline: EvalSnapshot) -> None:
+    """Of a sequence, how long the rest will take at the pace of its first snapshot."""
+    if context.sequence.is_alone or not baseline.duration_s or not baseline.requests:
+        return
+    left = cost_of(context.config, context.sequence).requests - baseline.requests
+    minutes = left * baseline.duration_s / baseline.requests / 60
+    context.say("note", f"{left:,} requests are left: some {minutes:.0f} minutes at this pace, and the updates")
 
 
 def _kept_baseline(folder: PreferenceFolder, journal: Journal) -> EvalSnapshot | None:
