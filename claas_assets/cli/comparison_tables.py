@@ -161,6 +161,7 @@ def _sweep(sweep: SweepComparison, width: int) -> Iterator[RenderableType]:
     yield Text(f"Sweep {one_line(sweep.sweep_id or '(runs as named)')}: swept {swept}", style="bold")
     for preference in sweep.preferences:
         yield from _recipes(preference, width)
+        yield from _gains(preference)
         for recipe in preference.recipes:
             yield from _remarks(recipe)
 
@@ -182,6 +183,18 @@ def _recipes(preference: PreferenceSweep, width: int) -> Iterator[Table]:
         table.add_section()
         table.add_row("outcome", *(_counts(recipe.outcomes) for recipe in recipes))
         yield table
+
+
+def _gains(preference: PreferenceSweep) -> Iterator[Table]:
+    """Of recipes with a control run of the same configuration: what the feedback's content did, seed by seed."""
+    gained = [(r, control, means) for r in preference.recipes for control, means in r.gains.items()]
+    if not gained:
+        return
+    headings = [f"{_heading(recipe)}\nover {control}" for recipe, control, _ in gained]
+    table = _table(f"{preference.preference}: gain over a control run", ["criterion", *headings])
+    for name in dict.fromkeys(name for _, _, means in gained for name in means):
+        table.add_row(_marked(name), *(_seed_mean(means.get(name)) for _, _, means in gained))
+    yield table
 
 
 def _heading(recipe: Recipe) -> str:

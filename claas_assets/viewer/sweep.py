@@ -5,9 +5,8 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from claas_assets.evaluation.comparison.sweeps import CLAIM_SEEDS, Recipe, SweepComparison, group_seeds
+from claas_assets.evaluation.comparison.sweeps import CLAIM_SEEDS, Recipe, SweepComparison, group_seeds, in_order
 from claas_assets.evaluation.runs.frames import LoadedRun
-from claas_assets.evaluation.verdict.criteria import RULES
 from claas_assets.viewer.compare import MAX_RUNS
 from claas_assets.viewer.svg import dose_response_svg
 from claas_assets.viewer.templating import render
@@ -46,7 +45,7 @@ def sweep_page(
 def criteria_of(sweep: SweepComparison) -> list[str]:
     """The criteria that some recipe has, in the order of the verdict's table."""
     there = {name for preference in sweep.preferences for recipe in preference.recipes for name in recipe.criteria}
-    return [rule.name for rule in RULES if rule.name in there]
+    return in_order(sorted(there))
 
 
 def most_swept(sweep: SweepComparison) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from claas_assets.evaluation.runs.frames import LoadedRun
 
 CLAIM_SEEDS = 3
+CONTROL = "control"
+"""The key that makes a run a control: `none`, `placebo` or `shuffled`."""
 NOT_THE_RECIPE = {
     "seed", "sweep_id", "output_dir", "claas_url", "lora_id_prefix", "preferences", "preferences_dir", "plots",
     "fail_on",
@@ -66,7 +68,8 @@ class SeedMean(Record):
 class Recipe(Record):
     """Runs with the same configuration apart from the seed. `settings`: the swept keys with their values here.
 
-    `obstacles`: why it cannot be compared with the first recipe of the table.
+    `obstacles`: why it cannot be compared with the first recipe of the table. `gains`: control → criterion → how
+    much more than under that control run of the same recipe, seed by seed; the others have none.
     """
 
     label: str
@@ -75,6 +78,7 @@ class Recipe(Record):
     outcomes: dict[str, int]
     criteria: dict[str, SeedMean]
     obstacles: list[Obstacle] = Field(default_factory=list)
+    gains: dict[str, dict[str, SeedMean]] = Field(default_factory=dict)
 
 
 class PreferenceSweep(Record):
@@ -126,7 +130,44 @@ def _recipes(runs: Mapping[str, PreferenceRun], swept: Sequence[str]) -> list[Re
             home[run_id] = run
     groups.sort(key=lambda group: [_order(value) for value in _settings(next(iter(group.values())), swept).values()])
     reference = next(iter(groups[0].values()))
-    return [_recipe(group, swept, obstacles(reference, next(iter(group.values())))) for group in groups]
+    found = [_recipe(group, swept, obstacles(reference, next(iter(group.values())))) for group in groups]
+    return [recipe.model_copy(update={"gains": _gains(recipe, found)}) for recipe in found]
+
+
+def _gains(recipe: Recipe, recipes: Sequence[Recipe]) -> dict[str, dict[str, SeedMean]]:
+    """Over each control run that differs from this recipe in nothing else. What feedback does by being feedback,
+    whatever it says, is in both, and so in no difference."""
+    if recipe.settings.get(CONTROL) != "none":
+        return {}
+    controls = [other for other in recipes if {**other.settings, CONTROL: "none"} == recipe.settings]
+    return {
+        str(control.settings[CONTROL]): {
+            name: _gain(mean, control.criteria[name])
+            for name, mean in recipe.criteria.items()
+            if name in control.criteria
+        }
+        for control in controls
+        if control is not recipe
+    }
+
+
+def _gain(treated: SeedMean, control: SeedMean) -> SeedMean:
+    """The differences of the seeds that both have, as a mean over them."""
+    under = {seed.seed: seed for seed in control.seeds}
+    seeds = [
+        SeedValue(seed=s.seed, value=s.value - under[s.seed].value, runs=[*s.runs, *under[s.seed].runs])
+        for s in treated.seeds
+        if s.seed in under
+    ]
+    values = [seed.value for seed in seeds]
+    interval = _interval("", values)
+    return SeedMean(
+        mean=fmean(values) if values else None,
+        interval=interval,
+        seeds=seeds,
+        left_out={**treated.left_out, **control.left_out},
+        claim=_claim(values, interval),
+    )
 
 
 def _same_recipe(one: PreferenceRun, other: PreferenceRun) -> bool:
@@ -153,7 +194,7 @@ def _order(value: Any) -> tuple[int, float, str]:
 
 def _recipe(runs: Mapping[str, PreferenceRun], swept: Sequence[str], between: list[Obstacle]) -> Recipe:
     settings = _settings(next(iter(runs.values())), swept)
-    names = [rule.name for rule in RULES if any(rule.name in run.verdict.criteria for run in runs.values())]
+    names = in_order(name for run in runs.values() for name in run.verdict.criteria)
     return Recipe(
         label=", ".join(f"{key}={short(value)}" for key, value in settings.items()) or "one configuration",
         settings=settings,
@@ -162,6 +203,13 @@ def _recipe(runs: Mapping[str, PreferenceRun], swept: Sequence[str], between: li
         criteria={name: seed_mean(name, runs) for name in names},
         obstacles=between,
     )
+
+
+def in_order(criteria: Iterable[str]) -> list[str]:
+    """Names of criteria in the order of the verdict's table; of a sequence, those of its preferences first."""
+    there = dict.fromkeys(criteria)
+    rules = [rule.name for rule in RULES if rule.name in there]
+    return [*(name for name in there if name not in rules), *rules]
 
 
 def short(value: Any) -> str:

@@ -174,3 +174,36 @@ def test_a_recipe_that_must_not_be_compared_is_marked_in_the_picture():
     figure = dose_response_figure(group_seeds([*SWEEP, job("x", 9, rate=5e-4, asked=reworded)]))
     said = " ".join(text.get_text() for text in figure.axes[0].texts)
     assert "must not be compared: the preference's version differ" in said
+
+
+# --- control runs -------------------------------------------------------------------------------
+
+
+def under(control: str, passed: int, seed: int):
+    return made_run(f"{control}-{seed}", passing(passed), config={"seed": seed, "control": control})
+
+
+def test_the_gain_over_placebo_is_the_difference_seed_by_seed_with_its_interval():
+    treated = [under("none", count, seed) for seed, count in enumerate((16, 18, 17), 1)]
+    placebo = [under("placebo", count, seed) for seed, count in enumerate((6, 4, 5), 1)]
+    none, control = recipes_of(*treated, *placebo)
+    assert (none.settings, control.settings) == ({"control": "none"}, {"control": "placebo"})
+    gain = none.gains["placebo"]["obeyed"]
+    assert [seed.value for seed in gain.seeds] == pytest.approx([0.5, 0.7, 0.6])
+    half = 4.302652729911275 * 0.1 / 3**0.5
+    assert (gain.interval.lower, gain.interval.upper) == pytest.approx((0.6 - half, 0.6 + half))
+    assert control.gains == {}
+    assert control.outcomes == {"control": 3}, "a control never reads as learned"
+
+
+def test_a_seed_without_its_control_is_in_no_gain_and_two_seeds_claim_nothing():
+    runs = [under("none", 16, seed) for seed in (1, 2, 3)] + [under("placebo", 6, seed) for seed in (1, 2)]
+    gain = recipes_of(*runs)[0].gains["placebo"]["obeyed"]
+    assert [seed.seed for seed in gain.seeds] == [1, 2]
+    assert (gain.interval, gain.claim) == (None, "2 seeds: no claim")
+
+
+def test_recipes_that_differ_otherwise_too_are_no_controls_of_each_other():
+    treated = made_run("a", passing(16), config={"seed": 1, "control": "none", "batch_size": 2})
+    placebo = made_run("b", passing(6), config={"seed": 1, "control": "placebo", "batch_size": 4})
+    assert all(recipe.gains == {} for recipe in recipes_of(treated, placebo))
