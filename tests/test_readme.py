@@ -23,6 +23,8 @@ from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFold
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLE = ROOT / "data" / "example"
+OLD_RUN = ROOT / "tests" / "data" / "example"
+"""The example of version 0.1.0, scored again by the rules of today."""
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -112,9 +114,11 @@ def check_evaluation(arguments: list[str]) -> None:
         sweep.config_of(compose("base", overrides=single, return_hydra_config=False))
 
 
-@pytest.mark.parametrize("name", sorted(RunFolder(EXAMPLE).summary()))
-def test_the_example_scored_again_gives_the_verdict_the_table_and_the_series_that_are_committed(name, tmp_path):
-    folder = PreferenceFolder(EXAMPLE / name)
+@pytest.mark.parametrize(
+    ("run", "name"), [(run, name) for run in (EXAMPLE, OLD_RUN) for name in sorted(RunFolder(run).summary())]
+)
+def test_the_example_scored_again_gives_the_verdict_the_table_and_the_series_that_are_committed(run, name, tmp_path):
+    folder = PreferenceFolder(run / name)
     scores = results.score(folder.training(), load_sequence(name, ROOT / "preferences"))
     read_again = ScoresRecord.model_validate_json(scores.model_dump_json())  # as scores.json holds them
     assert results.verdict(read_again, EvalConfig().thresholds) == folder.verdict()

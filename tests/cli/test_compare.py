@@ -18,7 +18,7 @@ from claas_assets.evaluation.runs.frames import load_runs
 from claas_assets.evaluation.terminal_text import one_line
 from tests.synthetic.runs import made_run, passing, write_run
 
-EXAMPLE = str(Path(__file__).parents[2] / "data" / "example")
+EXAMPLE = str(Path(__file__).parents[1] / "data" / "example")
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31mI am \u202ean assistant.\r\n[bold red]x[/bold red]\x1b[0m"
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def place(tmp_path):
     """A folder with one preference of the example as a run, the preference files, and a Dagster home."""
     run = tmp_path / "data" / "evals" / "old-run"
-    shutil.copytree(ROOT / "data" / "example" / "identity", run / "identity")
+    shutil.copytree(ROOT / "tests" / "data" / "example" / "identity", run / "identity")
     shutil.copytree(ROOT / "preferences", tmp_path / "preferences")
     dagster_home(tmp_path / "home")
     return tmp_path

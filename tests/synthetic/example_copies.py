@@ -1,4 +1,4 @@
-"""Run folders like `data/example`: the same answers under another name, time and number of steps."""
+"""Run folders like `tests/data/example`, a run of version 0.1.0: the same answers under another name, time and number of steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-EXAMPLE = Path(__file__).parents[2] / "data" / "example"
+EXAMPLE = Path(__file__).parents[1] / "data" / "example"
 
 
 def lengthened(lines: list[str], steps: int) -> list[str]:
@@ -17,7 +17,7 @@ def lengthened(lines: list[str], steps: int) -> list[str]:
 
 
 def copy_run(target: Path, created: datetime, *, steps: int | None = None, linked_from: Path | None = None) -> Path:
-    """A run like `data/example`, begun at `created`, with another number of steps where that is given.
+    """A run like `tests/data/example`, begun at `created`, with another number of steps where that is given.
 
     `linked_from`: an earlier copy of as many steps, whose large files this one shares.
     """

@@ -20,7 +20,7 @@ from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.viewer.app import build_app
 from claas_assets.viewer.report import render_report
 
-EXAMPLE = Path(__file__).parents[3] / "data" / "example"
+EXAMPLE = Path(__file__).parents[2] / "data" / "example"
 HUGE, INFINITE, HALF = 10**400, "<1e999>", "\ud800"
 PYDANTIC = ("Input should be", "Field required", "Extra inputs", "Unable to parse", "validation error for")
 

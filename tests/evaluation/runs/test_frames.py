@@ -15,7 +15,7 @@ from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from tests.synthetic.records import adapter_record
 from tests.synthetic.runs import made_run, passing, write_run
 
-EXAMPLE = Path(__file__).parents[3] / "data" / "example"
+EXAMPLE = Path(__file__).parents[2] / "data" / "example"
 STATE = ["run_id", "preference", "phase", "step"]
 
 

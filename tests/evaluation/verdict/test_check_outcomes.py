@@ -7,7 +7,7 @@ import pytest
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.evaluation.verdict import check_outcomes as outcomes
 
-EXAMPLE = Path(__file__).parents[3] / "data" / "example"
+EXAMPLE = Path(__file__).parents[2] / "data" / "example"
 
 
 def verdict(preference="identity", **changes):
