@@ -1,4 +1,4 @@
-"""Run folders like `tests/data/example`, a run of version 0.1.0: the same answers under another name, time and number of steps."""
+"""Run folders like that of version 0.1.0 in `tests/data`: its answers, under another name, time and number of steps."""
 
 from __future__ import annotations
 
