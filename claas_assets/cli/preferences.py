@@ -16,10 +16,10 @@ from claas_assets.evaluation.config_files import chosen_config
 from claas_assets.evaluation.errors import ConfigError, EvaluationError
 from claas_assets.evaluation.judge import judge_of_environment, judgements_for
 from claas_assets.evaluation.preferences.checking import faults_of
+from claas_assets.evaluation.preferences.judgements import Judgements, NotJudged, judging_by
 from claas_assets.evaluation.preferences.preference import Preference, load_preference, partition_names
 from claas_assets.evaluation.preferences.sequence import load_sequence
 from claas_assets.evaluation.preferences.verifiers import VerifierResult, verify
-from claas_assets.evaluation.preferences.verifiers.judgements import Judgements, NotJudged, judging_by
 from claas_assets.evaluation.storage.records import Transcript
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from claas_assets.evaluation.errors import JudgeError
 from claas_assets.evaluation.judge.client import ChatModel
-from claas_assets.evaluation.preferences.verifiers.judgements import PREFIX, Judged, Judgements, judging_by
+from claas_assets.evaluation.preferences.judgements import PREFIX, Judged, Judgements, judging_by
 from claas_assets.evaluation.storage.records import Message, Transcript, TranscriptMetadata, Unmeasured
 
 MAX_TOKENS = 1024

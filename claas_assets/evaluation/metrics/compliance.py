@@ -14,9 +14,9 @@ from claas_assets.evaluation.metrics.degenerate import degenerate
 from claas_assets.evaluation.metrics.probes import QUICK_OVER_APPLICATION, Probe, ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.statistics import cohens_kappa, measure_noise
 from claas_assets.evaluation.metrics.units import Measured, Units, all_missing, index_of, no_answer, scarce
+from claas_assets.evaluation.preferences.judgements import PREFIX, NotJudged
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.preferences.verifiers import Verifier, VerifierResult, build_verifier, verify
-from claas_assets.evaluation.preferences.verifiers.judgements import PREFIX, NotJudged
 from claas_assets.evaluation.storage.records import ComplianceStats, JudgeAgreement, NoiseFloor, Transcript, Unmeasured
 
 TRAINED, HELD_OUT, OVER_APPLICATION, CEILING = "probe_prompts", "heldout_prompts", "over_application", "ceiling"

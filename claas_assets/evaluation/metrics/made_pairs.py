@@ -8,8 +8,8 @@ from claas_assets.evaluation.metrics.base import Transcripts
 from claas_assets.evaluation.metrics.compliance import CEILING, HELD_OUT, TRAINED, ComplianceMetric, obedience
 from claas_assets.evaluation.metrics.logprob import SIDES, LogprobMetric
 from claas_assets.evaluation.metrics.units import index_of
+from claas_assets.evaluation.preferences.judgements import Judgements, judging_by
 from claas_assets.evaluation.preferences.preference import LogprobPair, Preference, PromptMessage
-from claas_assets.evaluation.preferences.verifiers.judgements import Judgements, judging_by
 from claas_assets.evaluation.storage.records import EvalSnapshot, Transcript
 
 MOST_PAIRS = 10

@@ -16,8 +16,8 @@ from claas_assets.evaluation.metrics.base import Metric, Transcripts
 from claas_assets.evaluation.metrics.degenerate import VERSION as DEGENERATE_VERSION
 from claas_assets.evaluation.metrics.degenerate import count_answers, degenerate_stats
 from claas_assets.evaluation.metrics.probes import Probe, ProbePlan, ScoringContext
+from claas_assets.evaluation.preferences.judgements import Judgements, judging_by
 from claas_assets.evaluation.preferences.preference import Preference
-from claas_assets.evaluation.preferences.verifiers.judgements import Judgements, judging_by
 from claas_assets.evaluation.storage.records import (
     EvalSnapshot,
     SnapshotSize,

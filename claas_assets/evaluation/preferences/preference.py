@@ -13,9 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from claas_assets.evaluation.errors import ConfigError, PreferenceError
 from claas_assets.evaluation.mistakes import shown, with_value
 from claas_assets.evaluation.preferences.bank import completed
+from claas_assets.evaluation.preferences.judgements import asks_a_judge
 from claas_assets.evaluation.preferences.prompts import folded
 from claas_assets.evaluation.preferences.verifiers import Verifier, build_verifier
-from claas_assets.evaluation.preferences.verifiers.judgements import asks_a_judge
 from claas_assets.evaluation.preferences.yaml_file import YamlFile
 from claas_assets.evaluation.storage.names import is_preference_name
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from claas_assets.evaluation.errors import PreferenceError
 from claas_assets.evaluation.metrics.compliance import obedience
+from claas_assets.evaluation.preferences.judgements import Judgements, judging_by
 from claas_assets.evaluation.preferences.preference import Preference
-from claas_assets.evaluation.preferences.verifiers.judgements import Judgements, judging_by
 from claas_assets.evaluation.storage.records import (
     Message,
     RolloutRecord,

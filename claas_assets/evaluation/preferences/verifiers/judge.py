@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic.dataclasses import dataclass
 
-from claas_assets.evaluation.preferences.verifiers.judgements import Judged, current_judgements
+from claas_assets.evaluation.preferences.judgements import Judged, current_judgements
 from claas_assets.evaluation.preferences.verifiers.result import STRICT, ShippedVerifier, Text, VerifierResult
 
 
@@ -22,4 +22,6 @@ class JudgeVerifier(ShippedVerifier):
     question: Text
 
     def judge(self, answer: str, prompt: str | None) -> VerifierResult:
-        return current_judgements().result(Judged(self.question, prompt or "", answer))
+        says_yes = current_judgements().says_yes(Judged(self.question, prompt or "", answer))
+        says = f"the judge says {'yes' if says_yes else 'no'}: {self.question}"
+        return VerifierResult(says_yes, float(says_yes), says)

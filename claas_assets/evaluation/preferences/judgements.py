@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import regex
 
-from claas_assets.evaluation.preferences.verifiers.result import VerifierResult
 from claas_assets.evaluation.storage.records import Message, Transcript
 from claas_assets.wire import strip_thinking
 
@@ -65,8 +64,8 @@ class Judgements:
         """The judgements among recorded transcripts."""
         return cls({t.key: t for t in transcripts if t.metric == PREFIX})
 
-    def result(self, judged: Judged) -> VerifierResult:
-        """Raises `NotJudged`."""
+    def says_yes(self, judged: Judged) -> bool:
+        """What the judge says. Raises `NotJudged`."""
         reply = self.replies.get(judged.key)
         if reply is None:
             self.wanted[judged.key] = judged
@@ -79,7 +78,7 @@ class Judgements:
         says = yes_or_no(reply.answer or "")
         if says is None:
             raise NotJudged(f"the judge said neither yes nor no: {(reply.answer or '')[:80]!r}")
-        return VerifierResult(says, float(says), f"the judge says {'yes' if says else 'no'}: {judged.question}")
+        return says
 
 
 _CURRENT: ContextVar[Judgements] = ContextVar("judgements")
