@@ -17,6 +17,8 @@ from claas_assets.evaluation.storage.names import check_preference_name
 
 FEWEST_PROMPTS = 6
 """Of a file's own: with fewer, the general bank is better."""
+MOST_COMPARED = 500
+"""Prompts of a log that are looked at: each is compared with each."""
 MOST_PROMPTS = 30
 """As many as are trained on and held out in a standard evaluation."""
 
@@ -39,7 +41,7 @@ class Draft:
     @property
     def own_prompts(self) -> list[str]:
         """Those that will be in the file."""
-        own = unlike(prompt.strip() for prompt in self.prompts if prompt.strip())[:MOST_PROMPTS]
+        own = unlike(prompt.strip() for prompt in self.prompts[:MOST_COMPARED] if prompt.strip())[:MOST_PROMPTS]
         return own if len(own) >= FEWEST_PROMPTS else []
 
     @property
@@ -89,7 +91,7 @@ def _prompt_lines(draft: Draft) -> Iterator[str]:
     own = draft.own_prompts
     left_out = "over_application: [...]  # where the preference does not apply: {prompt: …, check: {_target_: …}}"
     if own:
-        yield f"# {draft.source}. Those that are nearly one with an earlier one are left out."
+        yield f"# {' '.join(draft.source.split())}. Those that are nearly one with an earlier one are left out."
         if draft.drafted:
             yield "drafted: true  # a model wrote them: read them, mend them, and remove this line"
         yield _yaml({"probe_prompts": own[::TRAINED_EVERY]})
@@ -113,4 +115,4 @@ def _commented(title: str, specs: Sequence[Spec]) -> Iterator[str]:
 
 
 def _yaml(values: dict[str, Any]) -> str:
-    return yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=110).rstrip()
+    return yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=110).rstrip("\n")

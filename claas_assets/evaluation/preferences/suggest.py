@@ -13,6 +13,8 @@ Spec: TypeAlias = dict[str, Any]
 Match: TypeAlias = Any
 """Of the pattern in the feedback: `regex` has no types."""
 
+LONGEST_FEEDBACK = 2_000
+"""Characters that are looked at: a log may hold any text as feedback."""
 _QUOTED = r"\"([^\"\n]+)\"|“([^”\n]+)”|(?<!\w)'([^'\n]{3,})'(?!\w)"
 _NUMBERS = {
     "one": 1,
@@ -41,6 +43,7 @@ def verifiers_for(feedback: str) -> list[Spec]:
 
     Wrong by construction: it looks at words. What was meant, the writer of the file knows.
     """
+    feedback = " ".join(feedback[:LONGEST_FEEDBACK].split())
     found: list[Spec] = []
     unquoted = regex.sub(_QUOTED, '""', feedback)
     for pattern, make in _RULES:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from claas_assets.evaluation.preferences.checking import faults_of
 from claas_assets.evaluation.preferences.draft import Draft
@@ -49,6 +51,24 @@ def test_its_verifier_accepts_what_obeys_and_refuses_what_does_not(row: Row) -> 
     built = build_verifier(verifiers_for(row.feedback)[0])
     assert built(row.obeys).passed, built(row.obeys).detail
     assert not built(row.violates).passed, built(row.violates).detail
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(min_size=1, max_size=60).filter(str.strip), min_size=1, max_size=3))
+def test_whatever_a_user_says_is_a_file_that_says_the_same(tmp_path_factory, wordings: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    Draft("mine", wordings, prompts=wordings * 10, source="a\nb", policy="when_violated").write(folder)
+    preference = load_preference("mine", folder)
+    assert preference.feedback_string == wordings[0]
+    assert preference.feedback_strings == (tuple(wordings) if len(wordings) > 1 else ())
+    assert preference.feedback_policy == "when_violated"
+
+
+@pytest.mark.parametrize(
+    "feedback", ["no " * 50_000, "don't ask " + "x" * 100_000, '"' * 100_000, "never end. " * 9_000]
+)
+def test_feedback_of_any_length_is_read_in_bounded_time(feedback: str) -> None:
+    assert len(str(verifiers_for(feedback))) < 20_000
 
 
 def test_the_table_has_what_was_collected() -> None:
