@@ -25,7 +25,6 @@ _SETS = {"neutral_prompts": "collapse", "fixed_texts": "collapse", "capability_i
 _PARTS = {
     "feedback_string": EVERY,
     "feedback_strings": EVERY,
-    "feedback_policy": EVERY,
     "probe_prompts": EVERY,  # trained on
     "version": EVERY,
     "verifier": ("obeyed",),
@@ -34,7 +33,7 @@ _PARTS = {
     "logprob_pairs": ("logprob_margin",),
 }
 """Parts of a preference file, and the criteria that cannot be compared where a part differs."""
-_BEFORE: dict[str, Any] = {"feedback_strings": [], "feedback_policy": "always"}
+_BEFORE: dict[str, Any] = {"feedback_strings": []}
 """What held in runs that were made before there were such parts."""
 
 
@@ -62,7 +61,8 @@ class ConfigDifference(Record):
 
 def obstacles(one: PreferenceRun, other: PreferenceRun) -> list[Obstacle]:
     """Everything that stands between two runs of one preference; empty where they may be compared."""
-    return [*_base_model(one, other), *_measuring(one, other), *_preference_text(one, other), *_versions(one, other)]
+    found = [_base_model, _measuring, _preference_text, _judges, _versions]
+    return [obstacle for find in found for obstacle in find(one, other)]
 
 
 def blocking(between: Sequence[Obstacle], criterion: str) -> list[Obstacle]:
@@ -94,6 +94,19 @@ def _preference_text(one: PreferenceRun, other: PreferenceRun) -> Iterator[Obsta
         if values[0] != values[1]:
             words = _in_words(*values), _in_words(*reversed(values))
             yield Obstacle(what=f"the preference's {part} differ", values=words, criteria=criteria)
+
+
+def _judges(one: PreferenceRun, other: PreferenceRun) -> Iterator[Obstacle]:
+    """Two models judge otherwise, whatever the answers are."""
+    models = _models_of_judge(one), _models_of_judge(other)
+    if models[0] != models[1]:
+        criteria = ("obeyed", "over_application")
+        yield Obstacle(what="judges differ", values=(models[0] or "none", models[1] or "none"), criteria=criteria)
+
+
+def _models_of_judge(run: PreferenceRun) -> str:
+    compliance = run.baseline.stats.compliance if run.baseline is not None else None
+    return ", ".join(compliance.judge.models) if compliance is not None and compliance.judge is not None else ""
 
 
 def _in_words(value: Any, other: Any) -> str:

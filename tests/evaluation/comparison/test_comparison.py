@@ -14,6 +14,7 @@ from claas_assets.evaluation.errors import ConfigError, RunFolderError
 from claas_assets.evaluation.metrics import get_metric, metric_names
 from claas_assets.evaluation.metrics.scoring import prompt_sets
 from claas_assets.evaluation.metrics.statistics import bonett_price
+from claas_assets.evaluation.storage.records import JudgeAgreement
 from tests.synthetic import transcripts as synthetic
 from tests.synthetic.runs import HELD_OUT, made_run, passing
 
@@ -129,6 +130,15 @@ def other_versions(**versions):
     return with_last(run, versions={**last.versions, **versions})
 
 
+def judged_by(model):
+    run = made_run("b")
+    baseline = run.preferences["identity"].baseline
+    judge = JudgeAgreement(n=20, agreement=1.0, kappa=1.0, models=[model])
+    compliance = baseline.stats.compliance.model_copy(update={"judge": judge})
+    changed = baseline.model_copy(update={"stats": baseline.stats.model_copy(update={"compliance": compliance})})
+    return with_run(run, baseline=changed)
+
+
 HELD = synthetic.preference().heldout_prompts
 PAIRS = synthetic.preference().logprob_pairs
 
@@ -143,6 +153,8 @@ PAIRS = synthetic.preference().logprob_pairs
             "heldout_prompts",
             {"obeyed", "degenerate_on_preference"},
         ),
+        (reworded(feedback_policy="when_violated"), None, set()),  # another way to train, as another learning rate is
+        (judged_by("a/judge"), "judges", {"obeyed", "over_application"}),
         (reworded(logprob_pairs=PAIRS[:-1]), "logprob_pairs", {"logprob_margin"}),
         (made_run("b", config={"probe_max_tokens": 99}), "probe_max_tokens", CLAIMED),
         (made_run("b", config={"probe_temperature": 0.1}), "probe_temperature", CLAIMED),
