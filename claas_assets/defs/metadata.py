@@ -51,7 +51,7 @@ def _common(run_folder: Place) -> Metadata:
 
 def _viewer(results_dir: Place, run_id: str) -> Metadata:
     """A link, and the command that has to run for it."""
-    shown = {"viewer_command": how_to_view(results_dir, run_id)}
+    shown: Metadata = {"viewer_command": how_to_view(results_dir, run_id)}
     if isinstance(results_dir, Path):
         shown["viewer"] = dg.MetadataValue.url(f"http://127.0.0.1:{DEFAULT_PORT}/runs/{run_id}")
     return shown
