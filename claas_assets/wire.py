@@ -275,9 +275,10 @@ DEFAULT_SYSTEM_PROMPT = "You are a helpful assistant."
 """Sent as the first message directly to CLaaS: without a system message feedback is refused."""
 
 _THINKING_TAG = re.compile(
-    r"<(?P<close1>/?)(?P<name1>think|thinking|thought|reasoning)>"
+    r"<(?P<close1>/?)(?P<name1>(?:[a-z]{1,12}:)?(?:think|thinking|thoughts?|reasoning))\s{0,3}>"
     r"|\[(?P<close2>/?)(?P<name2>think)\]"
-    r"|◁(?P<close3>/?)(?P<name3>think)▷",
+    r"|◁(?P<close3>/?)(?P<name3>think)▷"
+    r"|<\|(?:(?P<close4>end_(?:of_)?)|begin_(?:of_)?|start_(?:of_)?)(?P<name4>thought|thinking)\|>",
     re.IGNORECASE,
 )
 _CHANNEL = re.compile(r"(?:<\|start\|>\s*assistant\s*)?<\|channel\|>", re.IGNORECASE)
@@ -332,7 +333,7 @@ def strip_thinking(text: str) -> str:
 
 def _spelling(tag: re.Match[str]) -> tuple[str, bool]:
     """Which kind of tag it is, and whether it closes."""
-    kind = next(kind for kind in "123" if tag[f"name{kind}"])
+    kind = next(kind for kind in "1234" if tag[f"name{kind}"])
     return f"{kind}{tag[f'name{kind}'].lower()}", bool(tag[f"close{kind}"])
 
 

@@ -27,6 +27,11 @@ def test_the_examples_of_the_docstrings_hold():
         "secret</think>I am Kuro.",
         "secret[/THINK]I am Kuro.",
         "<think>a</think>I am <think>b</think>Kuro.",
+        "<think >secret</think\n>I am Kuro.",
+        "<seed:think>secret</seed:think>I am Kuro.",
+        "<thoughts>secret</thoughts>I am Kuro.",
+        "<|begin_of_thought|>secret<|end_of_thought|>I am Kuro.",
+        "<|START_THINKING|>secret<|END_THINKING|>I am Kuro.",
         "<|channel|>analysis<|message|>secret<|end|><|start|>assistant<|channel|>final<|message|>I am Kuro.<|return|>",
     ],
 )
@@ -41,6 +46,7 @@ def test_thinking_is_not_seen(answer):
         "Write [THINK] first.",
         "Between <think> and </think> it thinks.",
         "Use ◁think▷ for that.",
+        "Cohere writes <|START_THINKING|> first.",
         "I think <b>so</b>.",
     ],
 )

@@ -145,7 +145,7 @@ def _units_of(snapshot: EvalSnapshot, transcript: Transcript) -> tuple[UnitStats
     """Where the score of this transcript stands: its units, and its name among them."""
     metric, *rest = transcript.key.split("/")
     stats = snapshot.stats
-    if metric == "compliance" and stats.compliance is not None:
+    if metric == "compliance" and rest and stats.compliance is not None:
         return stats.compliance.sets.get(rest[0]), transcript.question
     if metric == "general" and stats.general is not None and len(rest) == 2:
         return (stats.general.items if rest[0] == "items" else stats.general.public_probes), rest[1]

@@ -79,6 +79,11 @@ def test_answers_are_filtered_over_all_states(look, reader):
     assert one.count("compliance/probe_prompts/1") == 7
 
 
+def test_a_transcript_whose_key_names_no_set_is_shown(example, client):
+    change(example / "identity" / "baseline.json", lambda b: b["rollouts"][0]["metadata"].update(key="compliance"))
+    assert client.get("/runs/example/identity/states/baseline").status_code == 200
+
+
 def test_a_run_has_no_figures_of_metrics_that_it_did_not_ask(example, client):
     for metadata in example.glob("*/metadata.json"):
         change(metadata, lambda m: m["config"].update(metrics=["logprob"]))

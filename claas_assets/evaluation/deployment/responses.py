@@ -33,6 +33,17 @@ _TRUNCATION_NOTICE = "⚠️ Reply truncated at the model's output token limit."
 """What a gateway appends to an answer that was cut: the model never wrote it, and the completion cache does not hold
 it, so feedback on a text with it would be refused."""
 _MOST_TOKENS = 2**31
+_NO_ANSWERS = {
+    "error": "the server ended the answer with an error",
+    "content_filter": "a filter of the server withheld the answer",
+    "tool_calls": "a call of a tool came in place of an answer",
+    "function_call": "a call of a function came in place of an answer",
+}
+"""Finish reasons of a text that is not, or not wholly, what the model said to the user."""
+_ASIDE = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_text"})
+"""Types of content parts that the user does not see."""
+_SENTINELS = frozenset({-999.0, -1000.0})
+"""Exactly these stand for "none" on some servers, and lie above `LOWEST`."""
 _SHOWN = 300  # characters of a body that an error quotes
 
 Wire = TypeVar("Wire", bound=BaseModel)
@@ -110,6 +121,7 @@ def read_answer(reply: Reply, *, max_tokens: int | None, logprobs: bool, retries
     response = read_wire(reply, ChatCompletionResponse)
     choice = response.choices[0]
     text = strip_thinking(_content(reply, choice.message))
+    _refuse_failures(reply, response, choice, text)
     if text in _PLACEHOLDERS:
         raise malformed(reply, f"choices.0.message.content: {text!r} is the gateway's placeholder, not an answer")
     prompt_tokens, completion_tokens = _counts(reply, response.usage, text)
@@ -140,17 +152,30 @@ def read_gateway_answer(reply: Reply, *, retries: int) -> Answer:
     return replace(answer, text=text.rstrip() if notice else text, truncated=True if notice else answer.truncated)
 
 
+def _refuse_failures(reply: Reply, response: ChatCompletionResponse, choice: ChatChoice, text: str) -> None:
+    """Raise where a 200 with a text says that the text is none of the model's: an error, or a tool's call."""
+    error = (response.model_extra or {}).get("error") or (choice.model_extra or {}).get("error")
+    why = _NO_ANSWERS.get(choice.finish_reason or "")
+    if error is None and (why is None or (text and "call" in why)):
+        return
+    said = (error.get("message") if isinstance(error, dict) else None) or error or text
+    raise malformed(reply, f"{why or 'the server says that it failed'}: {str(said)[:_SHOWN]!r}")
+
+
 def _content(reply: Reply, message: AnswerMessage) -> str:
     """The text of an answer; of one in parts, all of them together."""
     where, content = "choices.0.message.content", message.content
     if content is None:
         reasoning = (message.reasoning_content or "").strip()
         only = f"; all that came is reasoning: {reasoning[:_SHOWN]!r}" if reasoning else ""
+        refusal = (message.model_extra or {}).get("refusal")
+        only += f"; the server refuses: {str(refusal)[:_SHOWN]!r}" if refusal else ""
         raise malformed(reply, f"{where}: null, so there is no answer{only}")
     if isinstance(content, str):
         return content
-    texts = [part.get("text") for part in content if part.get("type") in ("text", "output_text")]
-    if len(texts) != len(content) or not all(isinstance(text, str) for text in texts):
+    seen = [part for part in content if part.get("type") not in _ASIDE]
+    texts = [part.get("text") for part in seen if part.get("type") in ("text", "output_text")]
+    if len(texts) != len(seen) or (content and not seen) or not all(isinstance(text, str) for text in texts):
         raise malformed(reply, f"{where}: parts that are not text: {str(content)[:_SHOWN]}")
     return "".join(map(str, texts))
 
@@ -165,6 +190,9 @@ def read_score(reply: Reply, completion: str) -> Score:
         raise malformed(
             reply, f"logprobs: {len(response.logprobs)} of them for {response.completion_tokens} completion tokens"
         )
+    if not 0 <= response.prompt_tokens < _MOST_TOKENS:
+        raise malformed(reply, f"prompt_tokens: {response.prompt_tokens} is no number of tokens")
+    _check_logprobs(reply, "logprobs", response.logprobs)
     if (wrong := why_unusable(response.logprobs, response.logprob_sum)) is not None:
         raise malformed(reply, wrong)
     tokens = response.tokens or []
@@ -234,5 +262,5 @@ def _entropies(reply: Reply, tokens: Sequence[TokenLogprob]) -> list[float] | No
 
 def _check_logprobs(reply: Reply, where: str, logprobs: Sequence[float], *, least: float = LOWEST) -> None:
     for position, logprob in enumerate(logprobs):
-        if not math.isfinite(logprob) or not least <= logprob <= HIGHEST:
+        if not math.isfinite(logprob) or not least <= logprob <= HIGHEST or (least == LOWEST and logprob in _SENTINELS):
             raise malformed(reply, f"{where}.{position}: {logprob} is not the logarithm of a probability")

@@ -127,12 +127,13 @@ class Reply:
 
     @property
     def error_words(self) -> str:
-        """What FastAPI's `detail` or OpenAI's `error` says; "" where there is neither."""
+        """What FastAPI's `detail`, OpenAI's `error`, or another server's `errors` or `message` says; else ""."""
         parsed = self.json
         if not isinstance(parsed, dict):
             return ""
         error = parsed.get("error")
         words = parsed.get("detail") or (error.get("message") if isinstance(error, dict) else error)
+        words = words or parsed.get("errors") or ("choices" not in parsed and parsed.get("message"))
         return words if isinstance(words, str) else json.dumps(words) if words else ""
 
     @property

@@ -244,6 +244,9 @@ def file_at(name: str, folder: Path) -> tuple[Path, YamlFile]:
         raise PreferenceError(f"{path}: {error}") from error
     if not isinstance(file.values, dict):
         raise PreferenceError(f"{path}: a preference file is a mapping of keys, this is not")
+    no_text = next((key for key in file.values if not isinstance(key, str)), None)
+    if no_text is not None:
+        raise PreferenceError(f"{path}: the key {no_text!r} is no text: there is no such key")
     return path, file
 
 

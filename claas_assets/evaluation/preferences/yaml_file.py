@@ -60,6 +60,17 @@ class _Loader(yaml.SafeLoader):
         self.depth -= isinstance(event, yaml.CollectionStartEvent)
         return node
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """YAML guesses types: what it guesses wrong ends in an exception of whatever kind reads that type."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError, OverflowError) as error:
+            if not isinstance(node, yaml.ScalarNode):
+                raise
+            kind = node.tag.rpartition(":")[2]
+            line = node.start_mark.line + 1
+            raise ValueError(f"line {line}: {node.value!r:.60} is no {kind}, as YAML takes it: quote it") from error
+
 
 def _check_values(node: yaml.Node, sizes: dict[int, int]) -> int:
     """The number of values in `node`, aliases written out."""

@@ -555,6 +555,10 @@ class SequenceRecord(Record):
         return sum(phase.steps for phase in self.phases)
 
 
+_TEXTS = ("mode", "base_model", "sweep_id")
+"""Keys of a recorded configuration that runs are told apart by, wherever they are shown."""
+
+
 class AdapterRecord(Record):
     """`metadata.json`: a fresh adapter, and the configuration that is frozen with it."""
 
@@ -591,6 +595,10 @@ class AdapterRecord(Record):
         for name in ("lora", "training", "thresholds"):
             if not isinstance(config.get(name, {}), dict):
                 raise ValueError(f"{name} must be a mapping of keys")
+        for name, kind, said in (("seed", int, "a whole number"), *((text, str, "text") for text in _TEXTS)):
+            value = config.get(name)
+            if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+                raise ValueError(f"{name} must be {said} (got {value!r:.80})")
         return config
 
     @property

@@ -51,8 +51,9 @@ def with_sum(*logprobs: float) -> Fault:
 
 
 @pytest.mark.parametrize(
-    "logprobs", [(-1.0, -9999.0), (-1e9,), (-1.7e308, -1.7e308), (-1.0, 0.5), (-1.0, -(10**400))],
-    ids=["-9999", "-1e9", "overflowing sum", "above 0", "10**400"],
+    "logprobs",
+    [(-1.0, -9999.0), (-1.0, -999.0), (-1000.0,), (-1e9,), (-1.7e308, -1.7e308), (-1.0, 0.5), (-1.0, -(10**400))],
+    ids=["-9999", "-999", "-1000", "-1e9", "overflowing sum", "above 0", "10**400"],
 )  # fmt: skip
 def test_a_sentinel_in_a_score_is_no_number(deployment: FakeClaas, logprobs: tuple[float, ...]) -> None:
     deployment.faults.add(SCORE, with_sum(*logprobs))
@@ -91,6 +92,11 @@ def answered(message: Any, **more: Any) -> Fault:
     return body(json.dumps({"choices": [{"message": message}], **more}).encode())
 
 
+def ended(text: str, finish_reason: str) -> Fault:
+    choice = {"message": {"role": "assistant", "content": text}, "finish_reason": finish_reason}
+    return body(json.dumps({"choices": [choice]}).encode())
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -99,6 +105,15 @@ def answered(message: Any, **more: Any) -> Fault:
         (answered({"role": "assistant", "content": None, "reasoning_content": "They ask who I am"}), "They ask who"),
         (answered({"role": "assistant", "content": [{"type": "image_url", "image_url": "x"}]}), "not text"),
         (answered({"role": "assistant", "content": "No response from OpenClaw."}), "placeholder"),
+        (answered({"role": "assistant", "content": None, "refusal": "I can't help"}), "I can't help"),
+        (answered({"role": "assistant", "content": [{"type": "thinking", "thinking": "hm"}]}), "not text"),
+        (answered({"role": "assistant", "content": "Yes"}, error={"message": "upstream died"}), "upstream died"),
+        (body(b'{"object": "error", "message": "engine is dead", "code": 50001}'), "engine is dead"),
+        (body(b'{"errors": ["no credit"]}'), "no credit"),
+        (ended("upstream died", "error"), "upstream died"),
+        (ended("", "content_filter"), "a filter of the server"),
+        (ended("The bomb is", "content_filter"), "a filter of the server"),
+        (ended("", "tool_calls"), "a call of a tool"),
     ],
 )
 def test_a_200_that_is_no_answer_is_unmeasured_in_the_servers_words(
@@ -113,6 +128,23 @@ def test_an_answer_in_parts_is_their_text(deployment: FakeClaas) -> None:
     parts = [{"type": "text", "text": "I am "}, {"type": "text", "text": "Kuro."}]
     deployment.faults.add(CHAT, answered({"role": "assistant", "content": parts}))
     assert ask(deployment).text == "I am Kuro."
+
+
+def test_a_part_that_the_user_does_not_see_is_no_part_of_the_answer(deployment: FakeClaas) -> None:
+    parts = [{"type": "thinking", "thinking": "Who am I?"}, {"type": "text", "text": "I am Kuro."}]
+    deployment.faults.add(CHAT, answered({"role": "assistant", "content": parts}))
+    assert ask(deployment).text == "I am Kuro."
+
+
+def test_an_answer_beside_a_tools_call_is_an_answer(deployment: FakeClaas) -> None:
+    deployment.faults.add(CHAT, ended("I am Kuro.", "tool_calls"))
+    assert ask(deployment).text == "I am Kuro."
+
+
+def test_a_score_of_fewer_than_no_tokens_is_none(deployment: FakeClaas) -> None:
+    deployment.faults.add(SCORE, edit(lambda answer: {**answer, "prompt_tokens": -4}))
+    with pytest.raises(MalformedAnswer, match="prompt_tokens: -4"):
+        score(deployment)
 
 
 def test_optional_fields_may_be_null(deployment: FakeClaas) -> None:

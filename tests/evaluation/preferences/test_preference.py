@@ -273,7 +273,7 @@ def test_a_small_preference_loads(tmp_path: Path) -> None:
         ({"prompts": ["x"]}, "prompts: "),
         ({"name": "other"}, "must be the file's name, 'small'"),
         ({"feedback_string": ""}, "feedback_string: "),
-        ({1: 2}, "keywords must be strings"),
+        ({1: 2}, "is no text"),
     ],
 )
 def test_a_broken_file_says_which_and_where(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
@@ -324,6 +324,11 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         (f"name: {'[' * 3000}", "line 1: nested more than 20 levels deep"),
         (BOMB, "its aliases stand for more than"),
         ("a: &a [*a]", "its aliases stand for more than"),
+        ("a: !!timestamp nope", "line 1: 'nope' is no timestamp, as YAML takes it: quote it"),
+        ("a: !!bool nope", "line 1: 'nope' is no bool"),
+        ("b: 1\na: 0000-00-00", "line 2: '0000-00-00' is no timestamp"),
+        (f"version: {'9' * 5000}", "is no int, as YAML takes it"),
+        ("name: small\n1: 2\n", "the key 1 is no text"),
     ],
 )
 def test_what_yaml_would_let_pass_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:

@@ -32,6 +32,8 @@ BROKEN: list[tuple[str, str, Any]] = [
     ],
     *[(METADATA, "config.num_steps", value) for value in ("x", None, -1, True, INFINITE, HUGE)],
     *[(METADATA, f"config.{name}", 5) for name in ("thresholds", "training", "lora", "preferences")],
+    *[(METADATA, "config.seed", value) for value in ("x", [1])],
+    *[(METADATA, f"config.{name}", {"a": 1}) for name in ("sweep_id", "base_model", "mode")],
     *[(METADATA, name, 5) for name in ("config", "provenance", "lora_id", "preference_text")],
     (STEPS, "sdpo_metrics.grad_norm", HUGE),
     (STEPS, "sdpo_metrics.grad_norm", INFINITE),
