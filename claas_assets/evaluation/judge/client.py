@@ -20,6 +20,9 @@ from claas_assets.evaluation.storage.records import Message
 URL_VARIABLE = "CLAAS_JUDGE_URL"
 MODEL_VARIABLE = "CLAAS_JUDGE_MODEL"
 KEY_VARIABLE = "CLAAS_JUDGE_KEY"
+REPLY_VARIABLE = "CLAAS_JUDGE_MAX_TOKENS"
+REPLY_TOKENS = 1024
+"""Of a judge's reply, where the environment says nothing: one word, after the thinking of a model that thinks."""
 AT_ONCE = 8
 """Requests in flight."""
 _TIMEOUT_S = 120.0
@@ -42,6 +45,8 @@ class ChatModel:
     model: str | None = None
     """None: the first that the address lists."""
     key: str | None = field(default=None, repr=False)
+    reply_tokens: int = REPLY_TOKENS
+    """Token limit of a judge's reply."""
     attempts: int = 4
     wait_s: float = 1.0
     """Before the second attempt; doubled before each later one."""
@@ -146,4 +151,12 @@ def chat_model_at(url: str, named_in: str) -> ChatModel:
     if not usable or "@" in url or parts.query or parts.fragment:
         raise ConfigError(f"{named_in} must be an address such as http://host:port/v1, without user, password or query")
     key, model = (os.environ.get(name, "").strip() or None for name in (KEY_VARIABLE, MODEL_VARIABLE))
-    return ChatModel(url.rstrip("/") if parts.path.strip("/") else f"{url.rstrip('/')}/v1", model=model, key=key)
+    address = url.rstrip("/") if parts.path.strip("/") else f"{url.rstrip('/')}/v1"
+    return ChatModel(address, model=model, key=key, reply_tokens=_reply_tokens())
+
+
+def _reply_tokens() -> int:
+    said = os.environ.get(REPLY_VARIABLE, "").strip() or str(REPLY_TOKENS)
+    if not (said.isascii() and said.isdigit() and 0 < int(said) <= 100_000):
+        raise ConfigError(f"{REPLY_VARIABLE} is {said[:20]!r}, and must be a number of tokens, 1 to 100000")
+    return int(said)

@@ -10,9 +10,6 @@ from claas_assets.evaluation.judge.client import ChatModel
 from claas_assets.evaluation.preferences.judgements import PREFIX, Judged, Judgements, judging_by
 from claas_assets.evaluation.storage.records import Message, Transcript, TranscriptMetadata, Unmeasured
 
-MAX_TOKENS = 1024
-"""Of a reply: one word, after the thinking of a model that thinks."""
-
 _ROUNDS = 10
 """A verifier made of others may look for a judgement only when it has another: more rounds than can be nested."""
 
@@ -40,7 +37,7 @@ def _wanted(look: Callable[[], object], made: Sequence[Transcript]) -> list[Judg
 async def _judge(judged: Judged, judge: ChatModel) -> Transcript:
     reply, error = [], None
     try:
-        said = await judge.ask(judged.messages, max_tokens=MAX_TOKENS)
+        said = await judge.ask(judged.messages, max_tokens=judge.reply_tokens)
         reply = [Message(role="assistant", content=said)]
     except JudgeError as failed:
         error = Unmeasured(kind="failed", reason=str(failed))
@@ -48,6 +45,6 @@ async def _judge(judged: Judged, judge: ChatModel) -> Transcript:
         metric=PREFIX,
         messages=[*judged.messages, *reply],
         metadata=TranscriptMetadata(
-            key=judged.key, kind="judge", temperature=0.0, max_tokens=MAX_TOKENS, model=judge.model, error=error
+            key=judged.key, kind="judge", temperature=0.0, max_tokens=judge.reply_tokens, model=judge.model, error=error
         ),
     )

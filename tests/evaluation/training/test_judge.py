@@ -216,6 +216,16 @@ def test_only_what_the_judge_finds_wrong_is_corrected(judge, judged):
     assert [step["corrections"] for step in made.steps] == [2, 0]
 
 
+def test_the_reply_of_a_judge_has_a_limit(monkeypatch):
+    monkeypatch.setenv("CLAAS_JUDGE_URL", "http://localhost:9")
+    assert (judge_of_environment().url, judge_of_environment().reply_tokens) == ("http://localhost:9/v1", 1024)
+    monkeypatch.setenv("CLAAS_JUDGE_MAX_TOKENS", "16")
+    assert judge_of_environment().reply_tokens == 16
+    monkeypatch.setenv("CLAAS_JUDGE_MAX_TOKENS", "many")
+    with pytest.raises(ConfigError, match="CLAAS_JUDGE_MAX_TOKENS is 'many'"):
+        judge_of_environment()
+
+
 def test_a_judge_that_is_nowhere_is_a_mistake_of_the_configuration(monkeypatch):
     monkeypatch.delenv("CLAAS_JUDGE_URL", raising=False)
     with pytest.raises(ConfigError, match="CLAAS_JUDGE_URL is not set"):
