@@ -36,11 +36,11 @@ def zora(tmp_path, monkeypatch):
 
     made = []
 
-    def run(name, **settings):
+    def run(name, partition="zora", **settings):
         # The stack and its adapters outlive the test: an id that was used before is refused, rightly.
         name = f"{name}-{uuid4().hex[:12]}"
         config = EvalConfig(
-            preferences=["zora"],
+            preferences=[partition],
             metrics=["logprob", "compliance"],
             preferences_dir=str(tmp_path / "preferences"),
             output_dir=str(tmp_path / "evals" / name),
@@ -48,8 +48,8 @@ def zora(tmp_path, monkeypatch):
             plots=False,
             **settings,
         )
-        made.append(lora_id_for(config.lora_id_prefix, "zora", config.run_id))
-        return evaluate(config)["zora"], Path(config.output_dir) / "zora"
+        made.append(lora_id_for(config.lora_id_prefix, partition, config.run_id))
+        return evaluate(config)[partition], Path(config.output_dir) / partition
 
     yield run
     url = ensure_running(EvalConfig().base_model)
@@ -95,3 +95,19 @@ def test_the_same_configuration_gives_the_same_transcripts_and_numbers(zora):
 def plain(transcript):
     """A transcript without what time alone decides."""
     return transcript.model_dump(exclude={"metadata": {"latency_s", "retries"}})
+
+
+def test_what_became_of_a_name_after_a_second_preference_is_measured(zora, tmp_path):
+    """Two phases of two steps: whatever the small model keeps, it is on record."""
+    concise = yaml.safe_load((PREFERENCES / "concise.yaml").read_text())
+    concise |= {"heldout_prompts": concise["heldout_prompts"][:6], "over_application": []}
+    concise |= {"logprob_pairs": concise["logprob_pairs"][:5]}
+    (tmp_path / "preferences" / "concise.yaml").write_text(yaml.safe_dump(concise, allow_unicode=True))
+    phases = "phases: [{preference: zora, steps: 2}, {preference: concise, steps: 2}]"
+    (tmp_path / "preferences" / "course.yaml").write_text(f"name: course\n{phases}\n")
+    verdict, folder = zora("kept", partition="course", rollout_max_tokens=48)
+    rows = verdict.retention.rows
+    assert [row.trained for row in rows] == [None, "zora", "concise"]
+    assert all(row.cells["zora"].value is not None and row.cells["zora"].n == 8 for row in rows)
+    assert verdict.retention.numbers["zora"].retention is not None
+    assert [step.phase for step in PreferenceFolder(folder).steps()] == [1, 1, 2, 2]

@@ -68,6 +68,19 @@ SMALL = {
 }
 
 
+OTHER = {
+    **SMALL,
+    "name": "other",
+    "feedback_string": "I said that your name is Kuro",
+    "probe_prompts": ["What do I call you?", "Tell me who you are."],
+}
+COURSE = {
+    "name": "course",
+    "phases": [{"preference": "small", "steps": 1}, {"preference": "other", "steps": NUM_STEPS - 1}],
+}
+"""Its second phase begins with step 1, which is the one that faults are about."""
+
+
 @dataclass(frozen=True)
 class Undisturbed:
     """An evaluation without faults: its adapter, the files before any step, the margin (nats) of each step."""
@@ -208,11 +221,13 @@ def _a_score_is_missing(transcripts: list[dict[str, Any]]) -> bool:
     return any(transcript["metadata"]["error"] for transcript in transcripts if transcript["metric"] == "logprob")
 
 
-def arena_in(root: Path, profile: Profile, fake: FakeClaas) -> Arena:
+def arena_in(root: Path, profile: Profile, fake: FakeClaas, partition: str = "small") -> Arena:
     preferences = root / "preferences"
     preferences.mkdir(parents=True)
     (preferences / "small.yaml").write_text(yaml.safe_dump(SMALL), encoding="utf-8")
-    job = Job(profile.mode, fake.url, root / "evals" / "the-run" / "small", preferences, root / "cache")
+    (preferences / "other.yaml").write_text(yaml.safe_dump(OTHER), encoding="utf-8")
+    (preferences / "course.yaml").write_text(yaml.safe_dump(COURSE), encoding="utf-8")
+    job = Job(profile.mode, fake.url, root / "evals" / "the-run" / partition, preferences, root / "cache")
     return Arena(profile, fake, job)
 
 
@@ -221,9 +236,9 @@ def fake_of(profile: Profile) -> FakeClaas:
     return FakeClaas(profile.mode, generation=profile.generation, temper=Temper(full_after=NUM_STEPS * UPDATES))
 
 
-def run_undisturbed(root: Path, profile: Profile) -> Undisturbed:
+def run_undisturbed(root: Path, profile: Profile, partition: str = "small") -> Undisturbed:
     with fake_of(profile) as fake:
-        arena = arena_in(root, profile, fake)
+        arena = arena_in(root, profile, fake, partition)
         assert arena.run()
     done = PreferenceFolder(arena.job.folder).training()
     margins = [record.eval.logprob_margin.margin for record in done.steps if record.eval.logprob_margin]

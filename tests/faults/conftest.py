@@ -26,18 +26,28 @@ FAULTS = (
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Undisturbed]:
-    """`undisturbed(profile)`, run once."""
-    return cache(lambda profile: run_undisturbed(tmp_path_factory.mktemp("undisturbed"), PROFILES[profile]))
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Undisturbed]:
+    """`undisturbed(profile, partition)`, run once."""
+
+    def run(profile: str, partition: str) -> Undisturbed:
+        return run_undisturbed(tmp_path_factory.mktemp("undisturbed"), PROFILES[profile], partition)
+
+    return cache(run)
 
 
 @pytest.fixture
-def arena(request: pytest.FixtureRequest, tmp_path, undisturbed) -> Iterator[Arena]:
+def partition() -> str:
+    """What is evaluated: a preference alone, or the sequence `course`."""
+    return "small"
+
+
+@pytest.fixture
+def arena(request: pytest.FixtureRequest, tmp_path, undisturbed, partition) -> Iterator[Arena]:
     """Of the test's `profile` (its name)."""
     name = request.getfixturevalue("profile")
     with fake_of(PROFILES[name]) as fake:
-        made = arena_in(tmp_path, PROFILES[name], fake)
-        made.begin_from(undisturbed(name))
+        made = arena_in(tmp_path, PROFILES[name], fake, partition)
+        made.begin_from(undisturbed(name, partition))
         yield made
 
 

@@ -58,7 +58,7 @@ def evaluate(job: Job, report: Reporter = silent, locate: Callable[[], str] | No
             "mode": job.mode,
             "claas_url": job.url,
             "openclaw_url": None,
-            "preferences": ["small"],
+            "preferences": [job.folder.name],
             "preferences_dir": str(job.preferences),
             "metrics": ["logprob", "compliance"],
             "num_steps": NUM_STEPS,
@@ -69,7 +69,7 @@ def evaluate(job: Job, report: Reporter = silent, locate: Callable[[], str] | No
             "output_dir": str(job.folder.parent),
         }
     )
-    sequence = load_sequence("small", job.preferences)
+    sequence = load_sequence(job.folder.name, job.preferences)
     timeouts = Timeouts(feedback_s=job.feedback_s, generate_s=job.generate_s)
     with (
         patch.object(client, "RetryBudget", lambda: QUICK),

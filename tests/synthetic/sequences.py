@@ -9,19 +9,24 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from claas_assets.evaluation.config import Thresholds
+from claas_assets.evaluation.config import EvalConfig, Thresholds
 from claas_assets.evaluation.metrics.scoring import Subjects, score_state
 from claas_assets.evaluation.preferences.preference import Preference
+from claas_assets.evaluation.storage.journal import FileJournal
 from claas_assets.evaluation.storage.records import (
+    AdapterRecord,
     EvalSnapshot,
     PhaseRecord,
     ScoresRecord,
     SequenceRecord,
+    StepRecord,
     Transcript,
     VerdictRecord,
 )
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.evaluation.verdict.ruling import judge
 from tests.synthetic import transcripts as synthetic
 from tests.synthetic.records import adapter_record, step_record
@@ -54,6 +59,11 @@ class Story:
     turn: int = 0
 
     def verdict(self, chance: random.Random) -> VerdictRecord:
+        adapter, baseline, steps = self.told(chance)
+        return judge(ScoresRecord.of(adapter, baseline, steps), Thresholds())
+
+    def told(self, chance: random.Random) -> tuple[AdapterRecord, EvalSnapshot, list[StepRecord]]:
+        """What a run of it would have recorded."""
         preferences = {name: preference(name, self.turn) for name in dict.fromkeys(self.phases)}
         sequence = SequenceRecord(phases=[PhaseRecord(preference=name, steps=2) for name in self.phases])
         obeys = {name: dict.fromkeys([*p.probe_prompts, *p.heldout_prompts], False) for name, p in preferences.items()}
@@ -69,8 +79,11 @@ class Story:
             for _ in range(2):
                 state = self._state(chance, preferences, preferences[name], obeys, baseline)
                 steps.append(step_record(len(steps), state, preference=name, phase=phase))
-        adapter = adapter_record("course", config={"metrics": list(METRICS)}, sequence=sequence)
-        return judge(ScoresRecord.of(adapter, baseline, steps), Thresholds())
+        files = {name: p.model_dump(mode="json") for name, p in preferences.items()}
+        config = EvalConfig(metrics=METRICS, preferences=["course"]).model_dump(mode="json")
+        text = {"name": "course", "preferences": files}
+        adapter = adapter_record("course", config=config, sequence=sequence, preference_text=text)
+        return adapter, baseline, steps
 
     def _state(
         self,
@@ -90,6 +103,19 @@ class Story:
 
     def _there(self, chance: random.Random, answers: Sequence[Transcript]) -> list[Transcript]:
         return [answer for answer in answers if chance.random() >= self.missing]
+
+
+def write_story(results: Path, run_id: str, story: Story) -> Path:
+    """The files of its run, below `results`."""
+    adapter, baseline, steps = story.told(random.Random(1))
+    adapter = adapter.model_copy(update={"run_id": run_id})
+    folder = PreferenceFolder(results / run_id / "course")
+    folder.write_adapter(adapter)
+    folder.write_baseline(baseline)
+    for step in steps:
+        FileJournal(results / run_id / "course").append(step)
+    folder.write_verdict(judge(ScoresRecord.of(adapter, baseline, steps), Thresholds()))
+    return results / run_id
 
 
 def forgotten(verdict: VerdictRecord) -> bool:

@@ -10,6 +10,7 @@ from claas_assets.evaluation.storage.journal import FileJournal
 from claas_assets.viewer.report import write_report
 from tests.browser import served
 from tests.synthetic.runs import made_run, passing, write_run
+from tests.synthetic.sequences import Story, write_story
 from tests.viewer.conftest import change, change_step
 
 pytestmark = pytest.mark.slow
@@ -250,3 +251,16 @@ def test_the_report_opens_from_disk(chromium, example):
     assert page.locator("h1").evaluate("e => getComputedStyle(e).fontWeight") == "650"  # its style is allowed
     page.close()
     assert complaints == []
+
+
+def test_the_matrix_of_a_sequence_opens_with_its_colors(open_page, results):
+    write_story(results, "a-course", Story(0.5, 0.0))
+    page = open_page("/runs/a-course")
+    cells = page.locator("table.retention td")
+    assert cells.count() == 12
+    assert cells.nth(6).inner_text().startswith("0.5")
+    color = "cell => getComputedStyle(cell).backgroundColor"
+    untouched, kept = (cells.nth(index).evaluate(color) for index in (0, 3))
+    assert untouched != kept
+    page.get_by_role("link", name="course", exact=True).first.click()
+    page.locator("table.retention").wait_for()

@@ -13,7 +13,14 @@ from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.mistakes import words_of
 from claas_assets.evaluation.storage.journal import LOCK_FILE, STEPS_FILE
 from claas_assets.evaluation.storage.recorded_config import flat
-from claas_assets.evaluation.storage.records import Criterion, Interval, Overall, VerdictRecord, judged, moment_of
+from claas_assets.evaluation.storage.records import (
+    Criterion,
+    Interval,
+    Overall,
+    VerdictRecord,
+    judged,
+    moment_of,
+)
 from claas_assets.evaluation.storage.run_folder import BASELINE_FILE, METADATA_FILE, VERDICT_FILE, PreferenceFolder
 from claas_assets.evaluation.storage.stamps import Stamp
 from claas_assets.evaluation.storage.stores import Place
@@ -83,6 +90,8 @@ class _Begun:
     deployment: str
     config: _Config
     settings: tuple[tuple[str, str], ...]
+    num_steps: int
+    """Feedback steps asked for."""
 
 
 def make_overview(folder: Path, stamps: dict[str, tuple[Stamp | None, ...]], alive: dict[str, bool]) -> RunOverview:
@@ -122,7 +131,9 @@ def _begun_or_reason(folder: PreferenceFolder) -> _Begun | str:
         created = moment_of(adapter.provenance.created)
         deployment = str(adapter.provenance.deployment.get("name") or "")
         settings = tuple((key, str(value)[:_LONGEST_SETTING]) for key, value in flat(adapter.config).items())
-        return _Begun(created, deployment, _Config.model_validate(adapter.config), settings)
+        config = _Config.model_validate(adapter.config)
+        asked = config.num_steps if adapter.sequence is None else adapter.sequence.num_steps
+        return _Begun(created, deployment, config, settings, asked)
     except RunFolderError as error:
         return short_error(error, folder.path)
     except ValidationError as error:
@@ -139,7 +150,7 @@ def _preference(path: Path, stamps: tuple[Stamp | None, ...], begun: _Begun | st
         recorded = _steps_recorded(folder, stamp_of[STEPS_FILE], stamp_of[VERDICT_FILE], verdict)
     except RunFolderError as error:
         return PreferenceOverview(path.name, "broken", short_error(error, folder.path))
-    asked = max(begun.config.num_steps, recorded)
+    asked = max(begun.num_steps, recorded)
     ruled = judged(verdict, recorded, asked)
     has_baseline = bool(stamp_of[BASELINE_FILE])
     state, words = _progress(recorded, asked, has_baseline=has_baseline, alive=alive, judged=ruled is not None)

@@ -95,7 +95,9 @@ def read_run(path: Path) -> StoredRun:
 
 
 def _is_complete(folder: PreferenceFolder, adapter: AdapterRecord) -> bool:
-    asked = adapter.config.get("num_steps")  # a record that does not say is not complete: nothing of it may go
+    sequence = adapter.sequence
+    asked = adapter.config.get("num_steps") if sequence is None else sequence.num_steps
+    # A record that does not say how many is not complete: nothing of it may go.
     return isinstance(asked, int) and judged(folder.verdict(), folder.steps_recorded(), asked) is not None
 
 

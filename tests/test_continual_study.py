@@ -1,0 +1,37 @@
+"""The study of the docs, against the fake: it runs its cases once, goes on, and prints their tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import continual_study
+from tests.quick_dagster import dagster_home
+
+
+@pytest.fixture
+def study(fake, tmp_path, monkeypatch, capsys):
+    """`study()` runs it, or goes on; returns its exit code and what it printed."""
+    dagster_home(tmp_path / "home")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    deployment = fake()
+
+    def run(*more):
+        given = [f"claas_url={deployment.url}", "metrics=compliance", "probe_temperature=0", *more]
+        code = continual_study.main(["--steps", "1", "--seeds", "1", "--results-dir", str(tmp_path / "evals"), *given])
+        return code, capsys.readouterr().out
+
+    run.deployment = deployment
+    return run
+
+
+def test_it_runs_each_case_once_and_prints_the_matrix_of_each(study):
+    code, printed = study()
+    assert code == 0
+    asked = len(study.deployment.log.requests)
+    assert study("--tables") == (0, printed)
+    assert study() == (0, printed)
+    assert len(study.deployment.log.requests) == asked
+    assert "| after | identity | concise | no_emoji |" in printed
+    assert "| after | no_emoji | concise | identity |" in printed
+    assert "Outcomes: 1 control." in printed
+    assert "gain over placebo" in printed
