@@ -88,6 +88,10 @@ class PreferenceSequence:
         named = {name: "" if self.is_alone else f"{name}: " for name in self.preferences}
         return [f"{named[name]}{limit}" for name, p in self.preferences.items() for limit in p.limits]
 
+    @property
+    def asks_a_judge(self) -> bool:
+        return any(preference.asks_a_judge for preference in self.preferences.values())
+
     def words(self, num_steps: int) -> str:
         """Its phases: "8 steps of identity, then 8 of concise"."""
         told = [f"{n} steps of {p.preference}" for p, n in zip(self.phases, self.lengths(num_steps), strict=True)]

@@ -108,7 +108,8 @@ async def run_step(
 
     An intent that an earlier, interrupted process left is gone on with, never repeated. The rollouts of the
     next step are generated beside this one's probes, which come from the same state of the adapter; they are
-    sent last, because the deployment remembers only its latest completions.
+    sent last, because the deployment remembers only its latest completions; where a judge is asked after them,
+    which may be a model of that deployment, they are generated as the next step begins.
     """
     config, turn, total, began = context.config, context.turns[step], len(context.turns), time.monotonic()
     intent = await _intent(context, lora_id, journal, step, carried)
@@ -125,7 +126,7 @@ async def run_step(
         preference=turn.preference,
         size="full" if turn.ends_phase or step in config.snapshot_steps else "light",
         baseline=baseline,
-        ahead=() if step == total - 1 else rollout_probes(context, step + 1),
+        ahead=() if step == total - 1 or context.sequence.asks_a_judge else rollout_probes(context, step + 1),
         weights=weights,
     )
     (snapshot, ahead), counted = await gather_two(measure(context, lora_id, state), _asked_counter(context, lora_id))

@@ -209,6 +209,23 @@ def test_pairs_are_made_of_what_the_judge_finds(judge, judged):
     assert margins.n == 6  # one a held-out prompt
 
 
+def test_the_judge_may_be_asked_of_the_deployment_itself(judge, judged):
+    """Its replies are completions like others, and must not push the rollouts out of what is remembered."""
+    one = judge()
+    made = judged()
+    remember = made.fake.deployment.cache.put
+    chat = one.replies_with
+
+    def also_remembered(yes: bool) -> str:
+        for number in range(100):  # as many as are remembered
+            remember(f"{number} {chat(yes)}", has_logprobs=True, has_system_message=True)
+        return chat(yes)
+
+    one.replies_with = also_remembered
+    made.run(num_steps=3)
+    assert [step["replaced_rollouts"] for step in made.steps] == [[], [], []]
+
+
 def test_only_what_the_judge_finds_wrong_is_corrected(judge, judged):
     judge()
     made = judged(feedback_policy="when_violated")
