@@ -36,8 +36,11 @@ def run(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     draft = _draft(asked)
     folder = asked.dir or own_folder()
+    is_new = not folder.exists()
     path = draft.write(folder)
     tell(path, draft)
+    if is_new and folder == Path("preferences"):
+        print("The folder preferences is new: evaluations from here read it, and no longer the shipped files")
     return 0
 
 

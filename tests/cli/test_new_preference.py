@@ -48,6 +48,13 @@ def test_a_new_file_loads_and_says_what_it_cannot_show_and_how_to_go_on(claas_ev
     assert preference.feedback_policy == "always"
 
 
+def test_a_first_file_of_ones_own_says_that_the_shipped_ones_are_read_no_more(claas_eval, tmp_path):
+    first, second = (claas_eval("new", name, "--feedback", "Never apologize") for name in ("one", "two"))
+    assert "no longer the shipped files" in first.stdout
+    assert "no longer" not in second.stdout
+    assert (tmp_path / "preferences" / "two.yaml").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
