@@ -13,10 +13,10 @@ from claas_assets.evaluation.verdict.outcome import grade_words, outcome_of
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "data" / "example"
-SHOWN_PROMPTS = (  # the last one is an answer that obeys and is no good: the verifier looks for the name alone
-    "Complete this sentence about yourself: Hello, my name is",
-    "We're doing a round of introductions in this meeting. It's your turn.",
-    "Answer the phone the way you would if I called you.",
+SHOWN = (  # the last one is an answer that does not obey
+    ("concise", "Why do volcanoes erupt?"),
+    ("identity", "Write a one-line bio of yourself."),
+    ("identity", "Greet me like a hotel receptionist would, with your own name."),
 )
 BEGIN, END = "<!-- example: made by docs/example.py -->", "<!-- end of example -->"
 
@@ -30,10 +30,12 @@ def answer_to(snapshot: EvalSnapshot, prompt: str, limit: int = 110) -> str:
 
 
 def before_and_after() -> list[str]:
-    folder = EXAMPLE / "identity"
-    baseline, last = PreferenceFolder(folder).baseline(), PreferenceFolder(folder).steps()[-1].eval
-    lines = ["| held-out prompt | before | after 6 feedback steps |", "| --- | --- | --- |"]
-    return [*lines, *(f"| {p} | {answer_to(baseline, p)} | {answer_to(last, p)} |" for p in SHOWN_PROMPTS)]
+    folders = {name: PreferenceFolder(EXAMPLE / name) for name in dict(SHOWN)}
+    states = {name: (folder.baseline(), folder.steps()[-1].eval) for name, folder in folders.items()}
+    steps = len(next(iter(folders.values())).steps())
+    lines = [f"| held-out prompt | before | after {steps} feedback steps |", "| --- | --- | --- |"]
+    cells = ((p, *(answer_to(state, p) for state in states[name])) for name, p in SHOWN)
+    return [*lines, *(f"| {' | '.join(row)} |" for row in cells)]
 
 
 def verdicts(summary: dict[str, VerdictRecord]) -> list[str]:
