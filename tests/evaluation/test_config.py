@@ -116,6 +116,12 @@ def test_a_mistake_names_the_key_the_value_and_what_is_allowed(values, words):
     assert [word for word in words if word not in str(caught.value)] == []
 
 
+@pytest.mark.parametrize("written", ["http://h:8080/v1", "http://h:8080/v1/", "http://h:8080/", "http://h:8080"])
+def test_the_address_may_end_as_openai_clients_take_it(written):
+    config = load_config({"claas_url": written, "openclaw_url": written})
+    assert (config.claas_url, config.openclaw_url) == ("http://h:8080", "http://h:8080")
+
+
 def test_every_mistake_is_named_at_once():
     with pytest.raises(ConfigError) as caught:
         load_config({"num_steps": -1, "batch_size": 0})
