@@ -207,7 +207,8 @@ def _configuration(preferences: list[PreferenceRecords]) -> dict[str, dict[str, 
 
 def _engine_rows(metrics: Mapping[str, Any] | None, calls: list[dict[str, Any]]) -> dict[str, list[Any]]:
     """The engine's numbers: of the step, then of each gradient update where it told them."""
-    updates = [u for call in calls for u in call.get("per_step_metrics") or [] if isinstance(u, Mapping)]
+    told = [call.get("per_step_metrics") for call in calls]
+    updates = [u for updates in told if isinstance(updates, list) for u in updates if isinstance(u, Mapping)]
     names = dict.fromkeys([*(metrics or {}), *(name for update in updates for name in update)])
     return {name: [(metrics or {}).get(name), *(update.get(name) for update in updates)] for name in names}
 

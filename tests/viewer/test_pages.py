@@ -84,6 +84,12 @@ def test_a_transcript_whose_key_names_no_set_is_shown(example, client):
     assert client.get("/runs/example/identity/states/baseline").status_code == 200
 
 
+@pytest.mark.parametrize("told", [7, {"a": 1}, [1, {"grad_norm": 0.5}], "x"])
+def test_an_engine_that_tells_of_its_updates_in_another_form_is_shown(example, client, told):
+    change_step(example / "identity", 1, lambda step: step.update(feedback_calls=[{"per_step_metrics": told}]))
+    assert client.get("/runs/example/identity/states/1").status_code == 200
+
+
 def test_a_run_has_no_figures_of_metrics_that_it_did_not_ask(example, client):
     for metadata in example.glob("*/metadata.json"):
         change(metadata, lambda m: m["config"].update(metrics=["logprob"]))
