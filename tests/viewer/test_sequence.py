@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from fastapi.testclient import TestClient
 
+from claas_assets.evaluation.comparison.comparison import compare
 from claas_assets.evaluation.figures import figures
 from claas_assets.evaluation.runs.catalog import run_overview
+from claas_assets.evaluation.runs.frames import load_run, load_runs
 from claas_assets.evaluation.runs.retention import read_run
 from claas_assets.evaluation.storage.records import ScoresRecord
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
@@ -66,3 +68,15 @@ def test_a_sequence_of_fewer_steps_than_num_steps_is_complete(results):
     assert overview is not None
     assert (overview.state, overview.preferences[0].words) == ("complete", "6 of 6 steps")
     assert read_run(run).complete, "and may be pruned"
+
+
+def test_two_sequences_stand_side_by_side_and_are_not_paired(results):
+    runs = [load_run(write_story(results, name, Story(loss, 0.0))) for name, loss in (("kept", 0.0), ("lost", 0.5))]
+    (course,) = compare(runs).preferences
+    assert course.outcomes[1] == "forgotten"
+    rows = {row.criterion: [cell.grade for cell in row.cells] for row in course.rows}
+    assert rows["retained.first"] == ["pass", "fail"]
+    assert course.pairs == []
+    assert "--sweep" in course.scored
+    frame = load_runs(results).retention
+    assert set(frame["run_id"]) == {"kept", "lost"}

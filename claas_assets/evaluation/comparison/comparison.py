@@ -12,11 +12,11 @@ from pydantic import Field
 
 from claas_assets.evaluation.comparison.comparability import ConfigDifference, configuration_differences
 from claas_assets.evaluation.comparison.pairing import Answer, Flip, Pair, PairedDifference, pair_runs
+from claas_assets.evaluation.comparison.sweeps import in_order
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.runs.loading import PreferenceRun
 from claas_assets.evaluation.runs.rescoring import scored_alike
 from claas_assets.evaluation.storage.records import Criterion, Overall, Record
-from claas_assets.evaluation.verdict.criteria import RULES
 from claas_assets.evaluation.verdict.outcome import outcome_of
 
 if TYPE_CHECKING:
@@ -92,12 +92,21 @@ def _column(run: LoadedRun) -> ComparedRun:
     )
 
 
+_OF_SEQUENCES = (
+    "sequences stand side by side and are not paired: what one order or one feedback does more than another is a "
+    "question to several seeds (--sweep)"
+)
+
+
 def _preference(name: str, runs: Sequence[PreferenceRun | None]) -> PreferenceComparison:
+    is_sequence = any(run is not None and run.adapter.sequence is not None for run in runs)
     again, scored = scored_alike([run for run in runs if run is not None])
-    in_order = iter(again)
-    runs = [next(in_order) if run is not None else None for run in runs]
+    if is_sequence:
+        scored = _OF_SEQUENCES
+    scored_runs = iter(again)
+    runs = [next(scored_runs) if run is not None else None for run in runs]
     verdicts = [run.verdict if run is not None else None for run in runs]
-    present = [rule.name for rule in RULES if any(v is not None and rule.name in v.criteria for v in verdicts)]
+    present = in_order(name for verdict in verdicts if verdict is not None for name in verdict.criteria)
     there = [(index, run) for index, run in enumerate(runs) if run is not None]
     return PreferenceComparison(
         preference=name,
@@ -109,5 +118,5 @@ def _preference(name: str, runs: Sequence[PreferenceRun | None]) -> PreferenceCo
             CriterionRow(criterion=key, cells=[v.criteria.get(key) if v is not None else None for v in verdicts])
             for key in present
         ],
-        pairs=[pair_runs(there[0], other) for other in there[1:]],
+        pairs=[] if is_sequence else [pair_runs(there[0], other) for other in there[1:]],
     )
