@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import continual_study
 from tests.quick_dagster import dagster_home
+from tests.synthetic import continual_study
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import dagster as dg
 
 from claas_assets.defs.run_folder import PARTITION_TAG, CurrentRunFolder
 from claas_assets.defs.settings import EvaluationSettings
+from claas_assets.evaluation.preferences.sequence import files_of
 from claas_assets.evaluation.verdict.versions import preference_file_version
 
 PREFERENCE_FILE = dg.AssetKey("preference_file")
@@ -32,9 +33,9 @@ def _preference_files(preferences: dg.PartitionsDefinition) -> dg.AssetsDefiniti
     )  # fmt: skip
     def preference_file(settings: EvaluationSettings) -> dg.DataVersionsByPartition:
         folder = settings.preference_folder()
-        files = {key: _file(folder, key) for key in preferences.get_partition_keys()}
+        files = {key: files_of(key, folder) for key in preferences.get_partition_keys()}
         return dg.DataVersionsByPartition(
-            {key: preference_file_version(path) for key, path in files.items() if path.is_file()}
+            {key: preference_file_version(paths) for key, paths in files.items() if paths}
         )
 
     return preference_file  # type: ignore[return-value]
@@ -55,10 +56,10 @@ class ObservingRunFolder(CurrentRunFolder):
 
 def observe(instance: dg.DagsterInstance, folder: Path, preference: str) -> None:
     """Record the version of a preference file, where it is another than the one recorded last."""
-    path = _file(folder, preference)
-    if not path.is_file():
+    paths = files_of(preference, folder)
+    if not paths:
         return  # loading it says what is wrong, and where
-    version = preference_file_version(path)
+    version = preference_file_version(paths)
     of_partition = dg.AssetRecordsFilter(asset_key=PREFERENCE_FILE, asset_partitions=[preference])
     latest = instance.fetch_observations(of_partition, limit=1).records
     observed = latest[0].event_log_entry.asset_observation if latest else None
@@ -66,7 +67,3 @@ def observe(instance: dg.DagsterInstance, folder: Path, preference: str) -> None
         tags = {DATA_VERSION_TAG: version}
         observation = dg.AssetObservation(asset_key=PREFERENCE_FILE, partition=preference, tags=tags)
         instance.report_runless_asset_event(observation)
-
-
-def _file(folder: Path, preference: str) -> Path:
-    return folder / f"{preference}.yaml"

@@ -165,6 +165,16 @@ def load_sequence(name: str, folder: Path) -> PreferenceSequence:
     return PreferenceSequence(name, read.phases, preferences, read.schedule)
 
 
+def files_of(name: str, folder: Path) -> list[Path]:
+    """The files that `load_sequence` reads and that are there: of a sequence, those of its preferences too."""
+    try:
+        names = [name, *load_sequence(name, folder).preferences] if is_sequence(name, folder) else [name]
+    except (ConfigError, PreferenceError):  # loading it says what is wrong; until then it is its own file alone
+        names = [name]
+    paths = (folder / f"{named}.yaml" for named in dict.fromkeys(names))
+    return [path for path in paths if path.is_file()]
+
+
 def _of_phase(name: str, folder: Path, path: Path, file: YamlFile, index: int) -> Preference:
     """The preference that a phase names. Raises `PreferenceError` with the key in the sequence's file."""
     line = file.line(("phases", index, "preference"))

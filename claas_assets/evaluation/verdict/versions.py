@@ -56,9 +56,9 @@ def content_version(record: Record) -> str:
     return _digest(record.model_dump(mode="json"))
 
 
-def preference_file_version(path: Path) -> str:
-    """A digest of the file's bytes: any edit is another version."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+def preference_file_version(paths: Sequence[Path]) -> str:
+    """A digest of the bytes of a preference's file, or of all files of a sequence: any edit is another version."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
 
 
 def _digest(value: Any) -> str:

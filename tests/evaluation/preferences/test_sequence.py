@@ -9,7 +9,8 @@ import pytest
 
 from claas_assets.evaluation.errors import ConfigError, PreferenceError
 from claas_assets.evaluation.preferences.preference import load_preference, partition_names, preference_names
-from claas_assets.evaluation.preferences.sequence import PLACEBO, controlled, load_sequence
+from claas_assets.evaluation.preferences.sequence import PLACEBO, controlled, files_of, load_sequence
+from claas_assets.evaluation.verdict.versions import preference_file_version
 
 SHIPPED = Path(__file__).parents[3] / "preferences"
 
@@ -83,3 +84,13 @@ def test_a_control_gives_a_text_that_says_nothing_of_the_preference(folder):
         controlled(alone, "shuffled", folder)  # renamed is its opposite
     shutil.copy(SHIPPED / "concise.yaml", folder)
     assert controlled(alone, "shuffled", folder).feedback["identity"].startswith("Be more concise")
+
+
+def test_an_edited_preference_is_another_version_of_the_sequences_that_name_it(folder):
+    write(folder, "  - {preference: identity}\n  - {preference: renamed}\n")
+    before = preference_file_version(files_of("course", folder))
+    (folder / "renamed.yaml").write_text((folder / "renamed.yaml").read_text("utf-8") + "\n# edited", encoding="utf-8")
+    assert preference_file_version(files_of("course", folder)) != before
+    (folder / "renamed.yaml").unlink()
+    assert files_of("course", folder) == [folder / "course.yaml"], "broken: it is its own file alone"
+    assert files_of("absent", folder) == []
