@@ -50,13 +50,15 @@ def preference(name: str, turn: int = 0) -> Preference:
 @dataclass(frozen=True)
 class Story:
     """A sequence of two steps a phase. `loss`: share of the first preference's prompts that is lost again at the end
-    of the second phase; `missing`: share of the answers that is not there."""
+    of a phase; `missing`: share of the answers that is not there."""
 
     loss: float
     flip: float
     phases: Sequence[str] = NAMES
     missing: float = 0.0
     turn: int = 0
+    lost_in: int = 2
+    """The phase at whose end the loss is seen."""
 
     def verdict(self, chance: random.Random) -> VerdictRecord:
         adapter, baseline, steps = self.told(chance)
@@ -72,7 +74,7 @@ class Story:
         steps = []
         for phase, name in enumerate(self.phases, 1):
             obeys[name] = dict.fromkeys(obeys[name], True)
-            if phase == 2:
+            if phase == self.lost_in:
                 lost = round(self.loss * len(first.heldout_prompts)), round(self.loss * len(first.probe_prompts))
                 gone = [*first.heldout_prompts[: lost[0]], *first.probe_prompts[: lost[1]]]
                 obeys[first.name] |= dict.fromkeys(gone, False)

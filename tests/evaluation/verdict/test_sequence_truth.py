@@ -66,6 +66,14 @@ def test_a_preference_that_comes_back_is_kept_from_its_last_phase_on():
     assert "retained.first" not in verdict.criteria
 
 
+def test_what_was_learned_in_full_when_it_came_back_is_measured_from_there():
+    course = ("first", "second", "first", "third")
+    verdict = Story(0.5, 0.0, phases=course, lost_in=1).verdict(random.Random(1))
+    assert [row.cells["first"].value for row in verdict.retention.rows] == [0, 0.5, 0.5, 1, 1]
+    assert verdict.retention.numbers["first"].learned == 0.5
+    assert verdict.retention.numbers["first"].retention == 0.0
+
+
 def test_losing_what_a_later_preference_turns_round_is_no_failure(monkeypatch):
     monkeypatch.setattr(
         "tests.synthetic.sequences.SequenceRecord",
