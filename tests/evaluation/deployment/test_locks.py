@@ -4,6 +4,7 @@ file locks of two descriptors exclude each other in one process, too."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import subprocess
@@ -13,6 +14,7 @@ import tempfile
 import pytest
 
 from claas_assets.evaluation import lock_folder
+from claas_assets.evaluation.deployment import locks
 from claas_assets.evaluation.deployment.locks import Slots, deployment_key, deployment_lock, feedback_lock
 from claas_assets.evaluation.errors import EvaluationError
 
@@ -173,3 +175,29 @@ def test_a_folder_that_holds_no_locks_is_one_clear_error(tmp_path, monkeypatch):
     monkeypatch.setenv("CLAAS_ASSETS_LOCKS", str(tmp_path / "file"))
     with pytest.raises(EvaluationError, match=r"file: locks cannot be kept there.*CLAAS_ASSETS_LOCKS"):
         deployment_lock(URL).__enter__()
+
+
+def test_the_longer_requests_take_the_seldomer_a_free_place_is_looked_for(monkeypatch):
+    looks = []
+    monkeypatch.setattr(locks, "take", lambda lock: looks.append(lock))  # none is free
+
+    async def wait(hold_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await locks._acquire([None] * 3, hold_s)
+
+    asyncio.run(wait(10.0))
+    assert 3 <= len(looks) <= 4 * 3
+    paused = []
+
+    async def slept(seconds: float) -> None:
+        paused.append(seconds)
+        if len(paused) == 3:
+            raise TimeoutError
+
+    monkeypatch.setattr(locks.asyncio, "sleep", slept)
+    for hold_s in (0.0, 1.0, 100.0):
+        with pytest.raises(TimeoutError):
+            asyncio.run(locks._acquire([None], hold_s))
+        assert paused == [{0.0: 0.005, 1.0: 0.02, 100.0: 0.2}[hold_s]] * 3
+        paused.clear()
