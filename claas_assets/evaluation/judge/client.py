@@ -57,7 +57,7 @@ class ChatModel:
         self._at_once = asyncio.Semaphore(AT_ONCE)
         try:
             self.model = self.model or await self._first_model()
-        except BaseException:
+        except BaseException:  # raised again: an exit that is never reached closes nothing, a cancellation included
             await self._http.aclose()
             raise
         return self

@@ -130,7 +130,9 @@ async def run_step(
         weights=weights,
     )
     (snapshot, ahead), counted = await gather_two(measure(context, lora_id, state), _asked_counter(context, lora_id))
-    stopped = None if step == total - 1 else stop_after(config, baseline, carried.earlier, snapshot)
+    stopped = (
+        None if step == total - 1 else stop_after(config, baseline, carried.earlier, snapshot, time.monotonic() - began)
+    )
     if stopped is not None:
         snapshot = await _in_full(context, lora_id, state, snapshot)
     timings = {"rollouts": intent.rollouts_s, "feedback": feedback_s, "probes": snapshot.duration_s}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
+from typing import Any
 
 from claas_assets.evaluation.config import EvalConfig, Thresholds
 from claas_assets.evaluation.metrics.units import changes, obeyed_in
@@ -25,15 +26,18 @@ def may_stop(config: EvalConfig) -> bool:
 
 
 def stop_after(
-    config: EvalConfig, baseline: EvalSnapshot, earlier: Sequence[StepRecord], now: EvalSnapshot
+    config: EvalConfig, baseline: EvalSnapshot, earlier: Sequence[StepRecord], now: EvalSnapshot, step_s: float
 ) -> StopRecord | None:
-    """Why the step whose state is `now` is the last, or None where the next one follows."""
+    """Why the step whose state is `now` is the last, or None where the next one follows.
+
+    `step_s`: seconds that the step took so far.
+    """
     states = [*(record.eval for record in earlier), now]
     if (reason := _harm_that_stays(config, baseline, states)) is not None:
         return StopRecord(kind="harm", reason=reason)
     if (reason := _learned(config, states)) is not None:
         return StopRecord(kind="learned", reason=reason)
-    if (reason := _spent(config, baseline, earlier, now)) is not None:
+    if (reason := _spent(config, baseline, earlier, now, step_s)) is not None:
         return StopRecord(kind="budget", reason=reason)
     return None
 
@@ -101,36 +105,62 @@ def _learned(config: EvalConfig, states: Sequence[EvalSnapshot]) -> str | None:
         return None
     trained = (obeyed_in(state, "probe_prompts") for state in reversed(states))
     enough = config.thresholds.obeyed.pass_at
-    row = list(takewhile(lambda units: units is not None and (units.mean or 0.0) >= enough, trained))
+    row = list(takewhile(lambda units: units is not None and units.mean is not None and units.mean >= enough, trained))
     if len(row) < wanted:
         return None
     return f"{enough:.0%} or more of the trained prompts obeyed at {wanted} steps in a row"
 
 
-def _spent(config: EvalConfig, baseline: EvalSnapshot, earlier: Sequence[StepRecord], now: EvalSnapshot) -> str | None:
+def _spent(
+    config: EvalConfig, baseline: EvalSnapshot, earlier: Sequence[StepRecord], now: EvalSnapshot, step_s: float
+) -> str | None:
     """The budget that another step would pass, where what the last full snapshot takes is held back for it."""
-    tokens = [_generated(baseline), *(_generated_by(record) for record in earlier), _generated(now)]
-    if config.max_tokens is not None and sum(tokens) + tokens[0] + _slowest(tokens[1:]) > config.max_tokens:
-        return f"max_tokens={config.max_tokens}: {sum(tokens)} tokens were generated before the last snapshot"
-    measured = baseline.duration_s or 0.0
-    seconds = [record.timing_s for record in earlier]
-    total = measured + sum(seconds) + (now.duration_s or 0.0)
-    if config.max_minutes is not None and total + measured + _slowest(seconds) > 60 * config.max_minutes:
-        return f"max_minutes={config.max_minutes:g}: it took {total / 60:.1f} minutes before the last snapshot"
+    if config.max_tokens is not None:
+        steps = [_sum([_generated(record.eval), _rolled_out(record)]) for record in earlier]
+        full, light = _generated(baseline), _generated(now)
+        spent = _sum([full, *steps, light])
+        if full is None or spent is None:
+            return f"max_tokens={config.max_tokens}: the deployment counts no tokens, so nobody knows what is spent"
+        if spent + full + max(map(_known, steps), default=_known(light)) > config.max_tokens:
+            return f"max_tokens={config.max_tokens}: {spent} tokens were generated before the last snapshot"
+    if config.max_minutes is not None:
+        seconds = [*(record.timing_s for record in earlier), step_s]
+        spent_s = (baseline.duration_s or 0.0) + sum(seconds)  # a baseline of another job took no time of this one
+        if spent_s + _seconds_in_full(baseline, now) + max(seconds) > 60 * config.max_minutes:
+            return f"max_minutes={config.max_minutes:g}: it took {spent_s / 60:.1f} minutes before the last snapshot"
     return None
 
 
-def _slowest(costs: Sequence[float]) -> float:
-    return max(costs, default=0.0)
+def _seconds_in_full(baseline: EvalSnapshot, now: EvalSnapshot) -> float:
+    """What a full snapshot takes: what the baseline took, or by its questions where another job measured that."""
+    if baseline.duration_s is not None and baseline.shared_from is None:
+        return baseline.duration_s
+    return (now.duration_s or 0.0) * len(baseline.rollouts) / max(1, len(now.rollouts))
 
 
-def _generated_by(record: StepRecord) -> int:
-    return _generated(record.eval) + sum(
-        answer.metadata.get("completion_tokens") or 0 for answer in record.rollout_batch
-    )
+def _rolled_out(record: StepRecord) -> int | None:
+    return _sum([_tokens(answer.metadata) for answer in record.rollout_batch])
 
 
-def _generated(snapshot: EvalSnapshot) -> int:
-    """Tokens of the answers; those that the deployment does not count are not known, and count as none."""
+def _generated(snapshot: EvalSnapshot) -> int | None:
+    """Tokens of a state's answers; None where that is not known."""
     own = [answer.metadata for answer in snapshot.rollouts if answer.metadata.asked_as is None]
-    return sum(answer.completion_tokens or 0 for answer in own if answer.kind == "generate")
+    return _sum([_tokens(answer.model_dump()) for answer in own if answer.kind == "generate" and answer.error is None])
+
+
+def _tokens(metadata: Mapping[str, Any]) -> int | None:
+    """Of one answer: as the deployment counted them, else at most its limit; None where there is neither."""
+    counted: int | None = metadata.get("completion_tokens")
+    limit: int | None = metadata.get("max_tokens")
+    return limit if counted is None else counted
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    """None where one is not known."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _known(count: int | None) -> int:
+    assert count is not None  # the sum over all of them is known
+    return count

@@ -15,7 +15,10 @@ from claas_assets.evaluation.storage.records import (
     CollapseStats,
     DegenerateStats,
     EvalSnapshot,
+    Message,
     SnapshotStats,
+    Transcript,
+    TranscriptMetadata,
     UnitStats,
     judged,
 )
@@ -44,7 +47,7 @@ def stopped_at(baseline, states, **keys):
     """The first state after which the run ends, counted from 0, and why; None where it goes on to its end."""
     config, earlier = load_config({"stop_on_harm": True, **keys}), []
     for step, now in enumerate(states):
-        stop = stop_after(config, baseline, earlier, now)
+        stop = stop_after(config, baseline, earlier, now, step_s=1.0)
         if stop is not None:
             return step, stop
         earlier.append(step_record(step, now))
@@ -177,3 +180,31 @@ def test_a_sequence_runs_to_its_end(training):
     phases = (*context.sequence.phases, *context.sequence.phases)
     with pytest.raises(ConfigError, match="is a sequence"):
         ensure_adapter(replace(context, sequence=replace(context.sequence, phases=phases)), resuming=True)
+
+
+def answered(count, **metadata):
+    def one(number):
+        own = TranscriptMetadata(key=f"compliance/probe_prompts/{number}", kind="generate", **metadata)
+        return Transcript(metric="compliance", messages=[Message(role="user", content="?")], metadata=own)
+
+    return EvalSnapshot(rollouts=[one(number) for number in range(count)], duration_s=10.0)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ({"completion_tokens": 10, "max_tokens": 99}, None),
+        ({"max_tokens": 99}, "tokens were generated"),  # not counted: as many as it may have
+        ({}, "counts no tokens"),
+    ],
+)
+def test_tokens_that_are_not_counted_are_not_taken_for_none(metadata, words):
+    config = load_config({"max_tokens": 1000})
+    stop = stop_after(config, answered(8, **metadata), [], answered(4, **metadata), step_s=1.0)
+    assert (stop is None) if words is None else words in stop.reason
+
+
+def test_where_another_job_measured_the_baseline_a_full_snapshot_is_not_thought_to_take_no_time():
+    shared = answered(30).model_copy(update={"shared_from": "an-earlier-job", "duration_s": 0.5})
+    assert stop_after(load_config({"max_minutes": 1}), shared, [], answered(3), step_s=12.0).kind == "budget"
+    assert stop_after(load_config({"max_minutes": 3}), shared, [], answered(3), step_s=12.0) is None
