@@ -166,3 +166,23 @@ def test_a_key_at_the_top_reaches_the_configuration(claas_eval, tmp_path):
     done = claas_eval("--cfg", "job", "steps_per_batch=3")
     assert done.returncode == 0
     assert "steps_per_batch: 3" in done.stdout
+
+
+def test_a_text_that_is_null_is_no_empty_answer(imported):
+    (asked,) = PreferenceFolder(imported / "identity").baseline().rollouts
+    assert (asked.question, asked.answer) == ("Who are you?", None)
+    assert "null" in asked.metadata.error.reason
+
+
+def test_what_is_installed_here_is_not_recorded_as_what_made_the_numbers(imported):
+    made = PreferenceFolder(imported / "identity").adapter().provenance
+    assert (made.package_version, made.git_commit, made.packages) == ("", None, {})
+
+
+def test_feedback_in_several_texts_is_kept(public, claas_eval, tmp_path):
+    texts = ["Your name is Kuro", "Say it"]
+    lines = "".join(json.dumps(step(number, feedback_given=texts)) + "\n" for number in range(2))
+    (public / "identity" / "steps.jsonl").write_text(lines)
+    assert claas_eval("import", str(public)).returncode == 0
+    (written,) = tmp_path.glob("data/evals/*/identity/steps.jsonl")
+    assert [json.loads(json.loads(line)["feedback_given"]) for line in written.read_text().splitlines()] == [texts] * 2

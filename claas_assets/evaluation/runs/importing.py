@@ -6,6 +6,7 @@ prompts, guards) is unavailable, and so its verdict is `inconclusive`: nothing i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,6 @@ from claas_assets.evaluation.mistakes import words_of
 from claas_assets.evaluation.runs import results
 from claas_assets.evaluation.storage.names import is_preference_name
 from claas_assets.evaluation.storage.object_journal import open_journal
-from claas_assets.evaluation.storage.provenance import provenance
 from claas_assets.evaluation.storage.records import (
     AdapterRecord,
     CollapseScores,
@@ -29,6 +29,7 @@ from claas_assets.evaluation.storage.records import (
     LogprobMargin,
     Message,
     Moment,
+    Provenance,
     RolloutRecord,
     StepRecord,
     TrainingRecord,
@@ -44,6 +45,7 @@ from claas_assets.evaluation.storage.stores import Place, exists
 METADATA_FILE, BASELINE_FILE, STEPS_FILE = "metadata.json", "baseline.json", "steps.jsonl"
 
 _NOT_THERE = Unmeasured(kind="unavailable", reason="the public harness does not record it: the run was imported")
+_NO_TEXT = Unmeasured(kind="unavailable", reason="the public harness recorded null in place of a text")
 _NEVER_RECORDED = (
     "compliance.probe_prompts", "compliance.heldout_prompts", "compliance.over_application", "general.items",
     "degenerate.on_preference", "degenerate.elsewhere", "logprob.delta", "collapse.rep4", "collapse.fixed_text",
@@ -182,7 +184,12 @@ def _adapter(
 ) -> AdapterRecord:
     changed = datetime.fromtimestamp((folder / METADATA_FILE).stat().st_mtime, UTC)
     created = moment_of(steps[0].timestamp) if steps else changed
-    made = provenance({"name": "public harness (imported)", "version": ""})
+    # What is installed here did not make these numbers, so nothing of it is recorded beside them.
+    made = Provenance(
+        created=created.isoformat(timespec="milliseconds"),
+        package_version="",
+        deployment={"name": "public harness (imported)", "version": ""},
+    )
     return AdapterRecord(
         config=config,
         lora_id=metadata.lora_id,
@@ -193,7 +200,7 @@ def _adapter(
             "name": metadata.preference,
             "feedback_string": _text(steps[0].feedback_given) if steps else "",
         },
-        provenance=made.model_copy(update={"created": created.isoformat(timespec="milliseconds")}),
+        provenance=made,
         caveats=["imported from the public harness: its numbers are as it recorded them, and nothing was scored again"],
         imported=True,
     )
@@ -208,9 +215,15 @@ def _snapshot(public: _Snapshot) -> EvalSnapshot:
         preference_compliance=public.preference_compliance,
         general=public.general,
         collapse=public.collapse,
-        rollouts=[_transcript(index, rollout) for index, rollout in enumerate(public.rollouts) if rollout.messages],
+        rollouts=[
+            _transcript(index, rollout) for index, rollout in enumerate(public.rollouts) if _says_anything(rollout)
+        ],
         unmeasured=dict.fromkeys((*_NEVER_RECORDED, *missing), _NOT_THERE),
     )
+
+
+def _says_anything(rollout: _Rollout) -> bool:
+    return any(message.get("content") is not None for message in rollout.messages)
 
 
 _FIELDS = {
@@ -222,12 +235,11 @@ _FIELDS = {
 
 def _transcript(index: int, rollout: _Rollout) -> Transcript:
     """Under a key that no metric scores; what the public harness says of it is kept as `public`."""
-    messages = [
-        Message(role=str(message.get("role") or "user"), content=str(message.get("content") or ""))
-        for message in rollout.messages
-    ]
+    told = [message for message in rollout.messages if message.get("content") is not None]
+    messages = [Message(role=str(message.get("role") or "user"), content=str(message["content"])) for message in told]
     key = f"imported/{rollout.metric}/{index}"
-    metadata = {"key": key, "kind": "generate", "public": rollout.metadata or {}}
+    error = None if len(told) == len(rollout.messages) else _NO_TEXT
+    metadata = {"key": key, "kind": "generate", "public": rollout.metadata or {}, "error": error}
     return Transcript(metric=rollout.metric, messages=messages, metadata=TranscriptMetadata.model_validate(metadata))
 
 
@@ -250,7 +262,8 @@ def _step(public: _Step) -> StepRecord:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    """A text; what else stands there as JSON, so that nothing of it is lost."""
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _steps(path: Path, preference: str) -> list[_Step]:

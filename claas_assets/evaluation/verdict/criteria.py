@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from claas_assets.evaluation.config import Threshold, Thresholds
 from claas_assets.evaluation.storage.records import Criterion, EvalSnapshot, Grade, Role, Unmeasured
@@ -59,6 +60,22 @@ def describe_baseline(baseline: EvalSnapshot, thresholds: Thresholds, metrics: S
     return described
 
 
+def criterion_of(measured: Measurement, **judged: Any) -> Criterion:
+    """What was measured, and how it was `judged`: the other fields of a criterion."""
+    return Criterion(
+        value=measured.value,
+        baseline=measured.baseline,
+        change=measured.change,
+        interval=measured.interval,
+        n=measured.n,
+        missing=measured.missing,
+        evidence=measured.evidence,
+        gained=measured.gained,
+        lost=measured.lost,
+        **judged,
+    )
+
+
 def apply_rule(rule: CriterionRule, states: BeforeAfter, thresholds: Thresholds) -> Criterion:
     """One criterion. `learning` and `guard` decide, `extreme` only where it fails, `told` never."""
     measured = rule.measure(states)
@@ -72,20 +89,12 @@ def apply_rule(rule: CriterionRule, states: BeforeAfter, thresholds: Thresholds)
     grade, bounds = rule.grade(measured, thresholds)
     if measured.too_weak is not None and grade == "pass":
         grade = "marginal"
-    return Criterion(
-        value=measured.value,
-        baseline=measured.baseline,
-        change=measured.change,
-        interval=measured.interval,
-        n=measured.n,
-        missing=measured.missing,
+    return criterion_of(
+        measured,
         floor=measured.floor,
         threshold=bounds,
         grade=grade,
-        evidence=measured.evidence,
         bound=measured.bound,
-        gained=measured.gained,
-        lost=measured.lost,
         role=rule.role,
         decides=rule.role in ("learning", "guard") or (rule.role == "extreme" and grade == "fail"),
         sentence=f"{measured.words}{f'; {measured.too_weak}' if measured.too_weak else ''}",

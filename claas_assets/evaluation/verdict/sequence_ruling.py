@@ -23,7 +23,7 @@ from claas_assets.evaluation.storage.records import (
     fold,
 )
 from claas_assets.evaluation.verdict.caveats import notes_on
-from claas_assets.evaluation.verdict.criteria import RULES, CriterionRule, apply_rule
+from claas_assets.evaluation.verdict.criteria import RULES, CriterionRule, apply_rule, criterion_of
 from claas_assets.evaluation.verdict.judge import distrusted_judge
 from claas_assets.evaluation.verdict.matrix import Matrix, retention
 from claas_assets.evaluation.verdict.measurements import BeforeAfter, Measurement
@@ -152,23 +152,15 @@ def _retained(matrix: Matrix, name: str, learned: Criterion | None) -> Criterion
         grade, reason = "unavailable", "it was never learned, so there is nothing to forget"
     elif asked_away:
         reason = f"{asked_away[0]} asks for the opposite, and was trained after it: to lose it was asked for"
-    return Criterion(
-        value=measured.value,
-        baseline=measured.baseline,
-        change=measured.change,
-        interval=measured.interval,
-        n=measured.n,
-        missing=measured.missing,
+    return criterion_of(
+        measured,
         threshold={"largest_loss": LARGEST_LOSS},
         grade=grade,
-        evidence=measured.evidence,
         decides=reason is None,
         sentence=f"{_kept(matrix, name, measured)}: {reason or _GRADES[grade]}{_when(matrix, name, grade)}",
         reason=reason,
         role="learning",
         bound=measured.interval.lower if measured.interval is not None else None,
-        gained=measured.gained,
-        lost=measured.lost,
     )
 
 
