@@ -190,10 +190,12 @@ def _kept(matrix: Matrix, name: str, measured: Measurement) -> str:
     end = matrix.rows[matrix.own_rows(name)[-1]].step
     later = [step.preference for step in matrix.steps if step.step > end]
     after = f"after {len(later)} more steps of {', '.join(dict.fromkeys(later))}"
-    now, then, interval = measured.value, measured.baseline or 0.0, measured.interval
+    now, then, change, interval = measured.value, measured.baseline, measured.change, measured.interval
+    assert then is not None  # two states were compared
+    assert change is not None
     between = "" if interval is None else f", {100 * interval.level:.0f} % {interval.lower:.2f}…{interval.upper:.2f}"
     moved = f"kept {now:.2f} of {then:.2f}" if now > then - LARGEST_LOSS else f"fell from {then:.2f} to {now:.2f}"
-    return f"{name} {moved} {after} ({(measured.change or 0.0):+.2f}{between}, n = {measured.n})"
+    return f"{name} {moved} {after} ({change:+.2f}{between}, n = {measured.n})"
 
 
 def _when(matrix: Matrix, name: str, grade: Grade) -> str:
@@ -201,8 +203,8 @@ def _when(matrix: Matrix, name: str, grade: Grade) -> str:
         return ""
     own = matrix.own_rows(name)[-1]
     values = [matrix.cell(index, name).value for index in range(len(matrix.rows))]
-    taught = values[own] or 0.0
-    lost = [i for i in range(own + 1, len(values)) if (v := values[i]) is not None and v <= taught - LARGEST_LOSS]
+    taught, later = values[own], range(own + 1, len(values))
+    lost = [] if taught is None else [i for i in later if (v := values[i]) is not None and v <= taught - LARGEST_LOSS]
     half = retention(matrix).numbers[name].half_life
     where = f" in phase {matrix.rows[lost[0]].phase}" if lost else ""
     return f"{where}{f', half of it after {half} steps' if half is not None else ''}"
