@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from pathlib import Path
 
 from claas_assets.cli.folders import local_folder
@@ -28,7 +29,7 @@ def run(arguments: list[str]) -> int:
     records = read_public_results(asked.source, run_id)
     write_imported(records, target)
     names = ", ".join(f"{record.adapter.preference} ({len(record.steps)} steps)" for record in records)
-    print(lines(f"{names}\nRun folder: {target}\nIn a browser: claas-eval view {target}"))
+    print(lines(f"{names}\nRun folder: {target}\nIn a browser: claas-eval view {shlex.quote(str(target))}"))
     return 0
 
 

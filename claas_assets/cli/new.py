@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shlex
 from pathlib import Path
 
 from claas_assets.cli.folders import local_folder
@@ -87,5 +88,5 @@ def tell(path: Path, draft: Draft) -> None:
     preference = load_preference(draft.name, path.parent)
     for limit in preference.limits:
         print(lines(f"  cannot show: {limit}"))
-    here = "" if path.parent == preference_folder(None) else f" preferences_dir={path.parent}"
+    here = "" if path.parent == preference_folder(None) else f" {shlex.quote(f'preferences_dir={path.parent}')}"
     print(lines(f"Look at it, then: claas-eval 'preferences=[{draft.name}]'{here}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -225,3 +226,9 @@ def test_a_log_with_few_prompts_leaves_them_to_the_bank(claas_eval, own, log):
     wrong = claas_eval("new", "other", "--from-log", str(log), "--feedback", "Sing")
     assert wrong.returncode == 2
     assert 'nobody asked for "Sing"' in wrong.stderr
+
+
+def test_a_printed_command_can_be_pasted_where_a_folder_has_a_blank(claas_eval, tmp_path):
+    done = claas_eval("new", "french", "--feedback", "Always answer in French", "--dir", str(tmp_path / "my own"))
+    command = done.stdout.splitlines()[-1].partition("then: ")[2]
+    assert shlex.split(command)[1:] == ["preferences=[french]", f"preferences_dir={tmp_path / 'my own'}"]
