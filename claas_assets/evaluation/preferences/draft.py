@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,9 +110,20 @@ def _prompt_lines(draft: Draft) -> Iterator[str]:
 def _commented(title: str, specs: Sequence[Spec]) -> Iterator[str]:
     yield f"# {title}"
     for spec in specs:
-        flow = yaml.safe_dump(spec, allow_unicode=True, default_flow_style=True, sort_keys=False, width=10_000)
-        yield f"#   verifier: {flow.strip()}"
+        yield f"#   verifier: {_dump(spec, default_flow_style=True, width=10_000)}"
 
 
 def _yaml(values: dict[str, Any]) -> str:
-    return yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=110).rstrip("\n")
+    return _dump(values, width=110)
+
+
+def _dump(values: Mapping[str, Any], **layout: Any) -> str:
+    """YAML that is read as what was written, with letters as letters wherever that is possible.
+
+    YAML's own line breaks beyond the newline are escaped, and everything else with them: PyYAML
+    writes them bare, and reads them as a space.
+    """
+    text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False, **layout)
+    if any(mark in text for mark in "\x85\u2028\u2029"):
+        text = yaml.safe_dump(values, sort_keys=False, **layout)
+    return text.strip()

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from types import SimpleNamespace
 
 import pytest
 
@@ -195,7 +196,8 @@ def test_the_longer_requests_take_the_seldomer_a_free_place_is_looked_for(monkey
         if len(paused) == 3:
             raise TimeoutError
 
-    monkeypatch.setattr(locks.asyncio, "sleep", slept)
+    # In this module alone: `asyncio.sleep` itself is also what a fake's server waits with.
+    monkeypatch.setattr(locks, "asyncio", SimpleNamespace(sleep=slept))
     for hold_s in (0.0, 1.0, 100.0):
         with pytest.raises(TimeoutError):
             asyncio.run(locks._acquire([None], hold_s))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from claas_assets.evaluation.preferences.checking import faults_of
@@ -54,6 +54,8 @@ def test_its_verifier_accepts_what_obeys_and_refuses_what_does_not(row: Row) -> 
 
 
 @settings(deadline=None)
+@example(wordings=["0\x85"])
+@example(wordings=["a\u2028b", "c\u2029"])
 @given(st.lists(st.text(min_size=1, max_size=60).filter(str.strip), min_size=1, max_size=3))
 def test_whatever_a_user_says_is_a_file_that_says_the_same(tmp_path_factory, wordings: list[str]) -> None:
     folder = tmp_path_factory.mktemp("any")
