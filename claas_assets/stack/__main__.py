@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from claas_assets import __version__
 from claas_assets.stack.places import DEFAULT_MODEL, canonical_model, default_state_folder
 
+DTYPES = ("auto", "float32", "bfloat16")
 ENDING_S = 30.0
 """How long a stack that is told to end may take: the next one waits for it."""
 
@@ -33,6 +34,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         default=int(os.environ.get("CLAAS_STACK_THREADS") or 0),
         help="torch threads; 0 leaves the choice to torch (default: $CLAAS_STACK_THREADS)",
     )
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default=os.environ.get("CLAAS_STACK_DTYPE") or DTYPES[0],
+        help="of the model; auto is bfloat16 where the machine multiplies it natively (default: $CLAAS_STACK_DTYPE)",
+    )
     parser.add_argument("--state-dir", type=Path, help="where adapters are kept (default: in the cache)")
     parser.add_argument(
         "--results-dir", type=Path, default=Path("data/evals"), help="runs shown at /v1/eval (default: data/evals)"
@@ -42,7 +49,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--restore", action="append", default=[], metavar="LORA_ID=FILE", help="serve an exported adapter (a zip), too"
     )
     parser.add_argument("--registry", type=Path, help="file that tells others the address once it serves")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.dtype not in DTYPES:  # argparse lets a default pass
+        parser.error(f"CLAAS_STACK_DTYPE={options.dtype}: choose from {', '.join(DTYPES)}")
+    return options
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -67,7 +77,8 @@ def main(arguments: list[str] | None = None) -> None:
         torch.set_num_threads(options.threads)
     lock = _only_one(state_dir)
     listener = socket.create_server((options.host, options.port))
-    engine = load_engine(base_model, state_dir / "adapters", on_progress=_say)
+    dtype = None if options.dtype == "auto" else getattr(torch, options.dtype)
+    engine = load_engine(base_model, state_dir / "adapters", dtype=dtype, on_progress=_say)
     for restored in options.restore:
         _restore(engine, restored)
     hosts = (*LOOPBACK, options.host, *options.allowed_host)
