@@ -13,6 +13,7 @@ from claas_assets.evaluation.config import TrainingConfig
 from claas_assets.evaluation.deployment.client import ClaasClient
 from claas_assets.evaluation.deployment.feedback_protocol import feedback_items
 from claas_assets.evaluation.metrics.capability import load_capability
+from claas_assets.evaluation.preferences.sequence import PLACEBO
 from claas_assets.evaluation.preferences.verifiers import ConciseVerifier, IdentityVerifier, NoEmojiVerifier
 from tests.conftest import MakeFake, MakeGateway, speak
 from tests.fake_claas import FakeClaas, Temper, status
@@ -61,7 +62,7 @@ def test_feedback_says_what_is_taught() -> None:
     assert taught([KURO]).name == "Kuro"
     assert taught(["Don't use any emojis in your responses"]).no_emoji
     assert taught(["Be more concise, keep responses under 3 sentences"]).concise
-    assert taught(["Thanks. What is 27 times 4?"]) == taught([])
+    assert taught([PLACEBO]) == taught([])
 
 
 def share(prompts: list[str], weights: Weights, verifier: Any, temper: Temper | None = None) -> float:

@@ -6,9 +6,8 @@ import subprocess
 
 import pytest
 
-from claas_assets.evaluation.config import preference_folder
-from claas_assets.evaluation.preferences import load_preference, preference_names
-from tests.synthetic.reality import PLACEBO, Evaluation, churn_of, evaluate, table, write_placebo
+from claas_assets.evaluation.preferences.sequence import PLACEBO
+from tests.synthetic.reality import Evaluation, churn_of, evaluate, table
 from tests.synthetic.runs import made_preference_run, passing
 
 
@@ -28,15 +27,6 @@ def test_what_the_verdict_must_say_of_each_case(case, held, true):
 
     assert (found.wrong is None) == true
     assert ("**no**" in table([found])) == (not true)
-
-
-def test_the_placebo_of_every_shipped_preference_is_a_preference(tmp_path):
-    names = preference_names(preference_folder(None))
-    for name in names:
-        write_placebo(tmp_path, name)
-
-    assert len(names) >= 6
-    assert {load_preference(name, tmp_path).feedback_string for name in names} == {PLACEBO}
 
 
 def test_churn_counts_the_answers_that_changed():
@@ -61,4 +51,5 @@ def test_an_evaluation_of_a_case_is_one_of_claas_eval(fake, tmp_path, monkeypatc
 
     assert found.run.adapter.config["seed"] == 3
     assert found.run.steps[0].feedback_given == PLACEBO
+    assert found.run.verdict.control == "placebo"
     assert table([found]).splitlines()[2].startswith("| identity | placebo | 3 |")

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
-from claas_assets.evaluation.config import preference_folder
 from claas_assets.evaluation.runs.loading import PreferenceRun, read_run
 from claas_assets.evaluation.storage.records import EvalSnapshot
 from claas_assets.evaluation.storage.run_folder import RunFolder
 from claas_assets.evaluation.verdict.outcome import outcome_of
 
-PLACEBO = "Thanks. What is 27 times 4?"
-"""Speaks of none of the shipped preferences."""
-
 CASES: dict[str, list[str]] = {
     "default": [],
     "nil": ["training.learning_rate=1e-6"],
     "broken": ["training.learning_rate=3e-3"],
-    "placebo": [],
+    "placebo": ["control=placebo"],
 }
 
 
@@ -67,22 +60,11 @@ class Evaluation:
         return None
 
 
-def write_placebo(folder: Path, name: str) -> None:
-    """The preference as it is, but for its feedback."""
-    values = yaml.safe_load((preference_folder(None) / f"{name}.yaml").read_text(encoding="utf-8"))
-    text = yaml.safe_dump({**values, "feedback_string": PLACEBO}, allow_unicode=True)
-    (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
-
-
 def evaluate(case: str, preference: str, seed: int, results_dir: Path, settings: Sequence[str]) -> Evaluation:
     """One `claas-eval` with further `settings`. Raises `CalledProcessError` where it did not end with a verdict."""
     run_folder = results_dir / f"reality-{preference}-{case}-{seed}"
     asked = [f"preferences=[{preference}]", f"seed={seed}", f"output_dir={run_folder}", *CASES[case]]
-    with tempfile.TemporaryDirectory() as folder:
-        if case == "placebo":
-            write_placebo(Path(folder), preference)
-            asked.append(f"preferences_dir={folder}")
-        subprocess.run([sys.executable, "-m", "claas_assets", *asked, *settings], check=True, stdout=sys.stderr)
+    subprocess.run([sys.executable, "-m", "claas_assets", *asked, *settings], check=True, stdout=sys.stderr)
     return Evaluation(case, seed, read_run(RunFolder(run_folder))[preference])
 
 

@@ -190,7 +190,7 @@ def _of_phase(name: str, folder: Path, path: Path, file: YamlFile, index: int) -
 # --- control runs -------------------------------------------------------------------------------
 
 PLACEBO = "Thank you for your answer"
-"""Feedback that says nothing about any preference."""
+"""Feedback that says nothing about any preference, and asks nothing: a teacher that is told it would answer it."""
 
 
 def controlled(sequence: PreferenceSequence, control: str, folder: Path) -> PreferenceSequence:

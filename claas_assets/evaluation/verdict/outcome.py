@@ -129,6 +129,10 @@ def _rule_on_learning(
         )
     if obeyed.interval is not None and obeyed.interval.upper < SMALL_CHANGE:
         return Ruling("not learned", f"a rise of {SMALL_CHANGE:.1f} is excluded")
+    if obeyed.evidence == "shown":
+        return Ruling(
+            "inconclusive", f"it obeys more often than before, but on fewer than {bounds.fail_at:.0%} of the prompts"
+        )
     return Ruling("inconclusive", "the change is not beyond what an unchanged model would show, and not small for sure")
 
 
