@@ -389,6 +389,14 @@ def test_the_outcome(before, after, outcome):
     assert found.sentence.lower().startswith(f"{outcome}: ")
 
 
+@pytest.mark.parametrize(("held", "evidence", "words"), [(6, "within_noise", "not beyond"), (9, "shown", "more often")])
+def test_an_inconclusive_sentence_agrees_with_the_evidence(held, evidence, words):
+    found = verdict(untouched(), learned(held=share(held)))
+
+    assert (found.outcome, found.criteria["obeyed"].evidence) == ("inconclusive", evidence)
+    assert words in found.sentence
+
+
 def test_the_sentence_is_the_conclusion_then_learning_then_harm():
     sentence = verdict(untouched(), learned(over=share(38, 40))).sentence
 
