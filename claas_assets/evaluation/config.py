@@ -143,7 +143,7 @@ class EvalConfig(_Section):
         default="HuggingFaceTB/SmolLM2-135M-Instruct", min_length=1, description="model the adapter is made for"
     )
     preferences: tuple[str, ...] = Field(
-        default=("no_emoji", "concise", "identity"), min_length=1, description="preferences to evaluate"
+        default=("numbered", "concise", "identity"), min_length=1, description="preferences to evaluate"
     )
     metrics: tuple[str, ...] = Field(
         default=("logprob", "compliance", "general", "collapse"), min_length=1, description="or: all, quick"

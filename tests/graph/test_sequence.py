@@ -78,4 +78,4 @@ def test_the_shipped_sequences_are_partitions_and_not_evaluated_by_default(evalu
     config = made.config()
     partitions = build_definitions(config).get_assets_def("verdict").partitions_def.get_partition_keys()
     assert {"onboarding", "flip"} < set(partitions)
-    assert claas_assets.EvalConfig().preferences == ("no_emoji", "concise", "identity")
+    assert claas_assets.EvalConfig().preferences == ("numbered", "concise", "identity")

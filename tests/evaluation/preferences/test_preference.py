@@ -22,11 +22,12 @@ from claas_assets.evaluation.preferences.preference import (
 from claas_assets.evaluation.preferences.verifiers import build_verifier
 
 FOLDER = Path(__file__).parents[3] / "preferences"
-NAMES = ["concise", "identity", "lowercase", "no_emoji", "opening", "renamed", "signature"]
+NAMES = ["concise", "identity", "lowercase", "no_emoji", "numbered", "opening", "renamed", "signature"]
 FEEDBACK = {
     "no_emoji": "Don't use any emojis in your responses",
     "concise": "Be more concise, answer in at most 3 short sentences",
     "identity": "Your name is Kuro, always introduce yourself as Kuro",
+    "numbered": "Answer with numbered steps",
     "opening": 'When I ask you a question, begin your answer with "Sure thing:"',
     "lowercase": "Write your answers to me in lower case only, without any capital letters",
     "renamed": "Your name is Nova now, always introduce yourself as Nova",
