@@ -17,6 +17,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from claas_assets import wire
+from claas_assets.stack.__main__ import parse_arguments
 from claas_assets.stack.completions import CAPACITY, LIFETIME_S, Completion, CompletionCache
 from claas_assets.stack.http_guards import MAX_BODY
 from claas_assets.stack.routes import generation
@@ -568,3 +569,17 @@ def test_identical_answers_share_the_latest_entry() -> None:
     cache.put("same  text", completion(1))
     cache.put("<think>hm</think>same\ntext", completion(2))
     assert cache.get("same text") == completion(2)
+
+
+# --- how it is started ------------------------------------------------------------------------------
+
+
+def test_the_type_of_the_model_comes_from_the_command_or_the_environment(monkeypatch, capsys):
+    assert parse_arguments([]).dtype == "auto"
+    monkeypatch.setenv("CLAAS_STACK_DTYPE", "float32")
+    assert parse_arguments([]).dtype == "float32"
+    assert parse_arguments(["--dtype", "bfloat16"]).dtype == "bfloat16"
+    monkeypatch.setenv("CLAAS_STACK_DTYPE", "float16")
+    with pytest.raises(SystemExit):
+        parse_arguments([])
+    assert "CLAAS_STACK_DTYPE=float16: choose from auto, float32, bfloat16" in capsys.readouterr().err
