@@ -1,7 +1,7 @@
 """The pictures of the viewer in docs/images, made from `data/example`: `python -m docs.screenshots`.
 
-The list shows copies of that run, cut at different places: its states are made up, its numbers are not. It is
-compared with what a learning rate of 0 gives: the same run, with the baseline's own answers after its last step.
+The list shows copies of the run of version 0.1.0, cut at different places: their states are made up, their numbers
+are not. The example is compared with what a learning rate of 0 gives: the same run, with the baseline's own answers after its last step.
 Needs the `dev` extra and a Chromium (Debian: `apt-get install chromium`).
 """
 
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 
 
-UNTRAINED = "20261125-080000Z"
+UNTRAINED = "20261126-100000Z"
 
 
 class Shot(NamedTuple):
@@ -64,7 +64,8 @@ def make_results(results_dir: Path) -> None:
     """The example, and copies of it that were stopped, are broken, and run: by this process, until it ends."""
     shutil.copytree(ROOT / "data" / "example", results_dir / "example")
     begun = datetime(2026, 11, 25, 9, tzinfo=UTC)
-    make_untrained(copy_run(results_dir / UNTRAINED, begun - timedelta(hours=1)))
+    shutil.copytree(ROOT / "data" / "example", results_dir / UNTRAINED)
+    make_untrained(results_dir / UNTRAINED)
     for hours, name in enumerate(("stopped", "broken", "running")):
         moment = begun + timedelta(hours=3 * hours)
         run = copy_run(results_dir / moment.strftime("%Y%m%d-%H%M%SZ"), moment)
@@ -80,11 +81,12 @@ def make_results(results_dir: Path) -> None:
 
 
 def make_untrained(run: Path) -> None:
-    """Learning rate 0 leaves the weights alone: at temperature 0 every state then answers as the baseline did."""
+    """Learning rate 0 leaves the weights alone: every state then answers the same requests as the baseline did."""
     for folder in sorted(path.parent for path in run.glob("*/metadata.json")):
         training = PreferenceFolder(folder).training()
         adapter, baseline = training.adapter, training.baseline
         adapter.config["training"]["learning_rate"] = 0.0
+        adapter = adapter.model_copy(update={"run_id": run.name})
         preference = Preference.model_validate(adapter.preference_text)
         asked = [t for t in baseline.rollouts if not t.key.startswith(("compliance/ceiling/", "compliance/noise/"))]
         state = score_snapshot(asked, ScoringContext(preference, baseline), size="full", metrics=adapter.metrics)
