@@ -1,7 +1,8 @@
 """The pictures of the viewer in docs/images, made from `data/example`: `python -m docs.screenshots`.
 
 The list shows copies of the run of version 0.1.0, cut at different places: their states are made up, their numbers
-are not. The example is compared with what a learning rate of 0 gives: the same run, with the baseline's own answers after its last step.
+are not. The example is compared with what a learning rate of 0 gives: the same run, with the baseline's own answers
+after its last step.
 Needs the `dev` extra and a Chromium (Debian: `apt-get install chromium`).
 """
 
