@@ -29,6 +29,8 @@ class FakeJudge:
         """A reply to whatever is asked."""
         self.fails_with: list[int] = []
         """Statuses of the next answers."""
+        self.answers_with: Response | None = None
+        """In place of a chat's answer."""
         self._serving = Serving(self._app())
         self.url = f"{self._serving.url}/v1"
 
@@ -44,6 +46,8 @@ class FakeJudge:
             body = await request.json()
             self.asked.append(body)
             self.keys.append(request.headers.get("authorization"))
+            if self.answers_with is not None:
+                return self.answers_with
             if self.fails_with:
                 return Response(f"no: {self.keys[-1]}", status_code=self.fails_with.pop(0))
             reply = self.always or self.replies_with(self._says(body["messages"][-1]["content"]))

@@ -25,7 +25,10 @@ REPLY_TOKENS = 1024
 """Of a judge's reply, where the environment says nothing: one word, after the thinking of a model that thinks."""
 AT_ONCE = 8
 """Requests in flight."""
+MAX_BYTES = 4 * 2**20
+"""Of an answer."""
 _TIMEOUT_S = 120.0
+"""Of a whole answer."""
 _NO_PROXY = {"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None}
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
@@ -52,7 +55,7 @@ class ChatModel:
     """Before the second attempt; doubled before each later one."""
 
     async def __aenter__(self) -> ChatModel:
-        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
         self._http = httpx.AsyncClient(timeout=_TIMEOUT_S, headers=headers, mounts=_NO_PROXY, base_url=self.url)
         self._at_once = asyncio.Semaphore(AT_ONCE)
         try:
@@ -105,19 +108,30 @@ class ChatModel:
 
     async def _once(self, method: str, path: str, body: object) -> Any:
         try:
-            answer = await self._http.request(method, path, json=body)
-        except httpx.RequestError as error:
+            async with asyncio.timeout(_TIMEOUT_S), self._http.stream(method, path, json=body) as answer:
+                text = await self._text_of(answer, path)
+        except (httpx.RequestError, TimeoutError) as error:
             raise _MayPass(f"{type(error).__name__}") from error
         if answer.status_code in _AGAIN:
             raise _MayPass(f"status {answer.status_code}")
         if not answer.is_success:
-            raise JudgeError(
-                f"{self._where} refused with status {answer.status_code}: {self._without_key(answer.text)}"
-            )
+            raise JudgeError(f"{self._where} refused with status {answer.status_code}: {self._without_key(text)}")
         try:
-            return foreign_json.loads(answer.text)
+            return foreign_json.loads(text)
         except ValueError as error:
             raise JudgeError(f"{self._where} answered {path} with something that is not JSON") from error
+
+    async def _text_of(self, answer: httpx.Response, path: str) -> str:
+        """The body. A compressed one, which nobody asked for, could be gigabytes."""
+        encoding = answer.headers.get("content-encoding", "identity")
+        if encoding.strip().lower() != "identity":
+            raise JudgeError(f"{self._where} answered {path} compressed ({encoding[:20]}), which was not asked for")
+        body = bytearray()
+        async for part in answer.aiter_raw():
+            body += part
+            if len(body) > MAX_BYTES:
+                raise JudgeError(f"{self._where} answered {path} with more than {MAX_BYTES >> 20} MiB")
+        return body.decode("utf-8", errors="replace")
 
     @property
     def _where(self) -> str:

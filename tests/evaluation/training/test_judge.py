@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
+
 import pytest
+from fastapi import Response
 
 from claas_assets.evaluation.errors import ConfigError, JudgeError
 from claas_assets.evaluation.judge import judge_of_environment
+from claas_assets.evaluation.judge.client import MAX_BYTES
 from claas_assets.evaluation.preferences.preference import LabeledAnswer
 from claas_assets.evaluation.preferences.sequence import PreferenceSequence
 from claas_assets.evaluation.runs.results import score
+from claas_assets.evaluation.storage.records import Message
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.evaluation.verdict.judge import distrusted_judge
 from tests.fake_claas.model import Temper
@@ -231,6 +237,26 @@ def test_only_what_the_judge_finds_wrong_is_corrected(judge, judged):
     made = judged(feedback_policy="when_violated")
     made.run(num_steps=2)
     assert [step["corrections"] for step in made.steps] == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "said"),
+    [
+        (b" " * (MAX_BYTES + 1), "identity", "more than 4 MiB"),
+        (gzip.compress(b" " * 2**20), "gzip", "compressed .gzip., which was not asked for"),
+        (b"<html>", "identity", "not JSON"),
+    ],
+    ids=["long", "compressed", "html"],
+)
+def test_what_a_judge_sends_is_bounded(judge, body, encoding, said):
+    judge().answers_with = Response(body, headers={"content-encoding": encoding})
+
+    async def asked() -> str:
+        async with judge_of_environment() as model:
+            return await model.ask([Message(role="user", content="?")], max_tokens=4)
+
+    with pytest.raises(JudgeError, match=said):
+        asyncio.run(asked())
 
 
 def test_the_reply_of_a_judge_has_a_limit(monkeypatch):
