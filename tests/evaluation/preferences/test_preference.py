@@ -22,13 +22,13 @@ from claas_assets.evaluation.preferences.preference import (
 from claas_assets.evaluation.preferences.verifiers import build_verifier
 
 FOLDER = Path(__file__).parents[3] / "preferences"
-NAMES = ["concise", "identity", "lowercase", "no_emoji", "numbered", "opening", "renamed", "signature"]
+NAMES = ["concise", "greeting", "identity", "lowercase", "no_emoji", "numbered", "renamed", "signature"]
 FEEDBACK = {
     "no_emoji": "Don't use any emojis in your responses",
     "concise": "Be more concise, answer in at most 3 short sentences",
     "identity": "Your name is Kuro, always introduce yourself as Kuro",
     "numbered": "Answer with numbered steps",
-    "opening": 'When I ask you a question, begin your answer with "Sure thing:"',
+    "greeting": 'When I ask you a question, begin your answer with "Hello"',
     "lowercase": "Write your answers to me in lower case only, without any capital letters",
     "renamed": "Your name is Nova now, always introduce yourself as Nova",
     "signature": 'End every message to me with the line "-- Kuro"',
@@ -302,7 +302,7 @@ def test_an_unknown_preference_lists_those_there_are(tmp_path: Path) -> None:
     assert preference_names(tmp_path / "nowhere") == []
 
 
-OPENING = (FOLDER / "opening.yaml").read_text(encoding="utf-8")
+GREETING = (FOLDER / "greeting.yaml").read_text(encoding="utf-8")
 COMPASS = '- "How does a compass work?"'
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(8)
@@ -312,16 +312,16 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"{OPENING}version: 2\n", "the key 'version' is there twice, first on line 2"),
-        (OPENING.replace("feedback_string: ", 'feedback_string: "  " #'), "feedback_string is blank"),
-        (OPENING.replace(COMPASS, '- "how do BIRDS  fly"'), "a prompt appears twice"),
+        (f"{GREETING}version: 2\n", "the key 'version' is there twice, first on line 2"),
+        (GREETING.replace("feedback_string: ", 'feedback_string: "  " #'), "feedback_string is blank"),
+        (GREETING.replace(COMPASS, '- "how do BIRDS  fly"'), "a prompt appears twice"),
         (
-            OPENING.replace(COMPASS, "- on"),
-            "quotes (line 23)",
+            GREETING.replace(COMPASS, "- on"),
+            "quotes (line 24)",
         ),
-        (OPENING.replace(COMPASS, "- 2024"), "put the text in quotes"),
-        (OPENING.replace(COMPASS, "- Complete this: hello"), "put the text in quotes"),
-        (OPENING.replace(COMPASS, '- "\\ud800"'), "line 23: half of a surrogate pair"),
+        (GREETING.replace(COMPASS, "- 2024"), "put the text in quotes"),
+        (GREETING.replace(COMPASS, "- Complete this: hello"), "put the text in quotes"),
+        (GREETING.replace(COMPASS, '- "\\ud800"'), "line 24: half of a surrogate pair"),
         (f"name: {'[' * 3000}", "line 1: nested more than 20 levels deep"),
         (BOMB, "its aliases stand for more than"),
         ("a: &a [*a]", "its aliases stand for more than"),
@@ -333,9 +333,9 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     ],
 )
 def test_what_yaml_would_let_pass_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "opening.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "greeting.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(PreferenceError) as error:
-        load_preference("opening", tmp_path)
+        load_preference("greeting", tmp_path)
     assert said in str(error.value)
 
 
