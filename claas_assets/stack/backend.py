@@ -5,6 +5,7 @@
 that it computes with (`bind`); gradients pass through.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -66,6 +67,17 @@ def packs(sizes: Sequence[int], most: int = 64) -> Iterator[slice]:
         tokens += size
     if begin < len(sizes):
         yield slice(begin, len(sizes))
+
+
+@contextlib.contextmanager
+def float32_precision() -> Iterator[None]:
+    """Products of float32 are products of float32, whatever speed was preferred at loading."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def linear_modules(model: Any) -> dict[str, tuple[int, int]]:

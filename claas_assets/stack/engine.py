@@ -7,12 +7,11 @@ being generated is done, and nothing is generated meanwhile.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import torch
 
 from claas_assets.stack.adapters import AdapterInfo, AdapterStore, choose_modules
-from claas_assets.stack.backend import Backend, packs
+from claas_assets.stack.backend import Backend, float32_precision, packs
 from claas_assets.stack.sampling import Sampled, Sampler, sample
 from claas_assets.stack.text import ChatText
 from claas_assets.stack.trainer import Rollout, TrainingReport, train
@@ -312,7 +311,7 @@ class Engine:
     @torch.inference_mode()
     def _score_group(self, group: list[Scoring], lora_id: str | None) -> None:
         try:
-            with _float32_precision():
+            with float32_precision():
                 logits = self.backend.logits(
                     [request.prompt_ids + request.completion_ids[:-1] for request in group],
                     [len(request.completion_ids) for request in group],
@@ -351,17 +350,6 @@ class Engine:
                 self._bound.popitem(last=False)
         self._bound.move_to_end(lora_id)
         return self._bound[lora_id]
-
-
-@contextlib.contextmanager
-def _float32_precision() -> Iterator[None]:
-    """Products of float32 are products of float32, whatever speed was preferred at loading."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def _settle(future: Future[Any], run: Callable[[], Any]) -> None:

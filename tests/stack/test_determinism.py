@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from claas_assets.stack.engine import Engine, Generation
+from claas_assets.stack.llama.backend import LlamaBackend, OnCache
 from claas_assets.stack.load import load_engine
 from tests.stack.conftest import MakeEngine, generation, train_little
 
@@ -63,12 +65,39 @@ def test_model_without_a_lean_pass(make_engine: MakeEngine) -> None:
     check_alone_and_together(engine, None, 6)
 
 
-def test_scores_do_not_depend_on_each_other(make_engine: MakeEngine) -> None:
-    engine = make_engine(dtype=torch.bfloat16)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_scores_do_not_depend_on_each_other(make_engine: MakeEngine, dtype: torch.dtype) -> None:
+    check_scores_alone_and_together(make_engine(dtype=dtype))
+
+
+def check_scores_alone_and_together(engine: Engine) -> None:
     pairs = [(engine.text.encode("prompt " * (i + 1)), engine.text.completion("answer " * (9 - i))) for i in range(8)]
     alone = [engine.score(*pair, None).result() for pair in pairs]
     together = [engine.score(*pair, None) for pair in pairs]
     assert [future.result() for future in together] == alone
+
+
+@pytest.mark.parametrize(("scores", "prompts"), [(False, True), (True, False)])
+def test_whether_scores_may_be_read_together_is_measured_apart_from_prompts(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch, scores: bool, prompts: bool
+) -> None:
+    """As on a GPU, where float32 kernels depend on how many rows there are, and bfloat16's do not."""
+    read = LlamaBackend._read
+
+    def other_bits_in_company(
+        self: LlamaBackend, sequences: list[list[int]], lora: Any, on_cache: OnCache
+    ) -> tuple[torch.Tensor, list[int]]:
+        hidden, ends = read(self, sequences, lora, on_cache)
+        agrees = scores if hidden.dtype == torch.float32 else prompts
+        return hidden if agrees or len(sequences) == 1 else hidden * 1.01, ends
+
+    monkeypatch.setattr(LlamaBackend, "_read", other_bits_in_company)
+    engine = make_engine(dtype=torch.bfloat16)
+    together, alone = "read together measured to agree", "read one at a time"
+    assert f"prompts {together if prompts else alone}" in engine.backend.determinism
+    assert f"float32 scores {together if scores else alone}" in engine.backend.determinism
+    check_scores_alone_and_together(engine)
+    check_alone_and_together(engine, None, 4)
 
 
 def test_another_process_gives_the_same(make_engine: MakeEngine, tiny_model: Path, tmp_path: Path) -> None:

@@ -19,7 +19,13 @@ from torch import Tensor
 
 from claas_assets.stack.backend import Weights
 from claas_assets.stack.llama.cache import KeyValueCache, Place, blocks_of
-from claas_assets.stack.llama.determinism import ROW_COUNTS, agreeing_row_counts, lengths_agree, packing_agrees
+from claas_assets.stack.llama.determinism import (
+    ROW_COUNTS,
+    agreeing_row_counts,
+    lengths_agree,
+    packing_agrees,
+    scores_pack,
+)
 from claas_assets.stack.llama.forward import FEWEST_ROWS, Attend, Decoder, Exact, Lora
 
 OnCache = Callable[[int, int, Tensor], None]  # (layer, number of the sequence, keys and values)
@@ -45,9 +51,11 @@ class LlamaBackend:
         self.packs = True
         self.packs = packing_agrees(self)
         self.cache.clear()
+        self.scores_pack = True
+        self.scores_pack = scores_pack(self)
         self.determinism = (
-            f"{self.decoder.dtype}, row counts {self.row_counts[0]}..{self.row_counts[-1]} measured to agree, "
-            + ("prompts read together measured to agree" if self.packs else "prompts read one at a time")
+            f"{self.dtype}, row counts {self.row_counts[0]}..{self.row_counts[-1]} measured to agree, "
+            f"prompts {_read(self.packs)}, {self.score_dtype} scores {_read(self.scores_pack)}"
         ).replace("torch.", "")
 
     def bind(self, weights: Weights, scale: float) -> Lora:
@@ -65,7 +73,9 @@ class LlamaBackend:
 
         Gradients reach the adapter's weights.
         """
-        if len(sequences) > 1 and not self.packs:
+        scored = isinstance(lora, Exact) or self.score_dtype == self.dtype
+        packs = self.scores_pack if scored else self.packs
+        if len(sequences) > 1 and not packs:
             return [self.logits([s], [k], lora)[0] for s, k in zip(sequences, keeps, strict=True)]
         hidden, ends = self._read(sequences, lora, _ignore)
         kept = torch.cat([hidden[end - keep : end] for end, keep in zip(ends, keeps, strict=True)])
@@ -162,6 +172,10 @@ class LlamaBackend:
 
     def _ids(self, numbers: Sequence[int]) -> Tensor:
         return torch.tensor(numbers, device=self.decoder.device)
+
+
+def _read(together: bool) -> str:
+    return "read together measured to agree" if together else "read one at a time"
 
 
 def _causal(q: Tensor, kv: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from claas_assets.stack.backend import float32_precision
+
 if TYPE_CHECKING:
     from claas_assets.stack.llama.backend import LlamaBackend
 
@@ -59,10 +61,28 @@ def _trial_step(backend: LlamaBackend, count: int, longest: int) -> Tensor:
 @torch.inference_mode()
 def packing_agrees(backend: LlamaBackend) -> bool:
     """Whether prompts read together give the same bits as each alone."""
-    random = torch.Generator().manual_seed(0)
-    lengths = (1, 3, 18, 33, 61, 130)
-    prompts = [torch.randint(0, backend.vocab_size, (n,), generator=random).tolist() for n in lengths]
+    prompts = _trial_prompts(backend.vocab_size)
     _, together = backend.start(prompts, None)
     alone = torch.cat([backend.start([prompt], None)[1] for prompt in prompts])
     backend.cache.members.clear()
     return torch.equal(together, alone)
+
+
+@torch.inference_mode()
+def scores_pack(backend: LlamaBackend) -> bool:
+    """Whether sequences scored together give the same bits as each alone.
+
+    A question of its own: scores have another type than what is generated, and so other kernels.
+    """
+    sequences = _trial_prompts(backend.vocab_size)[1::2]  # each pass may convert all weights: a second's worth in all
+    keeps = [(len(ids) + 1) // 2 for ids in sequences]
+    lora = None if backend.score_dtype == backend.dtype else backend.bind_for_scores(None, 0.0)
+    with float32_precision():
+        together = backend.logits(sequences, keeps, lora)
+        alone = [backend.logits([ids], [keep], lora)[0] for ids, keep in zip(sequences, keeps, strict=True)]
+    return all(map(torch.equal, together, alone))
+
+
+def _trial_prompts(vocab_size: int) -> list[list[int]]:
+    random = torch.Generator().manual_seed(0)
+    return [torch.randint(0, vocab_size, (n,), generator=random).tolist() for n in (1, 3, 18, 33, 61, 130)]
