@@ -1,7 +1,9 @@
 """The inside of the sandbox: seals itself, then runs a program and sends what its function returned.
 
-Started by `runner.py` as `python -P -s -S -B child.py`, with no environment but a fixed hash seed, a job on
-standard input and one pipe. Standard library only: nothing else is importable here.
+Started by `runner.py` as `python -P -s -S -B child.py`, with no environment but a fixed hash seed. Standard library
+only: nothing else is importable here. A program's process has its job on standard input and one pipe. Where bwrap
+starts it, that is this process; else this one waits (`serve`) and forks one for each program, so that the interpreter
+and its modules are loaded once. It reads no job and runs no program itself, so a fork of it has seen none but its own.
 
 Everything up to `seal` is ours; after it the process can do nothing but compute, allocate, sleep, read the
 clock and write to its pipe, and only then is the program looked at, even by the parser (which a deeply
@@ -16,6 +18,7 @@ One line of JSON a message, in this order:
 from __future__ import annotations
 
 import ast
+import contextlib
 import ctypes
 import errno
 import importlib
@@ -24,6 +27,7 @@ import os
 import platform
 import struct
 import sys
+import time
 from typing import Any
 
 NOBODY = 65534  # mapped in every usual container, and RLIMIT_NPROC binds it
@@ -68,7 +72,7 @@ class Refused(Exception):
 # --- the seal ---------------------------------------------------------------------------------
 
 
-def seal(limits: dict[str, Any], launcher: str, without: list[str], parent: int) -> dict[str, Any]:
+def seal(limits: dict[str, Any], launcher: str, without: list[str], parent: int | None) -> dict[str, Any]:
     """Give up every right; returns how. Raises `Refused` where the program could start processes."""
     missing: list[str] = []
     _limit(limits, missing)
@@ -81,7 +85,7 @@ def seal(limits: dict[str, Any], launcher: str, without: list[str], parent: int)
     nobody = "uid" not in without and os.geteuid() == 0 and _attempt("uid", _become_nobody, missing)
     _attempt("capabilities", _drop_capabilities, missing)
     # After the change of user, which the kernel takes as a reason to forget it.
-    _attempt("end with the parent", lambda: _end_with_parent(None if launcher else parent), missing)
+    _attempt("end with the parent", lambda: _end_with_parent(parent), missing)
     filtered = "seccomp" not in without and _attempt("seccomp", _filter_calls, missing)
     if filtered:
         network = "seccomp" if network == "none" else network
@@ -340,8 +344,15 @@ def _one_line(error: BaseException) -> str:
         return "an error that cannot be shown"
 
 
-def main() -> None:
-    job = json.loads(sys.stdin.buffer.read())
+def load_modules() -> None:
+    for module in PRELOADED:
+        importlib.import_module(module)
+
+
+def run_job(parent: int | None) -> None:
+    """Read the job, seal this process, run the program; does not return. `parent` takes it along when it ends."""
+    with os.fdopen(0, "rb", closefd=False) as given:
+        job = json.loads(given.read())
     channel = os.dup(1)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
@@ -353,9 +364,9 @@ def main() -> None:
             data = data[os.write(channel, data) :]
 
     try:
-        for module in PRELOADED:
-            importlib.import_module(module)
-        report = seal(job["limits"], job["launcher"], job["without"], job["parent"])
+        load_modules()
+        os.chdir(job["folder"])
+        report = seal(job["limits"], job["launcher"], job["without"], parent)
     except Exception as error:  # whatever it is: without a seal nothing is run, and the parent is told why
         send({"refused": str(error) if isinstance(error, Refused) else _one_line(error)})
         os._exit(1)
@@ -364,5 +375,58 @@ def main() -> None:
     os._exit(0)
 
 
+# --- waiting for programs ---------------------------------------------------------------------
+
+
+def serve(control: int) -> None:
+    """Fork a process for each program that is asked for over the socket `control`, until its other end closes.
+
+    Asked is a byte, with the descriptors of a job, a pipe and a file for complaints. The byte after it says that the
+    program is over (`LET`: it may end by itself, for a moment); the answer is its exit code.
+    """
+    import _socket  # not `socket`, and not left to the program: see below
+
+    load_modules()
+    asked, own = _socket.socket(fileno=control), os.getpid()
+    room = _socket.CMSG_SPACE(3 * struct.calcsize("i"))
+    while True:
+        said, ancillary, _, _ = asked.recvmsg(1, room)
+        if not said:
+            return  # whoever asked is gone
+        descriptors = struct.unpack("3i", ancillary[0][2])
+        process = os.fork()
+        if process == 0:
+            asked.close()
+            del sys.modules["_socket"]
+            os.setsid()
+            for standard, descriptor in enumerate(descriptors):
+                os.dup2(descriptor, standard)
+                os.close(descriptor)
+            run_job(own)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        code = end(process, grace_s=GRACE_S if asked.recv(1) == LET else 0.0)
+        asked.sendall(struct.pack("i", code))
+
+
+LET, KILL = b"l", b"k"
+GRACE_S = 1.0
+
+
+def end(process: int, grace_s: float) -> int:
+    """Let a child end by itself for `grace_s` seconds, so that its exit code is its own; then kill its group."""
+    deadline = time.monotonic() + grace_s
+    done, status = os.waitpid(process, os.WNOHANG)
+    while not done and time.monotonic() < deadline:
+        time.sleep(0.001)
+        done, status = os.waitpid(process, os.WNOHANG)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process, SIGKILL)
+    return os.waitstatus_to_exitcode(status if done else os.waitpid(process, 0)[1])
+
+
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        serve(int(sys.argv[1]))
+    else:
+        run_job(None)

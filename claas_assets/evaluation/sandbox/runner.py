@@ -31,10 +31,13 @@ What it does not protect against:
   read the user's files, use the network and send signals. `Isolation` says `network: none`, `files: open`;
 - two of several hundred runs at once as root, without seccomp, may be the same user and signal each other (the user
   follows from the process id);
+- what a program may learn of the layout of memory, which is that of the next program too: on Linux without bwrap both
+  are forks of one process of ours, which has seen neither;
 - use of one core for `cpu_s` seconds and of `memory_bytes` of memory, a run at a time;
 - a program that recognizes the inputs and answers them from a table: that is a right answer.
 """
 
+import atexit
 import contextlib
 import json
 import math
@@ -42,11 +45,13 @@ import os
 import selectors
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -54,6 +59,7 @@ from typing import IO, Any, Literal
 
 from claas_assets.evaluation.sandbox import child as sandbox_child
 
+Ended = Literal["eof", "wall", "output"]
 Status = Literal["ok", "invalid", "timeout", "memory", "crashed", "output", "unavailable"]
 CHILD = Path(sandbox_child.__file__)
 LAYERS = frozenset({"bwrap", "unshare", "chroot", "uid", "seccomp"})
@@ -136,7 +142,6 @@ def run_function(
     job = {
         "candidates": candidates, "function": function, "calls": encoded,
         "limits": asdict(limits), "without": sorted(without), "launcher": _launcher(without),
-        "parent": os.getpid(),
     }  # fmt: skip
     try:
         run = _run_child(job, limits)
@@ -153,7 +158,7 @@ class _Run:
     """What a finished child left: its pipe's lines, how it ended, and its standard error before the seal."""
 
     output: bytes
-    ended: Literal["eof", "wall", "output"]
+    ended: Ended
     returncode: int
     complaint: str
 
@@ -194,26 +199,116 @@ CHILD_ENVIRONMENT = {"PYTHONHASHSEED": "0"}
 
 
 def _run_child(job: dict[str, Any], limits: Limits) -> _Run:
-    """Start the child in an empty folder, read its pipe to the end or a limit, and leave nothing running."""
+    """Run the job in an empty folder, read its pipe to the end or a limit, and leave nothing of it running."""
+    run = _in_bwrap if job["launcher"] else _in_fork
     with (
         tempfile.TemporaryDirectory(prefix="sandbox-", ignore_cleanup_errors=True) as folder,
-        _file_with(job) as stdin,
+        _file_with({**job, "folder": "/" if job["launcher"] else folder}) as stdin,
         _file_with() as complaint,
     ):
-        command = [*(_bwrap() if job["launcher"] else []), *_python(), str(CHILD)]
-        process = subprocess.Popen(
-            command, stdin=stdin, stdout=subprocess.PIPE, stderr=complaint,
-            cwd=folder, env=CHILD_ENVIRONMENT, close_fds=True, start_new_session=True,
-        )  # fmt: skip
-        assert process.stdout is not None
-        with process.stdout as pipe:
-            ended: Literal["eof", "wall", "output"] = "wall"
-            try:
-                output, ended = _read_pipe(pipe, limits)
-            finally:
-                returncode = _end(process, grace_s=1.0 if ended == "eof" else 0.0)
+        output, ended, returncode = run(stdin, complaint, limits)
         complaint.seek(0)
         return _Run(output, ended, returncode, complaint.read(2000).decode(errors="replace"))
+
+
+def _in_bwrap(stdin: IO[bytes], complaint: IO[bytes], limits: Limits) -> tuple[bytes, Ended, int]:
+    process = subprocess.Popen(
+        [*_bwrap(), *_python(), str(CHILD)], stdin=stdin, stdout=subprocess.PIPE, stderr=complaint,
+        env=CHILD_ENVIRONMENT, close_fds=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    with process.stdout as pipe:
+        ended: Ended = "wall"
+        try:
+            output, ended = _read_pipe(pipe.fileno(), limits)
+        finally:
+            returncode = process.returncode = sandbox_child.end(process.pid, _grace_s(ended))
+    return output, ended, returncode
+
+
+def _in_fork(stdin: IO[bytes], complaint: IO[bytes], limits: Limits) -> tuple[bytes, Ended, int]:
+    with _waiting_child(complaint) as child:
+        reading, writing = os.pipe()
+        with open(reading, "rb", buffering=0):
+            try:
+                child.start(stdin.fileno(), writing, complaint.fileno())
+            finally:
+                os.close(writing)
+            ended: Ended = "wall"
+            try:
+                output, ended = _read_pipe(reading, limits)
+            finally:
+                returncode = child.end(_grace_s(ended))
+        return (output, ended, returncode) if child.is_there else (b"", ended, returncode)
+
+
+def _grace_s(ended: Ended) -> float:
+    return sandbox_child.GRACE_S if ended == "eof" else 0.0
+
+
+class _WaitingChild:
+    """A process that waits for programs (`child.serve`), to run one at a time. It ends when this process does."""
+
+    def __init__(self, complaint: IO[bytes]) -> None:
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [*_python(), str(CHILD), str(theirs.fileno())], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=complaint, cwd="/", env=CHILD_ENVIRONMENT, pass_fds=[theirs.fileno()], start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def is_there(self) -> bool:
+        """Nothing that a program may do ends it; the system may, and a broken installation."""
+        return self._process.poll() is None
+
+    def start(self, job: int, pipe: int, complaint: int) -> None:
+        """Have a program run, with these descriptors. Where the child is gone, `end` says so."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            socket.send_fds(self._socket, [b"r"], [job, pipe, complaint])
+
+    def end(self, grace_s: float) -> int:
+        """The exit code of the program, within `grace_s` seconds; where the child is gone, that of the child."""
+        code = b""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._socket.sendall(sandbox_child.LET if grace_s else sandbox_child.KILL)
+            code = self._socket.recv(struct.calcsize("i"))
+        return int(struct.unpack("i", code)[0]) if code else self._process.wait()
+
+    def close(self) -> None:
+        self._socket.close()
+        self._process.wait()
+
+
+_idle: dict[int, list[_WaitingChild]] = {}
+"""By process id, since a fork of this process may not use its children: those that run no program now."""
+
+
+@contextlib.contextmanager
+def _waiting_child(complaint: IO[bytes]) -> Iterator[_WaitingChild]:
+    """One for this thread alone; a new one hears of what keeps it from starting in `complaint`."""
+    idle = _idle.setdefault(os.getpid(), [])
+    child = None
+    with contextlib.suppress(IndexError):  # several threads take from the list
+        while child is None or not child.is_there:
+            child = idle.pop()
+    if child is None or not child.is_there:
+        child = _WaitingChild(complaint)
+    try:
+        yield child
+    except BaseException:
+        child.close()
+        raise
+    if child.is_there:
+        idle.append(child)
+    else:
+        child.close()
+
+
+@atexit.register
+def _close_idle() -> None:
+    for child in _idle.pop(os.getpid(), []):
+        child.close()
 
 
 def _file_with(job: dict[str, Any] | None = None) -> IO[bytes]:
@@ -225,7 +320,7 @@ def _file_with(job: dict[str, Any] | None = None) -> IO[bytes]:
     return file
 
 
-def _read_pipe(pipe: IO[bytes], limits: Limits) -> tuple[bytes, Literal["eof", "wall", "output"]]:
+def _read_pipe(pipe: int, limits: Limits) -> tuple[bytes, Ended]:
     deadline = time.monotonic() + limits.wall_s
     ours = 8 << 10  # room for the messages around the values
     output = b""
@@ -234,22 +329,13 @@ def _read_pipe(pipe: IO[bytes], limits: Limits) -> tuple[bytes, Literal["eof", "
         while (left := deadline - time.monotonic()) > 0:
             if not selector.select(left):
                 continue
-            data = os.read(pipe.fileno(), 64 << 10)
+            data = os.read(pipe, 64 << 10)
             if not data:
                 return output, "eof"
             output += data
             if len(output) > limits.answer_bytes + ours:
                 return output, "output"
     return output, "wall"
-
-
-def _end(process: subprocess.Popen[bytes], grace_s: float) -> int:
-    """Let a child that has closed its pipe end by itself, so that its exit status is its own; then kill its group."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=grace_s)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    return process.wait()
 
 
 # --- what it sent -----------------------------------------------------------------------------

@@ -401,17 +401,15 @@ def test_a_lone_surrogate_comes_back_as_text_that_a_file_takes(code: str) -> Non
 
 
 ABANDONED = """
-import os, sys, threading, time
+import os, psutil, sys, threading, time
 sys.path.insert(0, sys.argv[1])
 from claas_assets.evaluation.sandbox.runner import LAYERS, run_function
 code = "import time\\ndef f():\\n    time.sleep(60)"
 threading.Thread(target=lambda: run_function(code, "f", [()], without=frozenset(sys.argv[2].split(",")))).start()
-while not (kids := open(f"/proc/self/task/{os.getpid()}/children").read() or [
-    pid for task in os.listdir("/proc/self/task") for pid in open(f"/proc/self/task/{task}/children").read().split()
-]):
+while len(kids := psutil.Process().children(recursive=True)) < 2:  # the one that waits or bwrap, and the program
     time.sleep(0.05)
 time.sleep(1)
-print(*([kids] if isinstance(kids, str) else kids), flush=True)
+print(*(kid.pid for kid in kids), flush=True)
 os.kill(os.getpid(), 9)
 """
 
@@ -448,6 +446,33 @@ def test_two_runs_as_root_are_two_users() -> None:
     assert 0 not in users
 
 
+def test_a_program_leaves_nothing_to_the_next() -> None:
+    changing = "import builtins, json, sys\nbuiltins.x = json.x = sys.x = 1\ndef f(): return True"
+    seeing = "import builtins, json, sys\ndef f(): return any(hasattr(m, 'x') for m in (builtins, json, sys))"
+    assert [run(code).calls[0].value for code in (changing, seeing)] == [True, False]
+
+
+def test_a_program_draws_other_random_numbers_than_the_last() -> None:
+    drawn = {run("import random\ndef f(): return random.random()").calls[0].value for _ in range(3)}
+    assert len(drawn) == 3
+
+
+def test_a_program_reaches_no_socket_module() -> None:
+    code = "import sys\ndef f(): return [name for name in ('socket', '_socket') if name in sys.modules]"
+    assert run(code).calls[0].value == []
+
+
+def test_where_the_child_that_waits_was_killed_the_next_program_gets_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "_idle", {})
+    assert run("def f(): return 1", without=frozenset({"bwrap"})).status == "ok"
+    (child,) = sandbox._idle[os.getpid()]
+    child._process.kill()
+    child._process.wait()
+    assert run("def f(): return 1", without=frozenset({"bwrap"})).status == "ok"
+    assert sandbox._idle[os.getpid()] != [child]
+    sandbox._close_idle()
+
+
 # --- the sandbox itself ---------------------------------------------------------------------------
 
 
@@ -455,6 +480,7 @@ def test_no_process_allowed_is_unavailable_not_false(monkeypatch: pytest.MonkeyP
     def refuse(*args: object, **kwargs: object) -> None:
         raise PermissionError("Operation not permitted")
 
+    monkeypatch.setattr(sandbox, "_idle", {})
     monkeypatch.setattr(subprocess, "Popen", refuse)
     result = run("def f(): return 1")
     assert result.status == "unavailable"
@@ -463,6 +489,7 @@ def test_no_process_allowed_is_unavailable_not_false(monkeypatch: pytest.MonkeyP
 
 
 def test_a_child_that_does_not_start_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "_idle", {})
     monkeypatch.setattr(sandbox, "CHILD", Path("/nowhere/child.py"))
     result = run("def f(): return 1")
     assert result.status == "unavailable"
