@@ -30,7 +30,12 @@ def show_plan(config: EvalConfig) -> int:
     for name, sequence in sequences.items():
         if not sequence.is_alone:
             console.print(Text(f"{name}: {sequence.words(config.num_steps)}"))
-    console.print(Text(f"Run folder: {config.output_dir}. Nothing was sent. How long it takes: claas-eval check"))
+    console.print(
+        Text(
+            f"Run folder: {config.output_dir}. These are upper bounds: a deployment that gives the same texts "
+            "again is asked less. Nothing was sent. How long it takes: claas-eval check"
+        )
+    )
     return 0
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from claas_assets.evaluation.errors import MalformedAnswer, OutcomeUnknown, RequestRefused
+from claas_assets.evaluation.metrics.beside import set_of
 from claas_assets.evaluation.metrics.probes import Probe
 from claas_assets.evaluation.storage.records import Message, Transcript, TranscriptMetadata, Unmeasured
 from claas_assets.evaluation.training.concurrency import gather
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from claas_assets.evaluation.deployment.responses import Answer, Score
 
 NOISE_PREFIX = "compliance/noise/"
+REPEATS = 10
+"""How many answers of a set of noise probes have to be the same text again for its others not to be asked."""
 _DIGITS = 5  # of a recorded logprob or entropy: far below what any score resolves
 
 Tick = Callable[[int, int], None]
@@ -52,14 +55,15 @@ class Asker:
         Requests are sent in the order of `probes`; of those that ask the very same, only the last
         is sent. The noise probes follow when all others are answered, shuffled, at half the
         concurrency: the same question in other company, which is what tells how far the deployment is
-        from deterministic.
+        from deterministic. Where the first `REPEATS` of a set give the very texts again, its others are not
+        sent, and have no transcript: a deployment that repeats half of its texts would pass once in 1,024.
         """
         first = [probe for probe in probes if not probe.key.startswith(NOISE_PREFIX)]
         again = [probe for probe in probes if probe.key.startswith(NOISE_PREFIX)]
         shared = _shared_requests(first)
         wanting = {shared[probe.key] for probe in first if probe.logprobs}
         unique = [replace(p, logprobs=p.key in wanting) for p in first if shared[p.key] == p.key]
-        total, done = len(unique) + len(again), 0
+        total, done = len(unique), 0
 
         async def one(probe: Probe) -> Transcript:
             nonlocal done
@@ -69,20 +73,24 @@ class Asker:
             self.on_answer(transcript)
             return transcript
 
-        found = {t.key: t for t in await gather([one(probe) for probe in unique])}
-        random.Random(self.seed).shuffle(again)
         half = asyncio.Semaphore(max(1, self.client.max_concurrency // 2))
 
         async def one_of_half(probe: Probe) -> Transcript:
             async with half:
                 return await one(probe)
 
-        found |= {t.key: t for t in await gather([one_of_half(probe) for probe in again])}
-        transcripts = []
-        for probe in probes:
-            original = found[shared.get(probe.key, probe.key)]
-            transcripts.append(original if original.key == probe.key else _copy_for(probe, original))
-        return transcripts, total
+        found = {t.key: t for t in await gather([one(probe) for probe in unique])}
+        random.Random(self.seed).shuffle(again)
+        once = {_identity(probe): found[probe.key] for probe in unique}
+        sample = _first_of_each_set(again, REPEATS)
+        total += len(sample)
+        found |= {t.key: t for t in await gather([one_of_half(probe) for probe in sample])}
+        varying = {set_of(p.key) for p in sample if not _same_text(once.get(_identity(p)), found[p.key])}
+        rest = [probe for probe in again if probe.key not in found and set_of(probe.key) in varying]
+        total += len(rest)
+        found |= {t.key: t for t in await gather([one_of_half(probe) for probe in rest])}
+        answers = [(probe, found.get(shared.get(probe.key, probe.key))) for probe in probes]
+        return [t if t.key == p.key else _copy_for(p, t) for p, t in answers if t is not None], total
 
     async def _one(self, probe: Probe) -> Transcript:
         if self.blocked is not None:
@@ -105,8 +113,19 @@ class Asker:
             return _unanswered(probe, Unmeasured(kind="failed", reason=str(error)))
 
 
+def _first_of_each_set(probes: Sequence[Probe], most: int) -> list[Probe]:
+    sets: dict[str, list[Probe]] = {}
+    for probe in probes:
+        sets.setdefault(set_of(probe.key), []).append(probe)
+    return [probe for own in sets.values() for probe in own[:most]]
+
+
+def _same_text(once: Transcript | None, again: Transcript) -> bool:
+    return once is not None and once.answer is not None and once.answer == again.answer
+
+
 def unique_requests(probes: Sequence[Probe]) -> list[Probe]:
-    """The probes that are really sent: of those that ask the very same, one; the noise probes all."""
+    """The probes that are sent at most: of those that ask the very same, one; the noise probes all."""
     first = [probe for probe in probes if not probe.key.startswith(NOISE_PREFIX)]
     shared = _shared_requests(first)
     return [probe for probe in probes if shared.get(probe.key, probe.key) == probe.key]

@@ -39,8 +39,8 @@ class Cost:
 def cost_of(config: EvalConfig, sequence: PreferenceSequence) -> Cost:
     """Requests, as the loop sends them: the baseline, the batches and feedbacks, a snapshot after each step.
 
-    Of a sequence, a snapshot asks about all its preferences. Pairs that are made at the baseline count as many as
-    there can be.
+    Of a sequence, a snapshot asks about all its preferences. At most: pairs that are made at the baseline count as many
+    as there can be, and so do the questions that a deployment which repeats its texts is not asked again.
     """
     total = _of_state(config, sequence, AdapterState(BASELINE_STEP, sequence.first, "full", None))
     if config.lora_id is not None:  # an audit: the base model, and the adapter

@@ -29,17 +29,20 @@ async def shared_baseline(
 ) -> EvalSnapshot | None:
     """The whole baseline of an earlier job of the sweep, as this job's; None where it has to measure its own.
 
-    `probes`: what this job would ask. Asked are the prompts of its noise floor, and one given answer is scored.
+    `probes`: what this job would ask. Asked are the prompts of the earlier job's noise floor, and one given answer is
+    scored.
     """
-    again = [probe for probe in probes if probe.key.startswith(NOISE_PREFIX)]
-    again += [probe for probe in probes if probe.kind == "score"][:1]
     found = next(_alike(context, adapter), None)
-    if found is None or len(again) < _LEAST_ASKED_AGAIN:
+    if found is None:
         return None
     run_id, theirs = found
+    before = {transcript.key: transcript for transcript in theirs.rollouts}
+    again = [probe for probe in probes if probe.key.startswith(NOISE_PREFIX) and probe.key in before]
+    again += [probe for probe in probes if probe.kind == "score"][:1]
+    if len(again) < _LEAST_ASKED_AGAIN:
+        return None
     asker = Asker(context.client, adapter.lora_id, seed=context.config.seed)
     ours, requests = await asker.ask(again, lambda done, total: None)
-    before = {transcript.key: transcript for transcript in theirs.rollouts}
     if not all(_same(before.get(transcript.key), transcript) for transcript in ours):
         context.say("note", f"the baseline of {run_id} is not shared: asked again, the deployment answers otherwise")
         return None

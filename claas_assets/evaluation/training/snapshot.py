@@ -57,16 +57,22 @@ async def measure(context: TrainingContext, lora_id: str, state: AdapterState) -
     asked = [*probes, *others, *state.ahead]
     answered, requests = await _ask_of_state(context, lora_id, asked, state, prescoring)
     duration_s = round(time.monotonic() - began, 3)
-    transcripts, ahead = answered[: len(probes)], answered[len(probes) + len(others) :]
-    beside = by_preference(answered[len(probes) : len(probes) + len(others)])
+    transcripts, ahead = _of(probes, answered), _of(state.ahead, answered)
+    beside = by_preference(_of(others, answered))
     await prescoring.done()
     for name, own in [(state.preference.name, transcripts), *beside.items()]:
         own += await _ask_more(context, lora_id, state, context.sequence.preferences[name], own)
     subjects = Subjects(context.sequence.preferences, config.metrics, state.baseline)
     snapshot = await asyncio.to_thread(score_state, transcripts, beside, state.preference, subjects, size=state.size)
-    shared = {transcript.metadata.asked_as for transcript in answered[: len(probes) + len(others)]}
+    shared = {transcript.metadata.asked_as for transcript in (*_of(probes, answered), *_of(others, answered))}
     only_ahead = sum(transcript.key not in shared for transcript in ahead)
     return snapshot.model_copy(update={"requests": requests - only_ahead, "duration_s": duration_s}), ahead
+
+
+def _of(probes: Sequence[Probe], answered: Sequence[Transcript]) -> list[Transcript]:
+    """The answers to these, in their order: not every probe is asked (`Asker.ask`)."""
+    keys = {probe.key for probe in probes}
+    return [transcript for transcript in answered if transcript.key in keys]
 
 
 async def _ask_more(
