@@ -12,10 +12,13 @@ import pytest
 from absl import logging as absl_logging
 
 from claas_assets.evaluation.config import load_config
+from claas_assets.evaluation.deployment import client, reconnect
 from claas_assets.evaluation.deployment.client import ClaasClient
 from claas_assets.evaluation.deployment.routes import routes_for
 from claas_assets.evaluation.deployment.transport import RetryBudget, Timeouts
+from claas_assets.evaluation.training import feedback
 from tests.fake_claas import FakeClaas, FakeGateway
+from tests.quick_dagster import quick_children, quick_dagster
 
 # rouge-score brings this handler, and Hydra closes all handlers: of an error output that is no longer the process's
 # own, which is what pytest captures with, it would close the file, and every later test of the process would fail.
@@ -30,6 +33,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest first, so that no worker is left alone with one of them at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in slow, not LONG & set(item.path.parts)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting() -> Iterator[None]:
+    """What would be tried or looked at again in seconds is so at once: a fake deployment is there or is not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "RetryBudget", lambda: QUICK)
+        patch.setattr(reconnect, "POLL_S", 0.02)
+        patch.setattr(feedback, "_LEAST_S", 0.1)
+        yield
+
+
+@pytest.fixture(scope="session")
+def _storage() -> Iterator[Callable[[], None]]:
+    with quick_dagster() as forget:
+        yield forget
+
+
+@pytest.fixture
+def quick_storage(_storage: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Dagster's storage, here and in the processes that are started."""
+    quick_children(monkeypatch)
+    yield
+    _storage()
 
 
 class MakeFake(Protocol):

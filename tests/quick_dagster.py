@@ -7,6 +7,7 @@ every file that it opens. Here none of it is done; what is stored, and in which 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,9 +31,15 @@ def dagster_home(folder: Path) -> Path:
     return folder
 
 
+def quick_children(patch: pytest.MonkeyPatch) -> None:
+    """The same in processes that are started from here on: Python imports the `sitecustomize` that it finds."""
+    paths = [str(Path(__file__).parent / "quick_children"), str(Path(__file__).parents[1])]
+    patch.setenv("PYTHONPATH", os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])]))
+
+
 @contextmanager
 def quick_dagster() -> Iterator[Callable[[], None]]:
-    """For this process, not for those that it starts. Call what it gives after each test: it closes the files."""
+    """For this process alone. Call what it gives after each test: it closes the files."""
     from alembic.script import ScriptDirectory
     from sqlalchemy import create_engine, event
 

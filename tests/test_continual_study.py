@@ -9,14 +9,15 @@ from tests.synthetic import continual_study
 
 
 @pytest.fixture
-def study(fake, tmp_path, monkeypatch, capsys):
+def study(fake, quick_storage, tmp_path, monkeypatch, capsys):
     """`study()` runs it, or goes on; returns its exit code and what it printed."""
     dagster_home(tmp_path / "home")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     deployment = fake()
 
     def run(*more):
-        given = [f"claas_url={deployment.url}", "metrics=compliance", "probe_temperature=0", *more]
+        few = ["metrics=compliance", "snapshot_size=quick", "batch_size=1", "probe_temperature=0"]
+        given = [f"claas_url={deployment.url}", *few, *more]
         code = continual_study.main(["--steps", "1", "--seeds", "1", "--results-dir", str(tmp_path / "evals"), *given])
         return code, capsys.readouterr().out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -20,6 +21,18 @@ PREFERENCES = Path(__file__).parents[1] / "preferences"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
+FEW = {"probe_prompts": 4, "heldout_prompts": 4, "over_application": 0, "logprob_pairs": 5}
+"""So many of a preference's: the real model's answers are all of the time."""
+SHORT = {"batch_size": 2, "rollout_max_tokens": 8, "probe_max_tokens": 8, "training": {"steps_per_batch": 1}}
+"""Where what is learned does not matter."""
+
+
+def small(preference: str) -> dict[str, Any]:
+    """A preference of the library with few prompts."""
+    values = yaml.safe_load((PREFERENCES / f"{preference}.yaml").read_text())
+    return {key: value[: FEW[key]] if key in FEW else value for key, value in values.items()}
+
+
 @pytest.fixture
 def zora(tmp_path, monkeypatch):
     """A small preference with an arbitrary name; returns a function that evaluates it."""
@@ -27,12 +40,9 @@ def zora(tmp_path, monkeypatch):
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     monkeypatch.setenv("DAGSTER_HOME", str(home))
-    text = (PREFERENCES / "identity.yaml").read_text().replace("Kuro", "Zora").replace("kuro", "zora")
-    values = yaml.safe_load(text)
-    values |= {"heldout_prompts": values["heldout_prompts"][:8], "logprob_pairs": values["logprob_pairs"][:5]}
-    values |= {"name": "zora", "over_application": []}
+    text = yaml.safe_dump({**small("identity"), "name": "zora"}, allow_unicode=True)
     (tmp_path / "preferences").mkdir()
-    (tmp_path / "preferences" / "zora.yaml").write_text(yaml.safe_dump(values, allow_unicode=True))
+    (tmp_path / "preferences" / "zora.yaml").write_text(text.replace("Kuro", "Zora").replace("kuro", "zora"))
 
     made = []
 
@@ -44,7 +54,6 @@ def zora(tmp_path, monkeypatch):
             metrics=["logprob", "compliance"],
             preferences_dir=str(tmp_path / "preferences"),
             output_dir=str(tmp_path / "evals" / name),
-            probe_max_tokens=64,
             plots=False,
             **settings,
         )
@@ -64,10 +73,11 @@ def answers(snapshot):
 def test_a_name_in_the_feedback_is_learned_and_no_other(zora):
     verdict, folder = zora(
         "learned",
-        num_steps=4,
-        rollout_max_tokens=64,
+        num_steps=2,
+        rollout_max_tokens=24,
+        probe_max_tokens=24,
         probe_temperature=0.0,
-        training={"learning_rate": 5e-4, "kl_reg_weight": 0.0},
+        training={"learning_rate": 2e-3, "kl_reg_weight": 0.0},
     )
     baseline = PreferenceFolder(folder).baseline()
     last = PreferenceFolder(folder).steps()[-1].eval
@@ -82,7 +92,7 @@ def test_a_name_in_the_feedback_is_learned_and_no_other(zora):
 
 
 def test_the_same_configuration_gives_the_same_transcripts_and_numbers(zora):
-    runs = [zora(name, num_steps=1, batch_size=2)[1] for name in ("once", "again")]
+    runs = [zora(name, num_steps=1, **SHORT)[1] for name in ("once", "again")]
     records = [(PreferenceFolder(folder).baseline(), PreferenceFolder(folder).steps()[0]) for folder in runs]
     (first, step), (second, same_step) = records
     assert [plain(t) for t in first.rollouts] == [plain(t) for t in second.rollouts]
@@ -98,16 +108,13 @@ def plain(transcript):
 
 
 def test_what_became_of_a_name_after_a_second_preference_is_measured(zora, tmp_path):
-    """Two phases of two steps: whatever the small model keeps, it is on record."""
-    concise = yaml.safe_load((PREFERENCES / "concise.yaml").read_text())
-    concise |= {"heldout_prompts": concise["heldout_prompts"][:6], "over_application": []}
-    concise |= {"logprob_pairs": concise["logprob_pairs"][:5]}
-    (tmp_path / "preferences" / "concise.yaml").write_text(yaml.safe_dump(concise, allow_unicode=True))
-    phases = "phases: [{preference: zora, steps: 2}, {preference: concise, steps: 2}]"
+    """Two phases of one step: whatever the small model keeps, it is on record."""
+    (tmp_path / "preferences" / "concise.yaml").write_text(yaml.safe_dump(small("concise"), allow_unicode=True))
+    phases = "phases: [{preference: zora, steps: 1}, {preference: concise, steps: 1}]"
     (tmp_path / "preferences" / "course.yaml").write_text(f"name: course\n{phases}\n")
-    verdict, folder = zora("kept", partition="course", rollout_max_tokens=48)
+    verdict, folder = zora("kept", partition="course", **SHORT)
     rows = verdict.retention.rows
     assert [row.trained for row in rows] == [None, "zora", "concise"]
-    assert all(row.cells["zora"].value is not None and row.cells["zora"].n == 8 for row in rows)
+    assert all(row.cells["zora"].value is not None and row.cells["zora"].n == 4 for row in rows)
     assert verdict.retention.numbers["zora"].retention is not None
-    assert [step.phase for step in PreferenceFolder(folder).steps()] == [1, 1, 2, 2]
+    assert [step.phase for step in PreferenceFolder(folder).steps()] == [1, 2]

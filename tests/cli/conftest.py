@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from claas_assets.cli import main
-from tests.quick_dagster import quick_dagster
 
 
 class Done(NamedTuple):
@@ -20,16 +18,9 @@ class Done(NamedTuple):
     stderr: str
 
 
-@pytest.fixture(scope="session")
-def _storage() -> Iterator[Callable[[], None]]:
-    with quick_dagster() as forget:
-        yield forget
-
-
 @pytest.fixture(autouse=True)
-def _quick_dagster(_storage) -> Iterator[None]:
-    yield
-    _storage()
+def _quick(quick_storage: None) -> None:
+    """Every test here."""
 
 
 @pytest.fixture

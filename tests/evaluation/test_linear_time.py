@@ -79,11 +79,10 @@ def steps(reader: Callable[[str], object], text: str) -> int:
     return count
 
 
-@pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("reader", READERS)
-def test_twice_the_text_takes_twice_the_steps(reader: str, unit: str) -> None:
-    few, many = (steps(READERS[reader], unit * (size // len(unit))) for size in (600, 1_200))
-    assert many <= 2.3 * few + 200
+def test_twice_the_text_takes_twice_the_steps(reader: str) -> None:
+    counts = {unit: [steps(READERS[reader], unit * (size // len(unit))) for size in (600, 1_200)] for unit in UNITS}
+    assert {unit: (few, many) for unit, (few, many) in counts.items() if many > 2.3 * few + 200} == {}
 
 
 def test_thinking_that_is_opened_and_closed_many_times_is_removed_in_one_pass() -> None:
@@ -173,9 +172,9 @@ def nested(pattern: regex.Pattern[str] | re.Pattern[str]) -> list[str]:
     return ambiguous(parser.parse(translated(pattern), flags))
 
 
-@pytest.mark.parametrize("name", sorted(patterns()))
-def test_no_pattern_repeats_without_bound_within_such_a_repetition(name: str) -> None:
-    assert nested(patterns()[name]) == []
+def test_no_pattern_repeats_without_bound_within_such_a_repetition() -> None:
+    assert len(patterns()) > len(ROOMS)
+    assert {name: found for name, pattern in patterns().items() if (found := nested(pattern))} == {}
 
 
 def test_a_pattern_of_exponential_time_would_be_seen() -> None:

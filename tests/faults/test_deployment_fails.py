@@ -26,12 +26,14 @@ from tests.faults.arena import PROFILES, Arena
 from tests.faults.cells import cells
 from tests.faults.driver import Hook, Point, disk_full, hooked
 
-# Feedback meets every fault. What it did is found out by the counter or not at all, in one call or in several: ALL
-# where that differs, PAIR where the older generation's calls do as the newer one's. Elsewhere nothing trains, and a
-# fault of a kind is met once; the one sampler is its own matter where it must be put back.
+# Feedback meets every fault. That a call's effect is unknown is told by its answer, and what it was is found out by
+# the counter or not at all, in one call or in several: one fault of a kind meets ALL, a PAIR the other kinds, and one
+# profile the further answers of a kind. Elsewhere nothing trains, and a fault of a kind is met once; the one sampler
+# is its own matter where it must be put back.
 ALL = tuple(PROFILES)
 PAIR = ("counter", "no counter")
 ONE = ("counter",)
+NONE = ("no counter",)  # the harder one: nothing mends what is taken for untrained
 SAMPLER = ("one sampler",)
 COUNT = ("distill_result", "metadata", "steps_per_batch_applied")
 
@@ -91,26 +93,26 @@ def halves_in_answer(answer: Any) -> Any:
 ROLLOUTS, SENT, PROBES = "during rollouts", "feedback unanswered", "during probes"
 MET = [
     # The engine timed out: refused as if locked, whether it has trained or not.
-    Met(SENT, "409", "after training", again(lambda: status(409, "the adapter is locked", applied=True), 1), ALL),
+    Met(SENT, "409", "after training", again(lambda: status(409, "the adapter is locked", applied=True), 1)),
     Met(SENT, "409", "not trained", again(lambda: status(409, "the adapter is locked"), 1)),
     Met(SENT, "500", "after training", again(lambda: status(500, "reload failed", applied=True), 1), ALL),
-    Met(SENT, "500", "plain, after training", again(lambda: text(500, applied=True), 1)),
+    Met(SENT, "500", "plain, after training", again(lambda: text(500, applied=True), 1), NONE),
     Met(SENT, "500", "plain, not trained", again(lambda: text(500), 1)),
     Met(SENT, "503", "not idle", again(lambda: status(503, "vLLM did not go idle"), 1)),
     Met(SENT, "503", "after training", again(lambda: status(503, "restarting", applied=True), 1)),
     Met(SENT, "time-out", "after training", held("before"), ALL, {"feedback_s": 0.4}),
-    Met(SENT, "time-out", "never trained", held("never"), ALL, {"feedback_s": 0.4}),
-    Met(SENT, "malformed", "after training", again(malformed, 1), ALL),
+    Met(SENT, "time-out", "never trained", held("never"), PAIR, {"feedback_s": 0.4}),
+    Met(SENT, "malformed", "after training", again(malformed, 1), PAIR),
     Met(SENT, "truncated", "after training", again(truncated, 1), ALL),
-    Met(SENT, "null", "status", again(lambda: nulled("status"), 1)),
-    Met(SENT, "null", "lora_id", again(lambda: nulled("lora_id"), 1)),
-    Met(SENT, "null", "metadata", again(lambda: nulled("distill_result", "metadata"), 1)),
+    Met(SENT, "null", "status", again(lambda: nulled("status"), 1), NONE),
+    Met(SENT, "null", "lora_id", again(lambda: nulled("lora_id"), 1), NONE),
+    Met(SENT, "null", "metadata", again(lambda: nulled("distill_result", "metadata"), 1), NONE),
     Met(SENT, "null", "number of updates", again(lambda: nulled(*COUNT), 1)),
     # A 200 that says no, one that counts what cannot be, and bodies that are more than they seem.
     Met(SENT, "malformed", "a status of error, not trained", again(not_trained, 1)),
     Met(SENT, "malformed", "a status of error, after training", again(lambda: edit(failed), 1), ONE),
-    Met(SENT, "malformed", "a gzip bomb, after training", again(bomb, 1), PAIR),
-    Met(SENT, "malformed", "halves of characters", again(lambda: edit(halved), 1), PAIR),
+    Met(SENT, "malformed", "a gzip bomb, after training", again(bomb, 1), NONE),
+    Met(SENT, "malformed", "halves of characters", again(lambda: edit(halved), 1), NONE),
     Met(SENT, "malformed", "a number of 400 digits", again(lambda: edit(huge), 1), ONE),
     Met(ROLLOUTS, "malformed", "halves of characters", again(lambda: edit(halves_in_answer), 1), ONE),
     Met(PROBES, "malformed", "a gzip bomb", again(bomb, 1), ONE),
@@ -166,7 +168,7 @@ DEATHS = [
     Case(boundary, "death", detail, name)
     for boundary, detail, names in (
         (ROLLOUTS, "before it answers", SAMPLER),
-        (SENT, "before applying", ALL),
+        (SENT, "before applying", PAIR),
         (SENT, "after applying", ALL),
         (PROBES, "before it answers", ONE),
     )
@@ -187,7 +189,7 @@ def test_the_deployment_dies_on_a_request(case: Case, arena: Arena):
 
 HOOKED_DEATHS: list[tuple[str, Point, tuple[str, ...]]] = [
     ("before rollouts", "line of the step before appended", SAMPLER),
-    ("before feedback", "feedback not yet sent", ALL),
+    ("before feedback", "feedback not yet sent", PAIR),
     ("feedback answered", "answer arrived", ALL),
     ("while appending", "half of the line written", ONE),
 ]

@@ -12,7 +12,7 @@ from claas_assets.evaluation.config import EvalConfig
 from claas_assets.launch.evaluation import evaluate
 from tests.fake_claas import FakeClaas
 from tests.fake_claas.model import Temper
-from tests.quick_dagster import dagster_home, quick_dagster
+from tests.quick_dagster import dagster_home
 from tests.strict_reader import faults_of_run
 
 PREFERENCES = Path(__file__).parents[2] / "preferences"
@@ -68,16 +68,9 @@ class Evaluation:
             )
 
 
-@pytest.fixture(scope="session")
-def _storage():
-    with quick_dagster() as forget:
-        yield forget
-
-
 @pytest.fixture(autouse=True)
-def _quick_dagster(_storage):
-    yield
-    _storage()
+def _quick(quick_storage):
+    """Every test here."""
 
 
 def prepare(root: Path, most: dict[str, int] | None = None) -> None:

@@ -264,9 +264,9 @@ def test_first_ratio_on_the_real_model(smollm2: Path, tmp_path: Path) -> None:
     engine = load_engine(str(smollm2), tmp_path / "adapters")
     engine.create_adapter("a", 32, 64, None).result()
     hindsight = [MESSAGES[0], {"role": "user", "content": "Who are you?\n\nFeedback: Your name is Kuro."}]
-    options = TrainingOptions(alpha=0.0, learning_rate=3e-4, steps_per_batch=2)
-    for _ in range(2):
-        requests = [generation(engine, f"Say {i}.", lora_id="a", seed=i, max_tokens=48) for i in range(4)]
+    options = TrainingOptions(alpha=0.0, learning_rate=3e-4, steps_per_batch=1)
+    for _ in range(2):  # of fresh weights, and of trained ones
+        requests = [generation(engine, f"Say {i}.", lora_id="a", seed=i, max_tokens=12) for i in range(3)]
         done: list[Generation] = [f.result() for f in [engine.generate(request) for request in requests]]
         rollouts = [
             Rollout(

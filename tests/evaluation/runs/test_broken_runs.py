@@ -19,6 +19,7 @@ from claas_assets.evaluation.runs.retention import read_runs
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.viewer.app import build_app
 from claas_assets.viewer.report import render_report
+from tests.synthetic.runs import made_run, write_run
 
 EXAMPLE = Path(__file__).parents[2] / "data" / "example"
 HUGE, INFINITE, HALF = 10**400, "<1e999>", "\ud800"
@@ -66,7 +67,8 @@ def break_it(folder: Path, file: str, key: str, value: Any) -> None:
         data = place = json.loads(lines[at])
         *parents, last = key.split(".")
         for parent in parents:
-            place = place.get(parent) or place.setdefault(parent, {})
+            place[parent] = place.get(parent) or {}
+            place = place[parent]
         place[last] = value
     lines[at] = json.dumps(data).replace(f'"{INFINITE}"', "1e999")
     (folder / file).write_text("\n".join(lines) + "\n")
@@ -74,10 +76,11 @@ def break_it(folder: Path, file: str, key: str, value: Any) -> None:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> Path:
-    """A good run, and one to break."""
+    """A good run, and one to break: small ones, since each case reads both five times and more."""
     folder = tmp_path_factory.mktemp("results") / "evals"
     for run in ("good", "broken"):
-        shutil.copytree(EXAMPLE / "concise", folder / run / "concise")
+        write_run(folder, made_run(run))
+    assert {run.state for run in list_runs(folder)} == {"complete"}, "what is to be broken is whole"
     return folder
 
 
@@ -89,7 +92,7 @@ def client(results) -> TestClient:
 @pytest.fixture
 def broken(request, results) -> Path:
     """The run with one thing broken, whole again at the end."""
-    folder = results / "broken" / "concise"
+    folder = results / "broken" / "identity"
     file, key, value = request.param
     kept = (folder / file).read_bytes()
     break_it(folder, file, key, value)
