@@ -76,6 +76,25 @@ def test_a_request_that_is_cancelled_gives_its_slot_back():
     asyncio.run(use())
 
 
+def test_a_slot_is_looked_for_first_where_it_was_given_back_last(monkeypatch):
+    """Each look costs: with most slots in others' hands, looking at all in turn was most of what a request took."""
+    looks = []
+
+    async def use() -> None:
+        others, own = Slots(URL, 20), Slots(URL, 20)
+        for _ in range(19):
+            await others.__aenter__()
+        async with own:
+            pass
+        monkeypatch.setattr(locks, "take", lambda lock: looks.append(lock) or lock_folder.take(lock))
+        for _ in range(3):
+            async with own:
+                pass
+
+    asyncio.run(use())
+    assert len(looks) == 3
+
+
 def test_slots_of_another_deployment_are_others():
     async def use() -> int:
         crowd = Crowd()
