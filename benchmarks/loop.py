@@ -14,6 +14,9 @@ and wall / critical path; the same for the steps alone (first to last feedback c
 on `light` that is the light part, without the two full snapshots); and beside it what `claas-eval` takes
 before, between (the preferences) and after: starting Python and Dagster, processes and runs, tables, summary.
 
+`--own`: the same evaluation, light, of a deployment that answers at once. What is left is ours: the processes, Dagster,
+a request's cost, the programs that models write, tables and pictures.
+
 Further arguments (`key=value`) go to `claas-eval`. These are figures, not tests: on a busy machine they rise.
 """
 
@@ -51,6 +54,7 @@ STEPS = 5
 LATENCY_S = {CHAT: 0.1, SCORE: 0.03, FEEDBACK: 0.8}
 _COLUMNS = ("mode", "snapshots", "wall", "requests", "peak", "critical path", "ratio", "steps", "their path", "ratio",
             "idle", "before", "between", "after", "CPU", "CPU/request")  # fmt: skip
+_OWN_COLUMNS = ("mode", "all", "before", "first to last request", "after", "CPU", "requests")
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mode", choices=MODES, action="append", help="one or more; default: all")
     parser.add_argument("--snapshots", choices=SNAPSHOTS, action="append", help="one or both; default: both")
+    parser.add_argument("--own", action="store_true", help="the deployment answers at once: what we take ourselves")
     parser.add_argument("overrides", nargs="*", help="key=value for claas-eval")
     asked = parser.parse_args()
-    print("| " + " | ".join(_COLUMNS) + " |")
-    print("| " + " | ".join("---" for _ in _COLUMNS) + " |", flush=True)
+    columns = _OWN_COLUMNS if asked.own else _COLUMNS
+    print("| " + " | ".join(columns) + " |")
+    print("| " + " | ".join("---" for _ in columns) + " |", flush=True)
+    if asked.own:
+        for mode in asked.mode or MODES:
+            print(measure_own(mode, asked.overrides), flush=True)
+        return
     for snapshots in asked.snapshots or SNAPSHOTS:
         for mode in asked.mode or MODES:
             print(measure(mode, snapshots, asked.overrides), flush=True)
@@ -81,6 +91,16 @@ def measure(mode: str, snapshots: str, overrides: Sequence[str]) -> str:
     with FakeProcess(mode, LATENCY_S) as fake, tempfile.TemporaryDirectory() as folder:
         command = evaluate(fake.url, mode, snapshots, Path(folder), overrides)
         return row(mode, snapshots, command, fake.observed())
+
+
+def measure_own(mode: str, overrides: Sequence[str]) -> str:
+    """One evaluation of a deployment that takes no time, as a row of the table of `--own`."""
+    with FakeProcess(mode, dict.fromkeys(LATENCY_S, 0.0)) as fake, tempfile.TemporaryDirectory() as folder:
+        command = evaluate(fake.url, mode, "light", Path(folder), overrides)
+        spans = fake.observed().spans
+    first, last = min(span.began for span in spans), max(span.ended or span.began for span in spans)
+    seconds = (command.ended - command.began, first - command.began, last - first, command.ended - last, command.cpu_s)
+    return f"| {mode} | " + " | ".join(f"{value:.1f}" for value in seconds) + f" | {len(spans)} |"
 
 
 def evaluate(url: str, mode: str, snapshots: str, folder: Path, overrides: Sequence[str]) -> Command:

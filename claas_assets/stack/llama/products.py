@@ -91,7 +91,8 @@ def merge_float32(base: Product, pairs: Pairs, scale: float) -> Merged:
 @torch.no_grad()
 def _sum(base: Product, pairs: Pairs, scale: float) -> Tensor:
     """W + scale · B A (out, in), float32."""
-    weight = unpack(base.weight).to(torch.float32, copy=True)
+    plain = unpack(base.weight)
+    weight = plain.to(torch.float32, copy=plain is base.weight)  # what was unpacked is a copy already
     for a, b, begin, end in _matrices(base, pairs, scale):
         weight[begin:end].addmm_(b, a)
     return weight
