@@ -59,11 +59,10 @@ SMALL = {
     "probe_prompts": ["Who are you?", "What is your name?"],
     "logprob_pairs": [
         {
-            "prompt_messages": [{"role": "user", "content": prompt}],
+            "prompt_messages": [{"role": "user", "content": "Who are you?"}],
             "positive_response": "I am Kuro, your assistant.",
             "negative_response": "I am Aria, your assistant.",
         }
-        for prompt in ("Who are you?", "Please introduce yourself to me.")
     ],
 }
 

@@ -103,10 +103,13 @@ def client(make_engine: MakeEngine, tiny_model: Path) -> Iterator[TestClient]:
         yield http
 
 
-@pytest.fixture(scope="session")
-def smollm2() -> Path:
-    """The default model's folder, fetched where it is not cached."""
-    return ensure_default()
+@pytest.fixture
+def smollm2() -> Iterator[Path]:
+    """The default model's folder, fetched where it is not cached; one thread, as in `make_engine`."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield ensure_default()
+    torch.set_num_threads(threads)
 
 
 def generation(
