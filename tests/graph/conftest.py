@@ -22,6 +22,9 @@ FEW = {"probe_prompts": 4, "heldout_prompts": 5, "over_application": 4, "logprob
 """So many prompts are asked where a test is about the graph and not the numbers: requests are most of its time."""
 
 
+EVERYTHING = {"plots": True, "snapshot_size": "quick"}
+
+
 class Evaluation:
     """A results folder, a Dagster home and a fake deployment; `run()` evaluates through the launch function."""
 
@@ -107,7 +110,7 @@ def finished_once(tmp_path_factory):
     prepare(root)
     with pytest.MonkeyPatch.context() as patch, FakeClaas("embedded", temper=Temper(full_after=4)) as deployment:
         patch.setenv("DAGSTER_HOME", str(root / "home"))
-        made = Evaluation(deployment, root, plots=True)
+        made = Evaluation(deployment, root, **EVERYTHING)
         made.summary = made.run()
         yield made
 
@@ -117,7 +120,7 @@ def finished(finished_once, tmp_path, monkeypatch):
     """A copy of it, with its Dagster history, that a test may change. The deployment is shared: count from here."""
     shutil.copytree(finished_once.root, tmp_path / "copy")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "copy" / "home"))
-    made = Evaluation(finished_once.fake, tmp_path / "copy", plots=True)
+    made = Evaluation(finished_once.fake, tmp_path / "copy", **EVERYTHING)
     made.summary = finished_once.summary
     made.requests_before = len(made.fake.log.requests)
     made.updates_before = dict(made.fake.updates)

@@ -251,7 +251,7 @@ def test_a_deployment_that_does_not_answer_is_said_before_any_run(evaluation):
 def test_tinker_measures_the_baseline_on_the_base_model_not_on_the_preference_before(evaluation, monkeypatch):
     made = evaluation(
         "tinker", mode="tinker", openclaw_url=None, preferences=["identity", "concise"], metrics=["all"],
-        fake_settings={"temper": Temper(full_after=2)}, num_steps=2, base_model="Qwen/Qwen3-8B",
+        fake_settings={"temper": Temper(full_after=2)}, num_steps=2, base_model="Qwen/Qwen3-8B", snapshot_size="quick",
     )  # fmt: skip
     made.run()
     refreshed = [body["model_path"] for body in made.fake.log.bodies("/v1/sampler/refresh")]
