@@ -36,7 +36,7 @@ def test_materialize_all_turns_green(chromium, fake, tmp_path):
     for name in TWO:
         shutil.copy(PREFERENCES / f"{name}.yaml", few)
     settings = {**light, "claas_url": deployment.url, "preferences_dir": str(few), "deployment_timeout_s": 0}
-    with dagster_dev(tmp_path, program="dg", **settings) as ui:  # `dg dev` starts `dagster dev`: both are shown
+    with dagster_dev(tmp_path, program="dg", **settings) as ui:  # what `dagster dev` runs, too
         page = chromium.new_page(viewport={"width": 1600, "height": 900})
         open_graph(page, ui)
         for asset in ASSETS:
