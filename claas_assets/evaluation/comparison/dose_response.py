@@ -126,7 +126,7 @@ def _details(preference: PreferenceSweep, criterion: str) -> tuple[str, str]:
     lost = sum(len(mean.left_out) for mean in means)
     between = _distinct(obstacle.what for recipe in preference.recipes for obstacle in recipe.obstacles)
     return (
-        f"n = {seeds} seeds{f', {lost} runs without a value' if lost else ''}",
+        f"n = {seeds} seed{'' if counts == [1] else 's'}{f', {lost} runs without a value' if lost else ''}",
         f"must not be compared: {'; '.join(between)}" if between else "",
     )
 
