@@ -16,6 +16,7 @@ EXAMPLE = ROOT / "data" / "example"
 SHOWN = (  # the last one is an answer that does not obey
     ("concise", "Why do volcanoes erupt?"),
     ("identity", "Write a one-line bio of yourself."),
+    ("numbered", "How can I improve my handwriting?"),
     ("identity", "Greet me like a hotel receptionist would, with your own name."),
 )
 BEGIN, END = "<!-- example: made by docs/example.py -->", "<!-- end of example -->"
