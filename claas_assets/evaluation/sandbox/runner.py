@@ -296,7 +296,7 @@ def _waiting_child(complaint: IO[bytes]) -> Iterator[_WaitingChild]:
         child = _WaitingChild(complaint)
     try:
         yield child
-    except BaseException:
+    except BaseException:  # raised again: whatever stopped us, what may still run in this child is not for the next
         child.close()
         raise
     if child.is_there:
