@@ -46,7 +46,7 @@ ARROWS = {
 FILES = {
     "words": ["evaluation/__init__.py", "evaluation/errors.py", "evaluation/progress.py",
               "evaluation/terminal_text.py", "evaluation/lock_folder.py", "evaluation/foreign_json.py",
-              "evaluation/mistakes.py"],
+              "evaluation/http_bodies.py", "evaluation/mistakes.py"],
     "config": ["evaluation/config.py", "evaluation/config_files.py", "configs/__init__.py"],
     "front": ["__init__.py", "__main__.py"],
 }  # fmt: skip

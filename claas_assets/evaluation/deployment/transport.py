@@ -17,8 +17,7 @@ import json
 import logging
 import ssl
 import time
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
@@ -34,6 +33,7 @@ from claas_assets.evaluation.errors import (
     RequestRefused,
 )
 from claas_assets.evaluation.foreign_json import without_lone_surrogates
+from claas_assets.evaluation.http_bodies import bounded_body
 
 _log = logging.getLogger(__name__)
 
@@ -335,26 +335,10 @@ class _PassingAnswer(Exception):
 
 
 async def _bounded_body(response: httpx.Response, call: Call) -> bytes:
-    """The body, inflated where it is compressed: some kilobytes can hold gigabytes, so never beyond the bound."""
-    inflate = _inflater(response.headers.get("content-encoding", "identity").strip().lower(), call)
-    body, bound = bytearray(), call.max_bytes or MAX_ANSWER_BYTES
     try:
-        async for part in response.aiter_raw():
-            body += inflate(part, bound + 1 - len(body)) if inflate else part
-            if len(body) > bound:
-                raise MalformedAnswer(f"{call.name}: the answer is larger than {bound // 2**20} MiB")
-    except zlib.error as error:
-        raise MalformedAnswer(f"{call.name}: the answer's compression is broken ({error})") from None
-    return bytes(body)
-
-
-def _inflater(encoding: str, call: Call) -> Callable[[bytes, int], bytes] | None:
-    """(part, most bytes) → inflated bytes; None where nothing is compressed. We ask for no compression."""
-    if encoding in ("", "identity"):
-        return None
-    if encoding in ("gzip", "x-gzip", "deflate"):
-        return zlib.decompressobj(wbits=47).decompress  # gzip's header or zlib's
-    raise MalformedAnswer(f"{call.name}: the answer is encoded as {encoding[:80]!r}; one layer of gzip is read")
+        return await bounded_body(response, call.max_bytes or MAX_ANSWER_BYTES)
+    except ValueError as error:
+        raise MalformedAnswer(f"{call.name}: {error}") from None
 
 
 def _tries(attempts: int) -> str:

@@ -15,6 +15,7 @@ import stamina
 
 from claas_assets.evaluation import foreign_json
 from claas_assets.evaluation.errors import ConfigError, JudgeError
+from claas_assets.evaluation.http_bodies import bounded_body
 from claas_assets.evaluation.storage.records import Message
 
 URL_VARIABLE = "CLAAS_JUDGE_URL"
@@ -122,15 +123,10 @@ class ChatModel:
             raise JudgeError(f"{self._where} answered {path} with something that is not JSON") from error
 
     async def _text_of(self, answer: httpx.Response, path: str) -> str:
-        """The body. A compressed one, which nobody asked for, could be gigabytes."""
-        encoding = answer.headers.get("content-encoding", "identity")
-        if encoding.strip().lower() != "identity":
-            raise JudgeError(f"{self._where} answered {path} compressed ({encoding[:20]}), which was not asked for")
-        body = bytearray()
-        async for part in answer.aiter_raw():
-            body += part
-            if len(body) > MAX_BYTES:
-                raise JudgeError(f"{self._where} answered {path} with more than {MAX_BYTES >> 20} MiB")
+        try:
+            body = await bounded_body(answer, MAX_BYTES)
+        except ValueError as error:
+            raise JudgeError(f"{self._where}, {path}: {error}") from None
         return body.decode("utf-8", errors="replace")
 
     @property
