@@ -140,7 +140,7 @@ def _matrix(records: Sequence[RetentionRecord]) -> Iterator[str]:
     for index, row in enumerate(records[0].rows):
         after = "untouched" if row.trained is None else f"{row.phase}: {row.trained}"
         cells = [[record.rows[index].cells[name].value for record in records] for name in names]
-        yield f"| {after} | {' | '.join(map(_mean, cells))} |"
+        yield f"| {after} | {' | '.join(_mean(column, lowest=0.0) for column in cells)} |"
 
 
 def _numbers(records: Sequence[RetentionRecord]) -> Iterator[str]:
@@ -188,12 +188,15 @@ def _cost(results: Path, seeds: Sequence[int]) -> Iterator[str]:
         yield f"\n{len(seconds)} runs, {fmean(seconds) / 60:.0f} minutes each."
 
 
-def _mean(values: Sequence[float | None]) -> str:
-    """ "0.95 (0.90…1.00) [0.95, …]": the mean over seeds, its 95 % t interval of three or more that differ, each."""
+def _mean(values: Sequence[float | None], lowest: float = -1.0) -> str:
+    """ "0.95 (0.90…1.00) [0.95, …]": the mean over seeds, its 95 % t interval of three or more that differ, each.
+
+    The interval ends where the values must: rates lie in [0, 1], their differences in [-1, 1].
+    """
     known = [value for value in values if value is not None]
     if not known:
         return "–"
     interval = student_t(known, at_least=3) if max(known) > min(known) else None
-    told = f" ({interval.lower:.2f}…{interval.upper:.2f})" if interval is not None else ""
+    told = f" ({max(interval.lower, lowest):.2f}…{min(interval.upper, 1.0):.2f})" if interval is not None else ""
     each = f" [{', '.join(f'{value:.2f}' for value in known)}]" if len(known) > 1 else ""
     return f"{fmean(known):.2f}{told}{each}"

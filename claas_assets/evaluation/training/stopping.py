@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import Any
+from statistics import fmean
+from typing import Any, NamedTuple
 
 from claas_assets.evaluation.config import EvalConfig, Thresholds
-from claas_assets.evaluation.metrics.units import changes, obeyed_in
+from claas_assets.evaluation.metrics.units import obeyed_in
 from claas_assets.evaluation.storage.records import CollapseStats, EvalSnapshot, StepRecord, StopRecord
 
-LOOPS_ROSE = 0.4
-"""Share of a snapshot's answers that became loops or nothing, less those that ceased to be. Ten trained prompts
-and four public probes are asked at every step: by the churn of an untrained model alone, two snapshots in a row
-reach it in fewer than 5 % of runs of 20 steps, where up to 30 % of its answers are loops."""
+LOOPS_ROSE = 0.2
+"""Share of a snapshot's answers that became loops or nothing, less those that ceased to be; beyond it, one standard
+error of the change of a model whose every answer is drawn anew. Ten trained prompts and four public probes are asked
+at every step: where up to 30 % of an untrained model's answers are loops and 30 % of its answers change from step to
+step, two snapshots in a row reach it in fewer than 1 % of runs of 20 steps. docs/reality.md has real runs."""
 
 FEWEST_ANSWERS = 8
 """With fewer answers, a share says too little to end a run."""
@@ -58,9 +61,9 @@ def _harm_that_stays(config: EvalConfig, baseline: EvalSnapshot, states: Sequenc
     """Harm that is seen in the last state and in the one before it that measured the same."""
     if not config.stop_on_harm:
         return None
-    rises = [_rise_of_loops(baseline, state) for state in states[-2:]]
-    if len(rises) == 2 and all(rise is not None and rise >= LOOPS_ROSE for rise in rises):
-        return f"{rises[-1]:.0%} more of the answers are loops or nothing, for the second snapshot in a row"
+    rises = [rise for state in states[-2:] if (rise := _rise_of_loops(baseline, state)) and rise.beyond_churn]
+    if len(rises) == 2:
+        return f"{rises[-1].mean:.0%} more of the answers are loops or nothing, for the second snapshot in a row"
     measured = [state.stats.collapse for state in states if state.stats.collapse is not None]
     if len(measured) < 2 or states[-1].stats.collapse is None:
         return None
@@ -69,17 +72,31 @@ def _harm_that_stays(config: EvalConfig, baseline: EvalSnapshot, states: Sequenc
     return f"{both[0]}, for the second snapshot in a row" if both else None
 
 
-def _rise_of_loops(baseline: EvalSnapshot, state: EvalSnapshot) -> float | None:
-    """Mean change over the answers that both states have; None where they are too few."""
+class _Rise(NamedTuple):
+    """Of loops, over the answers that a state and the baseline both have."""
+
+    mean: float
+    """Share of the answers, in [-1, 1]."""
+
+    beyond_churn: bool
+
+
+def _rise_of_loops(baseline: EvalSnapshot, state: EvalSnapshot) -> _Rise | None:
+    """None where the answers are too few."""
     now, then = state.stats.degenerate, baseline.stats.degenerate
     if now is None or then is None:
         return None
-    rose = [
-        change
+    pairs = [
+        (getattr(now, name).scores[unit], score)
         for name in ("on_preference", "elsewhere")
-        for change in changes(getattr(now, name).scores, getattr(then, name).scores).values()
+        for unit, score in getattr(then, name).scores.items()
+        if unit in getattr(now, name).scores
     ]
-    return sum(rose) / len(rose) if len(rose) >= FEWEST_ANSWERS else None
+    if len(pairs) < FEWEST_ANSWERS:
+        return None
+    mean, rate = fmean(after - before for after, before in pairs), fmean(before for _, before in pairs)
+    churn = math.sqrt(2 * rate * (1 - rate) / len(pairs))
+    return _Rise(mean, mean >= LOOPS_ROSE + churn - 1e-9)
 
 
 def _extremes(stats: CollapseStats, bounds: Thresholds) -> dict[str, str]:

@@ -133,7 +133,7 @@ def _rule_on_learning(
         return Ruling(
             "inconclusive", f"it obeys more often than before, but on fewer than {bounds.fail_at:.0%} of the prompts"
         )
-    return Ruling("inconclusive", "the change is not beyond what an unchanged model would show, and not small for sure")
+    return Ruling("inconclusive", "the change is not beyond what training on anything may do, and not small for sure")
 
 
 def open_guards(criteria: Mapping[str, Criterion]) -> list[str]:
@@ -203,7 +203,7 @@ _ADVICE: dict[str, str] = {
     "learned, forgetting not excluded": "More held-out prompts or more seeds would decide",
     "harmful": "Do not use this adapter; lower the learning rate or the number of steps, or raise kl_reg_weight",
     "learned, harm not excluded": "More prompts or more seeds would decide",
-    "partly learned": "More feedback steps may help",
+    "partly learned": "More feedback steps may help, or harm: a longer run would tell",
     "not learned": "Look whether the ceiling is higher than the baseline, then at the learning rate and the steps",
 }
 

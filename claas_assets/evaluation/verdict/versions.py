@@ -21,7 +21,7 @@ from claas_assets.evaluation.storage.records import AdapterRecord, Record, Train
 TRAINING_VERSION = "training 1"
 """Of adapter, baseline and steps: rises when the same configuration would train or ask otherwise."""
 
-VERDICT_VERSION = "verdict 2"
+VERDICT_VERSION = "verdict 3"
 """Rises when the same scores and thresholds would give another verdict."""
 
 TABLE_VERSION = "table 2"

@@ -80,6 +80,17 @@ def test_a_model_that_breaks_is_stopped_at_the_second_snapshot_of_it(rate):
     assert in_time >= 0.9 * RUNS
 
 
+def looping(count):
+    return state([number < count for number in range(ANSWERS)])
+
+
+def test_a_rise_that_stays_counts_where_the_untrained_model_does_not_loop_itself():
+    assert stopped_at(looping(0), [looping(3), looping(3)]) is not None
+    assert stopped_at(looping(0), [looping(3), looping(2), looping(3)]) is None
+    assert stopped_at(looping(5), [looping(8), looping(8)]) is None  # as far as churn goes there
+    assert stopped_at(looping(5), [looping(11), looping(11)]) is not None
+
+
 def test_one_bad_snapshot_between_good_ones_ends_nothing():
     good, bad = state([False] * ANSWERS), state([True] * ANSWERS)
     assert stopped_at(good, [good, bad, good, bad, good]) is None
