@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any, Protocol, TypeVar
 
 import pytest
+from absl import logging as absl_logging
 
 from claas_assets.evaluation.config import load_config
 from claas_assets.evaluation.deployment import client, reconnect
@@ -17,6 +19,10 @@ from claas_assets.evaluation.deployment.transport import RetryBudget, Timeouts
 from claas_assets.evaluation.training import feedback
 from tests.fake_claas import FakeClaas, FakeGateway
 from tests.quick_dagster import quick_children, quick_dagster
+
+# rouge-score brings this handler, and Hydra closes all handlers: of an error output that is no longer the process's
+# own, which is what pytest captures with, it would close the file, and every later test of the process would fail.
+absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 T = TypeVar("T")
 LONG = {"graph", "deploy", "faults", "cli"}  # folders

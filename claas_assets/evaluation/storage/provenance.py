@@ -12,7 +12,7 @@ import claas_assets
 from claas_assets.evaluation.storage.records import Provenance
 
 _PACKAGES = (
-    "dagster", "httpx", "numpy", "pydantic", "emoji", "regex", "sentencex", "scipy",
+    "dagster", "httpx", "numpy", "pydantic", "rouge-score", "emoji", "regex", "sentencex", "scipy",
     "torch", "transformers", "peft",
 )  # fmt: skip
 

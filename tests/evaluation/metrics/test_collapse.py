@@ -12,7 +12,7 @@ from claas_assets.evaluation.metrics.collapse import OCEAN_PROMPT, CollapseMetri
 from claas_assets.evaluation.metrics.collapse_alerts import FURTHER_ALERTS, OCEAN_ALERTS
 from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.scoring import score_snapshot
-from claas_assets.evaluation.metrics.tokens import letters_by_script, pairwise_rouge_l, repetition, rouge_l, tokenize
+from claas_assets.evaluation.metrics.tokens import letters_by_script, pairwise_rouge_l, repetition, tokenize
 from claas_assets.evaluation.storage.records import CollapseScores, CollapseStats, EvalSnapshot, Transcript
 from tests.synthetic import transcripts as synthetic
 from tests.synthetic.transcripts import Voice, generated, scored
@@ -259,26 +259,6 @@ def test_tokens_of_any_script(text, tokens):
 
 def test_identical_japanese_texts_are_alike():
     assert pairwise_rouge_l(["海はとても深い"] * 2) == 1.0
-
-
-_WORDS = st.lists(st.sampled_from(["the", "sea", "is", "deep", "ein", "海"]), max_size=7).map(" ".join)
-
-
-@given(_WORDS, _WORDS)
-def test_rouge_l_is_the_f1_of_the_longest_common_subsequence(one, other):
-    common = _textbook_lcs(one.split(), other.split())
-    recall, precision = (common / max(1, len(text.split())) for text in (one, other))
-    expected = 2 * precision * recall / (precision + recall) if common else 0.0
-    assert rouge_l(one, other) == pytest.approx(expected, abs=1e-15)
-
-
-def _textbook_lcs(a: list[str], b: list[str]) -> int:
-    """The longest common subsequence by its definition."""
-    if not a or not b:
-        return 0
-    if a[-1] == b[-1]:
-        return 1 + _textbook_lcs(a[:-1], b[:-1])
-    return max(_textbook_lcs(a[:-1], b), _textbook_lcs(a, b[:-1]))
 
 
 @given(st.text(min_size=1, max_size=60))
