@@ -104,8 +104,8 @@ def test_the_order_of_the_runs_only_permutes_the_columns(order):
 
 
 def test_a_deployment_that_answers_differently_when_asked_twice_raises_the_floor():
-    quiet = made_run("a", passing(7)), made_run("b", passing(12))
-    noisy = made_run("a", passing(7)), made_run("b", passing(12), noise=0.45)
+    quiet = made_run("a", passing(7)), made_run("b", passing(13))
+    noisy = made_run("a", passing(7)), made_run("b", passing(13), noise=0.45)
     assert pair_of(*quiet).differences["obeyed"].evidence == "shown"
     found = pair_of(*noisy).differences["obeyed"]
     assert found.floor > 0.25

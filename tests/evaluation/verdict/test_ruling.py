@@ -203,7 +203,7 @@ def test_without_held_out_prompts_the_trained_ones_decide():
 
 @pytest.mark.parametrize(
     ("held", "noise", "evidence"),
-    [(18, QUIET, "shown"), (4, QUIET, "within_noise"), (8, QUIET, "shown"), (8, NOISY, "within_noise")],
+    [(18, QUIET, "shown"), (8, QUIET, "within_noise"), (9, QUIET, "shown"), (9, NOISY, "within_noise")],
 )
 def test_evidence_is_beyond_chance_and_beyond_the_noise_floor(held, noise, evidence):
     assert graded("obeyed", untouched(noise=noise), learned(held=share(held))).evidence == evidence
@@ -261,6 +261,13 @@ def test_where_little_could_get_worse_the_absence_of_a_loss_shows_nothing():
     assert found.criteria["capability_change"].grade == "marginal"
     assert "could get worse" in found.criteria["capability_change"].sentence
     assert found.outcome == "learned, harm not excluded"
+
+
+def test_where_little_could_get_worse_and_did_harm_is_shown_and_no_doubt_said():
+    criterion = graded("capability_change", untouched(items=share(30, 150)), learned(items=share(5, 150)))
+
+    assert criterion.grade == "fail"
+    assert "could get worse" not in criterion.sentence
 
 
 def test_the_guards_share_the_error_of_a_claim_of_harm():
@@ -453,7 +460,7 @@ def test_each_further_look_needs_more_evidence():
     assert looks_at(steps, ()) == 2
     assert looks_at(steps, (0,)) == 1
     assert looks_at([], ()) == 1
-    weak = {"held": share(7)}  # +4 of 20: beyond chance at one look
+    weak = {"held": share(9)}  # +6 of 20: beyond what a placebo does at one look
     assert graded("obeyed", untouched(), learned(**weak)).evidence == "shown"
     again = verdict(untouched(), *[learned(**weak)] * 4)
     assert again.looks == 4
