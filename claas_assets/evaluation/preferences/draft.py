@@ -77,7 +77,13 @@ def _lines(draft: Draft) -> Iterator[str]:
     yield "# Chosen by the words of the feedback. Is it what you mean? Try it on an answer:"
     yield f'# claas-eval preferences {draft.name} --try "an answer"'
     yield _yaml({"verifier": first})
-    yield from _commented("Others that fit; docs/verifiers.md has all of them:", others)
+    if first["_target_"] == "JudgeVerifier":
+        yield "# calibration: [...]  # without twenty labeled answers it is at most 'learned, harm not excluded':"
+        yield "#   {prompt: …, answer: …, obeys: true or false}"
+    if others:
+        yield from _commented("Others that fit; docs/verifiers.md has all of them:", others)
+    else:
+        yield "# Nothing else was seen to fit; docs/verifiers.md has all verifiers."
     yield ""
     yield from _prompt_lines(draft)
 

@@ -81,3 +81,10 @@ def test_the_table_has_what_was_collected() -> None:
 @pytest.mark.parametrize("feedback", ["I like it", "", "12", "((((", "Sprich mit mir", "”\"'“"])
 def test_what_suggests_no_program_is_for_a_judge(feedback: str) -> None:
     assert [spec["_target_"] for spec in verifiers_for(feedback)] == ["JudgeVerifier"]
+
+
+def test_a_judge_alone_comes_with_how_it_is_calibrated_and_no_empty_list(tmp_path: Path) -> None:
+    text = Draft("warmer", ["Be warmer"]).write(tmp_path).read_text()
+    assert "# calibration: [...]" in text
+    assert "Others that fit" not in text
+    assert "Others that fit" in Draft("plain", ["No bold, no headings"]).write(tmp_path).read_text()
