@@ -20,14 +20,9 @@ and of an answer longer than 20,000 characters the first part is judged, which t
 
 def page() -> str:
     """The page as it should be."""
-    shipped = [getattr(verifiers, name) for name in verifiers.__all__]
-    chosen = [
-        value
-        for value in shipped
-        if isinstance(value, type)
-        and issubclass(value, verifiers.ShippedVerifier)
-        and value is not verifiers.ShippedVerifier
-    ]
+    base = verifiers.ShippedVerifier
+    public = [value for _, value in sorted(vars(verifiers).items()) if isinstance(value, type)]
+    chosen = [value for value in public if issubclass(value, base) and value is not base]
     return "\n".join([INTRODUCTION, *map(_section, chosen)])
 
 

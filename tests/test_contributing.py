@@ -59,7 +59,7 @@ def test_the_steps_that_add_a_metric_do(tmp_path):
     (metrics / "brevity.py").write_text(file, encoding="utf-8")
     registry = metrics / "__init__.py"
     registered, count = re.subn(
-        r"^_NAMES = .*$", registration.strip(), registry.read_text(encoding="utf-8"), flags=re.M
+        r"^METRIC_NAMES = .*$", registration.strip(), registry.read_text(encoding="utf-8"), flags=re.M
     )
     assert count == 1
     registry.write_text(registered, encoding="utf-8")

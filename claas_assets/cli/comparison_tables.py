@@ -8,13 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from claas_assets.cli.foreign_text import cell, cut
-from claas_assets.evaluation.comparison.comparison import (
-    Answer,
-    Comparison,
-    Pair,
-    PairedDifference,
-    PreferenceComparison,
-)
+from claas_assets.evaluation.comparison.comparison import Comparison, PreferenceComparison
+from claas_assets.evaluation.comparison.pairing import Answer, Pair, PairedDifference
 from claas_assets.evaluation.comparison.sweeps import PreferenceSweep, Recipe, SeedMean, SweepComparison, short
 from claas_assets.evaluation.storage.records import Criterion, Interval
 from claas_assets.evaluation.terminal_text import one_line
@@ -27,7 +22,6 @@ _STYLES = {
 }  # fmt: skip
 _LEVELS = {"obeyed"}  # the value of every other criterion with an interval is a change
 _NARROWEST = 20  # of a column with so long a heading; a narrow terminal folds what is longer
-_SETS = {"heldout_prompts": "held-out prompts", "probe_prompts": "trained prompts"}
 
 
 def show(result: Comparison | SweepComparison, console: Console | None = None) -> None:
@@ -134,7 +128,7 @@ def _difference(difference: PairedDifference) -> list[Text]:
 
 
 def _flips(pair: Pair, names: Sequence[str]) -> Iterator[RenderableType]:
-    units = _SETS.get(pair.flips_of, pair.flips_of)
+    units = pair.units
     if pair.flips is None:
         yield Text(f"  {units}: not compared: {one_line(pair.no_flips_because or '')}\n", "dim")
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from pathlib import Path
 
 from claas_assets.cli.folders import local_folder
 from claas_assets.cli.foreign_text import lines
@@ -24,14 +23,11 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("source", type=local_folder, metavar="DIR", help="its results folder, or one preference's")
     parser.add_argument("--as", dest="run_id", metavar="RUN_ID", help="default: imported-<name of the folder>")
     asked = parser.parse_args(arguments)
-    run_id = check_run_id(asked.run_id or _run_id(asked.source))
+    by_default = f"imported-{re.sub('[^A-Za-z0-9_-]+', '-', asked.source.resolve().name)}"[:100]
+    run_id = check_run_id(asked.run_id or by_default)
     target = chosen_config().results_dir / run_id
     records = read_public_results(asked.source, run_id)
     write_imported(records, target)
     names = ", ".join(f"{record.adapter.preference} ({len(record.steps)} steps)" for record in records)
     print(lines(f"{names}\nRun folder: {target}\nIn a browser: claas-eval view {shlex.quote(str(target))}"))
     return 0
-
-
-def _run_id(source: Path) -> str:
-    return f"imported-{re.sub('[^A-Za-z0-9_-]+', '-', source.resolve().name)}"[:100]

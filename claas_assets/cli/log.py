@@ -15,7 +15,7 @@ from claas_assets.cli.foreign_text import cell, say
 from claas_assets.cli.new import draft_from_log, own_folder, tell
 from claas_assets.evaluation.config_files import chosen_config
 from claas_assets.evaluation.errors import EvaluationError
-from claas_assets.evaluation.preferences.feedback_log import FeedbackLog, Request, covering, read_feedback_log
+from claas_assets.evaluation.preferences.feedback_log import FeedbackLog, Request, covers, read_feedback_log
 from claas_assets.evaluation.preferences.preference import Preference, load_preference, preference_names
 
 
@@ -68,7 +68,7 @@ def show(log: FeedbackLog, preferences: list[Preference], console: Console) -> N
 
 
 def _row(request: Request, preferences: list[Preference]) -> list[Text]:
-    covered = ", ".join(covering(request.text, preferences)) or "none"
+    covered = ", ".join(p.name for p in preferences if covers(p, request.text)) or "none"
     return [
         cell(str(len(request.items))), cell(request.text, 120), cell(_day(request.first)), cell(_day(request.last)),
         cell(str(len(request.prompts))), cell(", ".join(request.adapters), 80), cell(covered),

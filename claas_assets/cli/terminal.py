@@ -45,16 +45,13 @@ def print_summary(summary: Summary, run_folder: Place, console: Console) -> None
         outcome = outcome_of(record)
         rest = record.sentence[len(outcome) :] if record.sentence.lower().startswith(outcome) else record.sentence
         name = Text(one_line(record.preference), "bold")
-        console.print(Text.assemble(name, ": ", (outcome, style), f"{_space(rest)}{one_line(rest)}\n"))
+        space = " " if rest.startswith(" ") else ""
+        console.print(Text.assemble(name, ": ", (outcome, style), f"{space}{one_line(rest)}\n"))
         for alert in record.alerts:
             console.print(Text.assemble("  ", ("alert", "red"), f" {one_line(alert)}"))
     console.print(Text(one_line(f"Run folder: {run_folder}")), soft_wrap=True)
     if not is_address(str(run_folder)):
         console.print(Text(one_line(f"In a browser: claas-eval view {shlex.quote(str(run_folder))}")), soft_wrap=True)
-
-
-def _space(rest: str) -> str:
-    return " " if rest.startswith(" ") else ""
 
 
 def verdict_table(record: VerdictRecord) -> Table:

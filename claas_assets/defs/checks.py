@@ -8,9 +8,9 @@ import dagster as dg
 
 from claas_assets.evaluation.figures.inline import INLINE_LIMIT
 from claas_assets.evaluation.verdict import check_outcomes as outcomes
-from claas_assets.evaluation.verdict.check_outcomes import Outcome
+from claas_assets.evaluation.verdict.check_outcomes import CheckOutcome
 
-Judge = Callable[[Any], Outcome]
+Judge = Callable[[Any], CheckOutcome]
 
 CHECKS: tuple[tuple[str, str, Judge, str], ...] = (
     ("training_steps", "steps_complete", outcomes.steps_complete,
@@ -48,7 +48,7 @@ def _check(
     return check
 
 
-def as_result(outcome: Outcome) -> dg.AssetCheckResult:
+def as_result(outcome: CheckOutcome) -> dg.AssetCheckResult:
     lines = "\n".join(f"- {line}" for line in outcome.lines)
     return dg.AssetCheckResult(
         passed=outcome.passed,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import sysconfig
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from claas_assets.evaluation.errors import ConfigError
-from claas_assets.evaluation.metrics import metric_names
+from claas_assets.evaluation.metrics import METRIC_NAMES
 from claas_assets.evaluation.mistakes import with_value
 from claas_assets.evaluation.storage.addresses import split_output, without_password
 from claas_assets.evaluation.storage.names import check_lora_prefix, check_preference_name, check_run_id, new_run_id
@@ -30,7 +31,7 @@ from claas_assets.evaluation.storage.stores import Place, place_at
 Mode = Literal["embedded", "local", "tinker", "modal"]
 FailOn = Literal["fail", "marginal", "inconclusive"]
 MODES: tuple[str, ...] = get_args(Mode)
-METRICS = metric_names()
+METRICS = METRIC_NAMES
 _IGNORED: dict[str, tuple[str, ...]] = {
     "tinker": (
         "lora.alpha", "training.is_clip", "training.max_grad_norm", "training.kl_reg_weight", "training.teacher_top_k",
@@ -76,7 +77,8 @@ def _bounds(pass_at: float, fail_at: float) -> Any:
     return Field(default=Threshold(pass_at=pass_at, fail_at=fail_at))
 
 
-_HIGH_IS_GOOD = ("obeyed", "entropy_ratio", "logprob_margin", "capability_ratio")
+HIGH_IS_GOOD = ("obeyed", "entropy_ratio", "logprob_margin", "capability_ratio")
+"""Criteria of which the pass is above the fail; of the others it is below."""
 _SCALES = {
     "obeyed": (0, 1), "self_rouge_l": (0, 1), "loops": (-1, 1), "entropy_ratio": (0, math.inf),
     "capability_ratio": (0, math.inf),
@@ -117,8 +119,8 @@ class Thresholds(_Section):
             if outside:
                 raise ValueError(f"{name}: {outside[0]:g} is outside its scale, {low:g} to {high:g}")
             gap = bounds.pass_at - bounds.fail_at
-            if (gap if name in _HIGH_IS_GOOD else -gap) < 0:
-                wanted = "at least" if name in _HIGH_IS_GOOD else "at most"
+            if (gap if name in HIGH_IS_GOOD else -gap) < 0:
+                wanted = "at least" if name in HIGH_IS_GOOD else "at most"
                 raise ValueError(
                     f"{name}: pass_at is {bounds.pass_at:g} and must be {wanted} fail_at, {bounds.fail_at:g}"
                 )
@@ -394,17 +396,14 @@ def preference_folder(named: str | None) -> Path:
 
 
 @cache
-def _mode_yaml(mode: str) -> str:
-    return (files("claas_assets.configs") / "mode" / f"{mode}.yaml").read_text(encoding="utf-8")
-
-
-def mode_defaults(mode: str) -> dict[str, Any]:
+def mode_defaults(mode: str) -> Mapping[str, Any]:
     """The values of `configs/mode/<mode>.yaml`."""
-    values: dict[str, Any] = yaml.safe_load(_mode_yaml(mode))
+    text = (files("claas_assets.configs") / "mode" / f"{mode}.yaml").read_text(encoding="utf-8")
+    values: dict[str, Any] = yaml.safe_load(text)
     return values
 
 
-def _overlay(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def _overlay(defaults: Mapping[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     merged = dict(defaults)
     for key, value in given.items():
         if isinstance(value, BaseModel):

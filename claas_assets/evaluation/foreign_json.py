@@ -15,7 +15,7 @@ from typing import Any
 _SURROGATE = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
-# What every number that is refused has in its text; a text may have it too, and then all is looked through.
+# What every number that is refused has in its text; a text may have it too, and then all of it is looked through.
 _SUSPICIOUS = re.compile(r"[0-9]{19}|[eE]\+?[0-9]{3}|NaN|Infinity")
 _LONGEST_INTEGER = 19  # characters
 
@@ -25,16 +25,11 @@ def without_lone_surrogates(text: str) -> str:
     return _SURROGATE.sub(_replaced, text) if "\\u" in text else text
 
 
-def is_suspicious(text: str) -> bool:
-    """Whether a number may be in it that is refused; False where there is none."""
-    return _SUSPICIOUS.search(text) is not None
-
-
 def loads(text: str) -> Any:
     """The value. Raises `ValueError`: what is wrong, and under which key."""
     text = without_lone_surrogates(text)
     try:
-        if not is_suspicious(text):
+        if _SUSPICIOUS.search(text) is None:
             return json.loads(text)
         value = json.loads(text, parse_int=_integer)
         check_numbers(value)

@@ -1,4 +1,4 @@
-"""The body of an answer that is not trusted: read as it comes, and never beyond a bound."""
+"""What our HTTP clients share: no proxy to this machine, and an answer's body that is never read beyond a bound."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import zlib
 from collections.abc import Callable
 
 import httpx
+
+NO_PROXY = {"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None}
+"""For httpx's `mounts`: a proxy of the environment is for addresses elsewhere."""
 
 
 async def bounded_body(response: httpx.Response, most_bytes: int) -> bytes:

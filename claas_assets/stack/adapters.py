@@ -128,7 +128,7 @@ class AdapterStore:
     def save(self, adapter: Adapter) -> None:
         """Write an adapter beside its file, then rename: readers see the old or the new state."""
         path = self._path(adapter.info.lora_id)
-        tensors = {**peft_tensors(adapter.weights)}
+        tensors = peft_tensors(adapter.weights)
         tensors.update({f"moment.{name}": tensor for name, tensor in adapter.moments.items()})
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         save_file(tensors, temporary, metadata={"info": json.dumps(asdict(adapter.info))})
@@ -137,19 +137,10 @@ class AdapterStore:
     def load(self, lora_id: str) -> Adapter:
         """Raises `UnknownAdapterError`."""
         info = self.info(lora_id)
-        weights: dict[str, tuple[Tensor, Tensor]] = {}
-        moments: dict[str, Tensor] = {}
         with safe_open(self._path(info.lora_id), framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 - not a dict
-                if key.startswith("moment."):
-                    moments[key.removeprefix("moment.")] = file.get_tensor(key)
-                elif key.endswith(".lora_A.weight"):
-                    module = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
-                    weights[module] = (
-                        file.get_tensor(key),
-                        file.get_tensor(key.replace(".lora_A.", ".lora_B.")),
-                    )
-        return Adapter(info, weights, moments)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        moments = {key.removeprefix("moment."): t for key, t in tensors.items() if key.startswith("moment.")}
+        return Adapter(info, _pairs_in(tensors), moments)
 
     def info(self, lora_id: str) -> AdapterInfo:
         """Read the header only. Raises `UnknownAdapterError`."""
@@ -239,9 +230,14 @@ def _unpacked(content: bytes) -> tuple[dict[str, Any], dict[str, tuple[Tensor, T
             raise ValueError("it is larger than any adapter")
         config = json.loads(archive.read("adapter_config.json"))
         tensors = {name: tensor.float() for name, tensor in load(archive.read("adapter_model.safetensors")).items()}
+    return config, _pairs_in(tensors)
+
+
+def _pairs_in(tensors: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    """Module → (A, B), the inverse of `peft_tensors`; other tensors are passed over."""
     pairs = {name: name.replace(".lora_A.", ".lora_B.") for name in tensors if name.endswith(".lora_A.weight")}
     modules = {name: name.removeprefix("base_model.model.").removesuffix(".lora_A.weight") for name in pairs}
-    return config, {modules[a]: (tensors[a], tensors[b]) for a, b in pairs.items()}
+    return {modules[a]: (tensors[a], tensors[b]) for a, b in pairs.items()}
 
 
 def peft_tensors(weights: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ Axes: R rows, V vocabulary, N blocks. Logprobs are those of the raw distribution
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,8 +49,8 @@ class Sampled:
 def sample(logits: Tensor, samplers: Sequence[Sampler]) -> list[Sampled]:
     """One token per row of logits (R, V)."""
     tokens = torch.empty(len(samplers), dtype=torch.long, device=logits.device)
-    for kind, draw in ((_is_greedy, _likeliest), (_is_plain, _draw), (_has_nucleus, _draw_from_nuclei)):
-        rows = [row for row, sampler in enumerate(samplers) if kind(sampler)]
+    for draw in (_likeliest, _draw, _draw_from_nuclei):
+        rows = [row for row, sampler in enumerate(samplers) if _way_of(sampler) is draw]
         if rows:
             tokens[rows] = draw(_rows(logits, rows), [samplers[row] for row in rows])
     # In blocks: over a whole vocabulary a single row's sum is split among threads, that of many rows is not.
@@ -61,16 +61,11 @@ def sample(logits: Tensor, samplers: Sequence[Sampler]) -> list[Sampled]:
     return [Sampled(token, logprob, tops.get(row, [])) for row, (token, logprob) in enumerate(pairs)]
 
 
-def _is_greedy(sampler: Sampler) -> bool:
-    return sampler.temperature == 0
-
-
-def _is_plain(sampler: Sampler) -> bool:
-    return sampler.temperature > 0 and sampler.top_p == 1
-
-
-def _has_nucleus(sampler: Sampler) -> bool:
-    return sampler.temperature > 0 and sampler.top_p < 1
+def _way_of(sampler: Sampler) -> Callable[[Tensor, Sequence[Sampler]], Tensor]:
+    """The function that chooses the tokens of such requests."""
+    if sampler.temperature == 0:
+        return _likeliest
+    return _draw if sampler.top_p == 1 else _draw_from_nuclei
 
 
 def _rows(values: Tensor, rows: list[int]) -> Tensor:

@@ -5,7 +5,6 @@ its address in a registry file once it serves, writes to a log file beside it, a
 when nothing has asked it anything for a while.
 """
 
-import contextlib
 import json
 import os
 import subprocess
@@ -57,12 +56,6 @@ def ensure_running(
             f"{folder}: the embedded stack cannot keep its files there ({error.strerror or error}): set "
             "CLAAS_ASSETS_CACHE to a folder of a local disk that can be written to"
         ) from error
-
-
-def stop_running(base_model: str, *, timeout_s: float = 30.0) -> bool:
-    """End the stack of a model, if there is one; whether there was."""
-    folder = default_state_folder(base_model)
-    return _end(_entry(folder), timeout_s)
 
 
 def _running(folder: Path, name: str) -> str | None:
@@ -172,17 +165,6 @@ def _tail(log: Path, lines: int = 20) -> str:
     except OSError:
         end = []
     return "\n".join([f"The end of {log}:", *end])
-
-
-def _end(entry: dict[str, Any], timeout_s: float) -> bool:
-    """Ask a registered stack to end, and wait; False where its process is gone."""
-    process = _process(entry)
-    if process is None:
-        return False
-    with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-        process.terminate()
-        process.wait(timeout_s)
-    return True
 
 
 def _process(entry: dict[str, Any]) -> psutil.Process | None:

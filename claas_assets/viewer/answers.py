@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -119,23 +118,12 @@ def whole_answer(snapshot: EvalSnapshot, step: StepRecord | None, key: str) -> s
     return next((t.answer for t in snapshot.rollouts if t.key == key), None)
 
 
-def last_asked(
-    baseline: EvalSnapshot | None, steps: Sequence[StepRecord], group: str
-) -> tuple[str, EvalSnapshot] | None:
-    """The last state in which the prompts of `group` were asked, with the name of its page."""
-    states = [("baseline", baseline), *((str(step.step), step.eval) for step in steps)]
-    for name, snapshot in reversed(states):
-        if snapshot is not None and any(t.key.startswith(f"{group}/") for t in snapshot.rollouts):
-            return name, snapshot
-    return None
-
-
 def shown_transcript(snapshot: EvalSnapshot, transcript: Transcript) -> ShownTranscript:
     meta = transcript.metadata
     return ShownTranscript(
         key=transcript.key,
         kind=meta.kind,
-        question=next((m.content for m in reversed(transcript.messages) if m.role == "user"), ""),
+        question=transcript.question,
         side=side_of(snapshot, transcript),
         logprob_sum=meta.logprob_sum,
     )
@@ -145,13 +133,13 @@ def _units_of(snapshot: EvalSnapshot, transcript: Transcript) -> tuple[UnitStats
     """Where the score of this transcript stands: its units, and its name among them."""
     metric, *rest = transcript.key.split("/")
     stats = snapshot.stats
-    if metric == "compliance" and rest and stats.compliance is not None:
-        return stats.compliance.sets.get(rest[0]), transcript.question
+    if metric == "compliance" and rest:
+        return snapshot.compliance_set(rest[0]), transcript.question
     if metric == "general" and stats.general is not None and len(rest) == 2:
         return (stats.general.items if rest[0] == "items" else stats.general.public_probes), rest[1]
     return None, ""
 
 
-def transcripts_below(snapshot: EvalSnapshot | None, group: str) -> Iterator[Transcript]:
-    if snapshot is not None:
-        yield from (t for t in snapshot.rollouts if t.key.startswith(f"{group}/"))
+def transcripts_below(snapshot: EvalSnapshot | None, group: str) -> list[Transcript]:
+    rollouts = snapshot.rollouts if snapshot is not None else []
+    return [transcript for transcript in rollouts if transcript.key.startswith(f"{group}/")]

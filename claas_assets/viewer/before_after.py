@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from claas_assets.viewer.answers import Side, beside_key, last_asked, side_of, transcripts_below
+from claas_assets.viewer.answers import Side, beside_key, side_of, transcripts_below
 from claas_assets.viewer.loading import PreferenceRecords
 
 SETS = {
@@ -71,9 +71,9 @@ def find_pair(sets: Sequence[PromptSet], key: str | None) -> tuple[PromptSet, Pa
 
 def _prompt_set(records: PreferenceRecords, name: str, title: str) -> PromptSet:
     group = f"compliance/{name}"
-    last = last_asked(None, records.steps, group)
+    last = next((step for step in reversed(records.steps) if transcripts_below(step.eval, group)), None)
     before = {t.key: t for t in transcripts_below(records.baseline, group)}
-    after = {t.key: t for t in transcripts_below(last[1] if last else None, group)}
+    after = {t.key: t for t in transcripts_below(last.eval if last else None, group)}
     pairs = []
     for key in {**before, **after}:
         then, now = before.get(key), after.get(key)
@@ -83,7 +83,7 @@ def _prompt_set(records: PreferenceRecords, name: str, title: str) -> PromptSet:
                 key=key,
                 prompt=asked.question if asked else "",
                 before=side_of(records.baseline, then) if then and records.baseline else None,
-                after=side_of(last[1], now) if now and last else None,
+                after=side_of(last.eval, now) if now and last else None,
             )
         )
-    return PromptSet(name, title, last[0] if last else None, pairs)
+    return PromptSet(name, title, str(last.step) if last else None, pairs)

@@ -12,13 +12,12 @@ from claas_assets.evaluation.comparison.pairing import Flip, Pair
 from claas_assets.evaluation.runs.frames import LoadedRun
 from claas_assets.evaluation.runs.loading import PreferenceRun
 from claas_assets.evaluation.runs.overview import RunOverview
-from claas_assets.viewer.answers import Side, side_of
+from claas_assets.viewer.answers import Side, side_of, transcripts_below
 from claas_assets.viewer.templating import render
 from claas_assets.viewer.word_difference import Difference, word_difference
 
 MAX_RUNS = 8
 FLIPS_SHOWN = 60  # with both answers, on a page; a page of eight runs that share no answer would have 420 and more
-UNITS = {"heldout_prompts": "held-out prompts", "probe_prompts": "trained prompts"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,6 @@ class ShownPair:
     """`flips` are the first ones, `further` how many more there are."""
 
     pair: Pair
-    units: str
     flips: list[ShownFlip]
     further: int
     alone: str  # the query of a page of these two runs
@@ -123,7 +121,6 @@ def _shown_pair(base: str, pair: Pair, name: str, runs: Sequence[LoadedRun], lim
     flips = pair.flips or []
     return ShownPair(
         pair=pair,
-        units=UNITS.get(pair.flips_of, pair.flips_of),
         flips=[_shown_flip(base, flip, pair.flips_of, name, sides) for flip in flips[:limit]],
         further=max(0, len(flips) - limit),
         alone=_query([run.run_id for run in sides]),
@@ -141,7 +138,7 @@ def _shown_flip(base: str, flip: Flip, asked: str, name: str, sides: tuple[Loade
 def _side(base: str, run: LoadedRun, name: str, question: tuple[str, str], passed: bool) -> RunSide:
     preference, (asked, prompt) = run.preferences[name], question
     snapshot = preference.last
-    below = [t for t in snapshot.rollouts if t.key.startswith(f"compliance/{asked}/")] if snapshot else []
+    below = transcripts_below(snapshot, f"compliance/{asked}")
     transcript = next((t for t in below if t.question == prompt), None)
     if snapshot is None or transcript is None:
         return RunSide(Side(answer=None, missing="its transcript is not recorded", passed=passed), None)

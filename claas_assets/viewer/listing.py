@@ -27,14 +27,8 @@ COLUMNS = {
 """Sort key → heading."""
 
 HEADINGS = (
-    ("run", "created"),
-    ("model", "deployment"),
-    ("state",),
-    ("preference",),
-    ("verdict",),
-    ("change",),
-    ("alerts",),
-)
+    ("run", "created"), ("model", "deployment"), ("state",), ("preference",), ("verdict",), ("change",), ("alerts",),
+)  # fmt: skip
 """The columns of the table: what stands in one of them can be sorted by, each."""
 
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from claas_assets.evaluation.errors import NoSuchRun, RunFolderError
 from claas_assets.evaluation.runs.catalog import run_overview
-from claas_assets.evaluation.storage.atomic import write_whole
+from claas_assets.evaluation.storage.run_folder import REPORT_FILE, RunFolder
 from claas_assets.viewer.before_after import Pair, PromptSet, prompt_sets
 from claas_assets.viewer.loading import PreferenceRecords, load_preference
 from claas_assets.viewer.pages import difference, run_context
@@ -17,16 +17,14 @@ from claas_assets.viewer.states import state_table
 from claas_assets.viewer.svg import figure_svg
 from claas_assets.viewer.templating import STATIC, render
 
-FILE = "report.html"
 OPEN_PAIRS = 3  # of each set, shown at once and printed; the others open on a click
 
 
 def write_report(run_folder: Path) -> Path:
     """Write `report.html` into the run folder and return its path. Raises `RunFolderError` where it cannot."""
-    path = run_folder / FILE
-    report = render_report(run_folder).encode("utf-8", "replace")
+    path, report = run_folder / REPORT_FILE, render_report(run_folder)
     try:
-        write_whole(path, report)
+        RunFolder(run_folder).write_report(report)
     except OSError as error:
         raise RunFolderError(f"{path}: the report cannot be written: {error.strerror}") from error
     return path

@@ -158,11 +158,11 @@ def _missing_in_snapshots(folder: Path) -> list[Reason]:
 
 def version_notes(verdict: VerdictRecord | None, last: EvalSnapshot | None) -> list[str]:
     """Where the numbers of a page were made by different versions, or the verdict by another than is installed."""
-    from claas_assets.evaluation.metrics import get_metric, metric_names
+    from claas_assets.evaluation.metrics import METRIC_NAMES, get_metric
 
     if verdict is None:
         return []
-    installed = {name: get_metric(name).version for name in metric_names()}
+    installed = {name: get_metric(name).version for name in METRIC_NAMES}
     notes = []
     for name, version in verdict.versions.items():
         asked = last.versions.get(name) if last else None

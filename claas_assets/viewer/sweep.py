@@ -5,7 +5,14 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from claas_assets.evaluation.comparison.sweeps import CLAIM_SEEDS, Recipe, SweepComparison, group_seeds, in_order
+from claas_assets.evaluation.comparison.sweeps import (
+    CLAIM_SEEDS,
+    Recipe,
+    SweepComparison,
+    group_seeds,
+    in_order,
+    swept_values,
+)
 from claas_assets.evaluation.runs.frames import LoadedRun
 from claas_assets.viewer.compare import MAX_RUNS
 from claas_assets.viewer.svg import dose_response_svg
@@ -25,6 +32,7 @@ def sweep_page(
     criterion = _chosen("criterion", asked.get("criterion"), known, "obeyed")
     key = _chosen("x", asked.get("x"), sweep.swept, None)
     picture, no_picture = _figure(sweep, criterion, key)
+    values = swept_values(sweep)
     return render(
         "sweep.html",
         base=base,
@@ -33,7 +41,7 @@ def sweep_page(
         runs=len(runs) + len(broken),
         known=known,
         criterion=criterion,
-        key=key or most_swept(sweep),
+        key=key or max(values, key=lambda name: len(values[name]), default=None),
         claim_seeds=CLAIM_SEEDS,
         compare_link=lambda recipe: compare_link(base, recipe),
         left_out=left_out,
@@ -46,13 +54,6 @@ def criteria_of(sweep: SweepComparison) -> list[str]:
     """The criteria that some recipe has, in the order of the verdict's table."""
     there = {name for preference in sweep.preferences for recipe in preference.recipes for name in recipe.criteria}
     return in_order(sorted(there))
-
-
-def most_swept(sweep: SweepComparison) -> str | None:
-    """The key with the most values, which the figure puts on its axis by itself."""
-    recipes = [recipe for preference in sweep.preferences for recipe in preference.recipes]
-    counts = {key: len({repr(recipe.settings[key]) for recipe in recipes}) for key in sweep.swept}
-    return max(counts, key=lambda key: counts[key], default=None)
 
 
 def compare_link(base: str, recipe: Recipe) -> str | None:

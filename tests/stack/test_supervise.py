@@ -15,7 +15,16 @@ import psutil
 import pytest
 
 from claas_assets.stack import __main__, places, supervise
-from claas_assets.stack.supervise import StackError, ensure_running, stop_running
+from claas_assets.stack.supervise import StackError, ensure_running
+
+
+def stop_running(base_model: str) -> bool:
+    """End the stack that is registered for a model, where its process lives; whether there was one."""
+    process = supervise._process(supervise._entry(places.default_state_folder(base_model)))
+    if process is not None:
+        process.terminate()
+        process.wait(30)
+    return process is not None
 
 
 @pytest.fixture

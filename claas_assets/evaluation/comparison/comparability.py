@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from claas_assets.evaluation.errors import RunFolderError
-from claas_assets.evaluation.metrics import metric_names
+from claas_assets.evaluation.metrics import METRIC_NAMES
 from claas_assets.evaluation.runs.loading import PreferenceRun
 from claas_assets.evaluation.storage.recorded_config import flat, measuring_inputs
 from claas_assets.evaluation.storage.records import EvalSnapshot, Record
@@ -121,7 +121,7 @@ def _in_words(value: Any, other: Any) -> str:
 def _versions(one: PreferenceRun, other: PreferenceRun) -> Iterator[Obstacle]:
     """Versions of metrics and prompt sets, of those that made the verdict and those that made the step's scores."""
     for words, versions in (
-        ("", (_verdict_versions(one), _verdict_versions(other))),
+        ("", (one.verdict.versions, other.verdict.versions)),
         (" of the recorded scores", (_step_versions(one), _step_versions(other))),
     ):
         for name in versions[0].keys() & versions[1].keys():
@@ -137,17 +137,13 @@ def measured_by(name: str) -> tuple[str, ...]:
     if name == "degenerate":
         return ("obeyed", "degenerate_on_preference", "degenerate_elsewhere")
     metric = _SETS.get(name, name)
-    if metric not in metric_names():
-        known = ", ".join(("preference", "degenerate", *metric_names(), *_SETS))
+    if metric not in METRIC_NAMES:
+        known = ", ".join(("preference", "degenerate", *METRIC_NAMES, *_SETS))
         raise RunFolderError(
             f"versions: there is no metric and no set of prompts {name!r}, so what it makes incomparable is not known. "
             f"Names: {known}. The runs may be of a newer version of this package"
         )
     return tuple(rule.name for rule in RULES if rule.metric == metric)
-
-
-def _verdict_versions(run: PreferenceRun) -> Mapping[str, int]:
-    return run.verdict.versions
 
 
 def _step_versions(run: PreferenceRun) -> dict[str, int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from claas_assets.evaluation.comparison.comparability import ConfigDifference, configuration_differences
-from claas_assets.evaluation.comparison.pairing import Answer, Flip, Pair, PairedDifference, pair_runs
+from claas_assets.evaluation.comparison.pairing import Pair, pair_runs
 from claas_assets.evaluation.comparison.sweeps import in_order
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.runs.loading import PreferenceRun
@@ -21,11 +21,6 @@ from claas_assets.evaluation.verdict.outcome import outcome_of
 
 if TYPE_CHECKING:
     from claas_assets.evaluation.runs.frames import LoadedRun
-
-__all__ = [
-    "Answer", "ComparedRun", "Comparison", "ConfigDifference", "CriterionRow", "Flip", "Pair", "PairedDifference",
-    "PreferenceComparison", "compare",
-]  # fmt: skip
 
 
 class ComparedRun(Record):

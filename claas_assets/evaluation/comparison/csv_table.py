@@ -7,7 +7,8 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-from claas_assets.evaluation.comparison.comparison import Comparison, PairedDifference, PreferenceComparison
+from claas_assets.evaluation.comparison.comparison import Comparison, PreferenceComparison
+from claas_assets.evaluation.comparison.pairing import PairedDifference
 from claas_assets.evaluation.comparison.sweeps import Recipe, SweepComparison
 from claas_assets.evaluation.storage.records import Criterion, Interval
 from claas_assets.evaluation.terminal_text import one_line

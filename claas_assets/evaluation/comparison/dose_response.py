@@ -16,7 +16,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from claas_assets.evaluation.comparison.sweeps import CLAIM_SEEDS, PreferenceSweep, Recipe, SeedMean, SweepComparison
+from claas_assets.evaluation.comparison.sweeps import (
+    CLAIM_SEEDS,
+    PreferenceSweep,
+    Recipe,
+    SeedMean,
+    SweepComparison,
+    swept_values,
+)
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.figures.sheet import FONT, GRAY, Heading, Look, Panel, drawable, drawn, look
 
@@ -77,8 +84,7 @@ def dose_response_figure(sweep: SweepComparison, criterion: str = "obeyed", key:
 
 
 def _axis(sweep: SweepComparison, key: str | None) -> Axis:
-    recipes = [recipe for preference in sweep.preferences for recipe in preference.recipes]
-    values = {name: _distinct(recipe.settings[name] for recipe in recipes) for name in sweep.swept}
+    values = swept_values(sweep)
     if not values:
         raise ConfigError("--figure: nothing but the seed differs between these runs, so there is no dose to draw")
     if key is not None and key not in values:
@@ -87,20 +93,13 @@ def _axis(sweep: SweepComparison, key: str | None) -> Axis:
     return Axis(name, tuple(values[name]))
 
 
-def _distinct(values: Any) -> list[Any]:
-    distinct: list[Any] = []
-    for value in values:
-        if value not in distinct:
-            distinct.append(value)
-    return distinct
-
-
 def _panel(panel: Panel, preference: PreferenceSweep, axis: Axis, criterion: str) -> tuple[()]:
     """Nothing is to be said below: what is left out is in the caption."""
     width = int(panel.width * 72 / (8.5 * 0.55))
     curves: dict[str, list[Recipe]] = {}
     for recipe in preference.recipes:
-        curves.setdefault(_other_settings(recipe, axis.key), []).append(recipe)
+        others = ", ".join(f"{name}={value}" for name, value in recipe.settings.items() if name != axis.key)
+        curves.setdefault(others, []).append(recipe)
     details = [textwrap.shorten(text, width, placeholder=" …") for text in _details(preference, criterion)]
     panel.caption(preference.preference, *details)
     if not any(recipe.criteria[criterion].seeds for recipe in preference.recipes if criterion in recipe.criteria):
@@ -114,17 +113,13 @@ def _panel(panel: Panel, preference: PreferenceSweep, axis: Axis, criterion: str
     return ()
 
 
-def _other_settings(recipe: Recipe, key: str) -> str:
-    return ", ".join(f"{name}={value}" for name, value in recipe.settings.items() if name != key)
-
-
 def _details(preference: PreferenceSweep, criterion: str) -> tuple[str, str]:
     """How many seeds and how many runs without a value; and whether all recipes may be compared."""
     means = [recipe.criteria[criterion] for recipe in preference.recipes if criterion in recipe.criteria]
     counts = sorted({len(mean.seeds) for mean in means})
     seeds = f"{counts[0]}–{counts[-1]}" if len(counts) > 1 else str(counts[0] if counts else 0)
     lost = sum(len(mean.left_out) for mean in means)
-    between = _distinct(obstacle.what for recipe in preference.recipes for obstacle in recipe.obstacles)
+    between = list(dict.fromkeys(obstacle.what for recipe in preference.recipes for obstacle in recipe.obstacles))
     return (
         f"n = {seeds} seed{'' if counts == [1] else 's'}{f', {lost} runs without a value' if lost else ''}",
         f"must not be compared: {'; '.join(between)}" if between else "",

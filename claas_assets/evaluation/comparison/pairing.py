@@ -70,6 +70,11 @@ class Pair(Record):
     flips: list[Flip] | None = None
     no_flips_because: str | None = None
 
+    @property
+    def units(self) -> str:
+        """`flips_of` in words."""
+        return {"heldout_prompts": "held-out prompts", "probe_prompts": "trained prompts"}[self.flips_of]
+
 
 def pair_runs(reference: tuple[int, PreferenceRun], run: tuple[int, PreferenceRun]) -> Pair:
     """Each run with its index. Both are of one preference."""
@@ -184,9 +189,8 @@ def _flips(one: PreferenceRun, other: PreferenceRun, between: Sequence[Obstacle]
 
 
 def _passed(snapshot: EvalSnapshot, name: str) -> dict[str, bool]:
-    stats = snapshot.stats.compliance
     """Whether each prompt's answer obeys; in files of 0.1.0, whether its verifier passes."""
-    units = stats.sets.get(name) if stats is not None else None
+    units = snapshot.compliance_set(name)
     return (units.obeyed or units.passed) if units is not None else {}
 
 

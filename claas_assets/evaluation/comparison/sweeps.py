@@ -159,15 +159,7 @@ def _gain(treated: SeedMean, control: SeedMean) -> SeedMean:
         for s in treated.seeds
         if s.seed in under
     ]
-    values = [seed.value for seed in seeds]
-    interval = _interval("", values)
-    return SeedMean(
-        mean=fmean(values) if values else None,
-        interval=interval,
-        seeds=seeds,
-        left_out={**treated.left_out, **control.left_out},
-        claim=_claim(values, interval),
-    )
+    return _over_seeds("", seeds, {**treated.left_out, **control.left_out})
 
 
 def _same_recipe(one: PreferenceRun, other: PreferenceRun) -> bool:
@@ -229,6 +221,10 @@ def seed_mean(criterion: str, runs: Mapping[str, PreferenceRun]) -> SeedMean:
         SeedValue(seed=seed, value=fmean(by_run.values()), runs=list(by_run))
         for seed, by_run in sorted(by_seed.items())
     ]
+    return _over_seeds(criterion, seeds, left_out)
+
+
+def _over_seeds(criterion: str, seeds: list[SeedValue], left_out: dict[str, str]) -> SeedMean:
     values = [seed.value for seed in seeds]
     interval = _interval(criterion, values)
     return SeedMean(
@@ -269,3 +265,13 @@ def _claim(values: Sequence[float], interval: Interval | None) -> str:
     if interval is None:
         return f"{count}, all equal: no interval, no claim"
     return f"{count}: mean {fmean(values):.3g}, 95 % {interval.lower:.3g}…{interval.upper:.3g}"
+
+
+def swept_values(sweep: SweepComparison) -> dict[str, list[Any]]:
+    """Swept key → its values in the order of the recipes, each once."""
+    values: dict[str, list[Any]] = {key: [] for key in sweep.swept}
+    for recipe in (recipe for preference in sweep.preferences for recipe in preference.recipes):
+        for key, distinct in values.items():
+            if recipe.settings[key] not in distinct:
+                distinct.append(recipe.settings[key])
+    return values

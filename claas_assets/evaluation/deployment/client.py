@@ -271,7 +271,7 @@ class ClaasClient:
             call = self._chat_call(request.model_copy(update={"max_tokens": budget}), lora_id, again=attempt > 0)
             reply = await self._while_claas_is_there(call)
             retries += reply.retries
-            if not reply.may_be_context:
+            if not (reply.says_context or reply.is_plain_500):  # the latter may mean a context too long
                 break
         if reply.status != 200:
             raise self._transport.refused(reply, self._generation_advice(reply, lora_id))
@@ -425,12 +425,11 @@ class ClaasClient:
         timeout_s: float | None = None,
         headers: dict[str, str] | None = None,
     ) -> Call:
-        return Call(
-            method=method,
+        """The same with the gateway's address and headers."""
+        return replace(
+            self._claas(method, path, json_body, timeout_s),
             url=f"{self.routes.gateway_url}{path}",
-            json_body=json_body,
             headers={**self.routes.gateway_headers, **(headers or {})},
-            timeout_s=self._timeouts.read_s if timeout_s is None else timeout_s,
         )
 
     async def _repeatedly(self, call: Call) -> Reply:
@@ -465,13 +464,11 @@ class ClaasClient:
 
     async def _claas_answers(self) -> bool:
         if self._locate is not None:
-            self._move_to(await asyncio.to_thread(self._locate))
+            claas_url = await asyncio.to_thread(self._locate)
+            if claas_url != self.routes.claas_url:
+                self.routes = replace(self.routes, claas_url=claas_url)
+                self._slots = Slots(claas_url, self.max_concurrency)
         return await self._is_there(self._claas("GET", "/v1/health"))
-
-    def _move_to(self, claas_url: str) -> None:
-        if claas_url != self.routes.claas_url:
-            self.routes = replace(self.routes, claas_url=claas_url)
-            self._slots = Slots(claas_url, self.max_concurrency)
 
     async def _gateway_answers(self) -> bool:
         """`GET /v1/models` costs nothing there, and needs the token."""

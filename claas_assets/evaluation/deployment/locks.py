@@ -57,10 +57,6 @@ def _digest(claas_url: str) -> str:
     return hashlib.sha256(deployment_key(claas_url).encode()).hexdigest()[:16]
 
 
-def _lock(claas_url: str, purpose: str = "", *, is_singleton: bool = False) -> FileLock:
-    return machine_lock(f"{_digest(claas_url)}{purpose}.lock", is_singleton=is_singleton)
-
-
 @contextlib.contextmanager
 def deployment_lock(
     claas_url: str, *, holder: str = "", timeout_s: float = -1, on_wait: Callable[[str], None] = lambda holder: None
@@ -70,7 +66,7 @@ def deployment_lock(
     `holder` is what others are told while they wait for this one; `on_wait` is told who holds it now.
     Raises `DeploymentError` after `timeout_s` seconds; negative: waits without an end.
     """
-    lock = _lock(claas_url, is_singleton=True)
+    lock = machine_lock(f"{_digest(claas_url)}.lock", is_singleton=True)
     note = Path(lock.lock_file).with_suffix(".holder")
     reentered = lock.is_locked
     if not take(lock):
@@ -100,7 +96,7 @@ def _told_by(note: Path) -> str:
 @contextlib.asynccontextmanager
 async def feedback_lock(claas_url: str) -> AsyncIterator[None]:
     """One update at a time on this deployment."""
-    lock = _lock(claas_url, ".feedback")
+    lock = machine_lock(f"{_digest(claas_url)}.feedback.lock")
     await _acquire([lock])
     try:
         yield

@@ -33,7 +33,7 @@ from claas_assets.evaluation.errors import (
     RequestRefused,
 )
 from claas_assets.evaluation.foreign_json import without_lone_surrogates
-from claas_assets.evaluation.http_bodies import bounded_body
+from claas_assets.evaluation.http_bodies import NO_PROXY, bounded_body
 
 _log = logging.getLogger(__name__)
 
@@ -51,8 +51,6 @@ _SHOWN = 1024  # characters of an answer that are kept in an error
 _CONTEXT_WORDS = b"maximum context length"
 _PASSING_STATUS = frozenset({429, 502, 503, 504})
 _PASSING_FAULTS = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
-# A proxy of the environment is for addresses elsewhere; this machine's own are spoken to directly.
-_NO_PROXY = {"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None}
 
 
 @dataclass(frozen=True)
@@ -145,11 +143,6 @@ class Reply:
         return self.status >= 400 and _CONTEXT_WORDS in self.body.lower()
 
     @property
-    def may_be_context(self) -> bool:
-        """The context was too long, or nothing more than "500" was said, which may mean that."""
-        return self.says_context or self.is_plain_500
-
-    @property
     def is_endpoint_missing(self) -> bool:
         """No such endpoint, as against an endpoint that does not know what was asked for.
 
@@ -177,7 +170,13 @@ class Transport:
         proxies: bool = True,
         measures_only: bool = False,
     ) -> None:
-        self._retry = retry
+        self._retry = stamina.AsyncRetryingCaller(
+            attempts=retry.attempts,
+            timeout=retry.total_s,
+            wait_initial=retry.wait_initial_s,
+            wait_max=retry.wait_max_s,
+            wait_jitter=retry.jitter_s,
+        )
         self._measures_only = measures_only
         self._secret = secret.encode() if secret else None
         # A client a connection: httpx's pool looks at every idle connection for each request, which was a
@@ -234,23 +233,13 @@ class Transport:
             return reply
 
         try:
-            return await self._retrying()(passes, attempt)
+            return await self._retry(passes, attempt)
         except _PassingAnswer as last:
             if last.reply.status in (502, 503):
                 raise DeploymentUnreachable(f"{self.answered(last.reply)}, {_tries(attempts)}") from None
             return last.reply
         except httpx.RequestError as error:
             raise self.unreachable(call, error, attempts) from error
-
-    def _retrying(self) -> stamina.AsyncRetryingCaller:
-        budget = self._retry
-        return stamina.AsyncRetryingCaller(
-            attempts=budget.attempts,
-            timeout=budget.total_s,
-            wait_initial=budget.wait_initial_s,
-            wait_max=budget.wait_max_s,
-            wait_jitter=budget.jitter_s,
-        )
 
     async def _exchange(self, client: httpx.AsyncClient, call: Call, retries: int = 0) -> Reply:
         if self._measures_only and not _is_measuring(call):
@@ -298,7 +287,10 @@ class Transport:
         return RequestRefused(message, status=reply.status, body=reply.text[:_SHOWN])
 
     def answered(self, reply: Reply) -> str:
-        words = _words(reply)[:_SHOWN]
+        words = reply.error_words or reply.text.strip()
+        if reply.location is not None:
+            words = f"redirected to {reply.location}, which is not followed"
+        words = words[:_SHOWN]
         return f"{reply.call.name} answered {reply.status}" + (f": {words}" if words else "")
 
 
@@ -314,7 +306,7 @@ def _client(limits: httpx.Limits, proxies: bool) -> httpx.AsyncClient:
     """`proxies`: those of the environment are for addresses elsewhere; this machine's are spoken to directly."""
     try:
         return httpx.AsyncClient(
-            limits=limits, mounts=_NO_PROXY, trust_env=proxies, follow_redirects=False, verify=_ssl_context()
+            limits=limits, mounts=NO_PROXY, trust_env=proxies, follow_redirects=False, verify=_ssl_context()
         )
     except (ImportError, ValueError) as error:  # httpx reads the environment, and knows not every proxy
         raise ConfigError(f"a proxy that the environment names (ALL_PROXY, HTTPS_PROXY, …): {error}") from error
@@ -351,10 +343,3 @@ def _fault(error: httpx.RequestError, call: Call) -> str:
     if isinstance(error, httpx.TimeoutException):
         return f"no answer within {call.timeout_s:g} s"
     return f"the connection broke ({error or type(error).__name__})"
-
-
-def _words(reply: Reply) -> str:
-    """What the server says: FastAPI's `detail`, OpenAI's `error.message`, or the text itself."""
-    if reply.location is not None:
-        return f"redirected to {reply.location}, which is not followed"
-    return reply.error_words or reply.text.strip()

@@ -3,5 +3,3 @@
 from claas_assets.evaluation.judge.client import ChatModel, chat_model_at, judge_of_environment
 from claas_assets.evaluation.judge.drafting import draft_prompts
 from claas_assets.evaluation.judge.judging import judgements_for
-
-__all__ = ["ChatModel", "chat_model_at", "draft_prompts", "judge_of_environment", "judgements_for"]

@@ -15,7 +15,7 @@ import stamina
 
 from claas_assets.evaluation import foreign_json
 from claas_assets.evaluation.errors import ConfigError, JudgeError
-from claas_assets.evaluation.http_bodies import bounded_body
+from claas_assets.evaluation.http_bodies import NO_PROXY, bounded_body
 from claas_assets.evaluation.storage.records import Message
 
 URL_VARIABLE = "CLAAS_JUDGE_URL"
@@ -30,7 +30,6 @@ MAX_BYTES = 4 * 2**20
 """Of an answer."""
 _TIMEOUT_S = 120.0
 """Of a whole answer."""
-_NO_PROXY = {"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None}
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
@@ -57,7 +56,7 @@ class ChatModel:
 
     async def __aenter__(self) -> ChatModel:
         headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
-        self._http = httpx.AsyncClient(timeout=_TIMEOUT_S, headers=headers, mounts=_NO_PROXY, base_url=self.url)
+        self._http = httpx.AsyncClient(timeout=_TIMEOUT_S, headers=headers, mounts=NO_PROXY, base_url=self.url)
         self._at_once = asyncio.Semaphore(AT_ONCE)
         try:
             self.model = self.model or await self._first_model()
@@ -116,7 +115,8 @@ class ChatModel:
         if answer.status_code in _AGAIN:
             raise _MayPass(f"status {answer.status_code}")
         if not answer.is_success:
-            raise JudgeError(f"{self._where} refused with status {answer.status_code}: {self._without_key(text)}")
+            said = text[:300].replace(self.key, "(the key)") if self.key else text[:300]  # some say the key back
+            raise JudgeError(f"{self._where} refused with status {answer.status_code}: {said}")
         try:
             return foreign_json.loads(text)
         except ValueError as error:
@@ -132,11 +132,6 @@ class ChatModel:
     @property
     def _where(self) -> str:
         return f"the model at {self.url}"
-
-    def _without_key(self, text: str) -> str:
-        """Some servers say the key back."""
-        shown = text[:300]
-        return shown.replace(self.key, "(the key)") if self.key else shown
 
 
 def judge_of_environment() -> ChatModel:

@@ -40,19 +40,15 @@ class Metric(Protocol):
     def score(self, transcripts: Transcripts, context: ScoringContext) -> MetricScore: ...
 
 
-_METRICS: dict[str, Metric] = {}
+REGISTERED: dict[str, Metric] = {}
+"""By name: the metrics whose modules have been imported."""
 M = TypeVar("M", bound=Metric)
 
 
 def metric(kind: type[M]) -> type[M]:
     """Decorates a metric's class: the metric of its `name` is one instance of it."""
-    _METRICS[kind.name] = kind()
+    REGISTERED[kind.name] = kind()
     return kind
-
-
-def registered(name: str) -> Metric:
-    """The metric whose module has been imported."""
-    return _METRICS[name]
 
 
 class Transcripts:

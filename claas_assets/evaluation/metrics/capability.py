@@ -37,7 +37,6 @@ from claas_assets.evaluation.sandbox.runner import SandboxResult, run_function, 
 from claas_assets.evaluation.storage.records import SnapshotScale, Unmeasured
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where PyYAML was built with it: six times as fast
-Kind = Literal["code", "instruction", "arithmetic", "fact", "extraction"]
 MAX_JUDGED = 20_000
 """Characters of an answer that are read at all; far beyond every item's budget of tokens."""
 LOOP = "the answer repeats itself without end"

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from claas_assets.evaluation.metrics.base import MetricScore, Transcripts, metric
-from claas_assets.evaluation.metrics.collapse_alerts import alerts_of, further_alerts_of
+from claas_assets.evaluation.metrics.collapse_alerts import FURTHER_ALERTS, OCEAN_ALERTS, fired_of
 from claas_assets.evaluation.metrics.collapse_state import (
     FIXED,
     GREEDY_TOKENS,
@@ -75,10 +75,10 @@ class CollapseMetric:
         then = None if context.baseline is None else CollapseState(Transcripts(context.baseline.rollouts))
         comparison = _Comparison(now, then)
         scores, stats = comparison.ocean_scores(), comparison.stats()
-        fired = alerts_of(scores)
+        fired = fired_of(OCEAN_ALERTS, scores)
         return MetricScore(
             fields={"collapse": scores.model_copy(update={"alert": bool(fired)})},
-            stats=stats.model_copy(update={"alerts": [*fired, *further_alerts_of(stats)]}),
+            stats=stats.model_copy(update={"alerts": [*fired, *fired_of(FURTHER_ALERTS, stats)]}),
             unmeasured=comparison.unmeasured,
         )
 

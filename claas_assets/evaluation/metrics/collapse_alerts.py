@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from claas_assets.evaluation.storage.records import CollapseScores, CollapseStats, EvalSnapshot, Record, ScoredStep
+from claas_assets.evaluation.storage.records import EvalSnapshot, Record, ScoredStep
 
 
 class Alert(NamedTuple):
@@ -42,13 +42,9 @@ FURTHER_ALERTS = (
 """Ours. Length: only nearly nothing is an alert, since a model may well have been told to be brief."""
 
 
-def alerts_of(scores: CollapseScores) -> list[str]:
-    """The public harness's alerts that fired, in words."""
-    return [words for alert in OCEAN_ALERTS if (words := alert.fired(scores)) is not None]
-
-
-def further_alerts_of(stats: CollapseStats) -> list[str]:
-    return [words for alert in FURTHER_ALERTS if (words := alert.fired(stats)) is not None]
+def fired_of(alerts: Sequence[Alert], record: Record) -> list[str]:
+    """Those that fired, in words."""
+    return [words for alert in alerts if (words := alert.fired(record)) is not None]
 
 
 def alerts_along(baseline: EvalSnapshot | None, steps: Sequence[ScoredStep]) -> list[str]:

@@ -142,7 +142,9 @@ def _token_mean(
     transcript: Transcript, values: list[float] | None, why_wrong: Callable[[list[float]], str | None]
 ) -> Measured:
     if not values:
-        return _no_logprobs(transcript)
+        if transcript.metadata.kind == "score":
+            return Unmeasured(kind="failed", reason="the score of this text holds no token logprobs")
+        return Unmeasured(kind="unavailable", reason="the deployment returned no token logprobs")
     wrong = why_wrong(values)
     return sum(values) / len(values) if wrong is None else Unmeasured(kind="failed", reason=wrong)
 
@@ -152,12 +154,6 @@ def _mean_of_words(transcript: Transcript) -> Measured:
     if values and added is None:
         return _NO_END
     return _token_mean(transcript, values[: len(values) - added] if values and added else values, why_unusable)
-
-
-def _no_logprobs(transcript: Transcript) -> Unmeasured:
-    if transcript.metadata.kind == "score":
-        return Unmeasured(kind="failed", reason="the score of this text holds no token logprobs")
-    return Unmeasured(kind="unavailable", reason="the deployment returned no token logprobs")
 
 
 def _likeness(samples: list[Transcript], *, server_samples: bool) -> Measured:

@@ -42,9 +42,9 @@ class ComplianceMetric:
         asked = {TRAINED: preference.probe_prompts}
         if plan.size == "full":
             asked[HELD_OUT] = preference.heldout_prompts
-            items = preference.over_application[: QUICK_OVER_APPLICATION if plan.is_quick else None]
+            items = preference.over_application[: QUICK_OVER_APPLICATION if plan.snapshot_size == "quick" else None]
             asked[OVER_APPLICATION] = tuple(item.prompt for item in items)
-        if plan.size == "full" and plan.is_baseline:
+        if plan.size == "full" and plan.step < 0:
             deciding = preference.heldout_prompts or preference.probe_prompts
             asked[CEILING] = tuple(with_feedback(prompt, preference) for prompt in deciding)
             asked[NOISE] = deciding
@@ -55,6 +55,7 @@ class ComplianceMetric:
         ]
 
     def score(self, transcripts: Transcripts, context: ScoringContext) -> MetricScore:
+        calibrates = context.baseline is None and context.preference.asks_a_judge  # recorded once, with the baseline
         judges = _judges(context.preference)
         groups, families = {group: _asked(transcripts, group) for group in SETS}, context.preference.families
         sets = {group: _verify(asked, judges[group], families) for group, asked in groups.items() if asked}
@@ -70,14 +71,9 @@ class ComplianceMetric:
         stats = ComplianceStats(
             sets={group: units.rate() for group, units in sets.items()},
             noise=noise if isinstance(noise, NoiseFloor) else None,
-            judge=agreement_of_judge(context.preference, transcripts.below(PREFIX)) if _calibrates(context) else None,
+            judge=agreement_of_judge(context.preference, transcripts.below(PREFIX)) if calibrates else None,
         )
         return MetricScore(fields={"preference_compliance": trained.rate().mean}, stats=stats, unmeasured=unmeasured)
-
-
-def _calibrates(context: ScoringContext) -> bool:
-    """The judge's calibration is recorded once, with the baseline."""
-    return context.baseline is None and context.preference.asks_a_judge
 
 
 def agreement_of_judge(preference: Preference, judgements: Sequence[Transcript]) -> JudgeAgreement:

@@ -79,8 +79,9 @@ def _most_frequent(texts: Sequence[str]) -> int:
 def _units(transcripts: Transcripts, groups: Iterable[str], families: Mapping[str, str]) -> Units:
     units = Units()
     for group in groups:
-        for transcript in transcripts.below(group) or _one(transcripts, group):
-            if transcript.metadata.kind != "generate" or "/sample/" in transcript.key:
+        asked: Sequence[Transcript | None] = transcripts.below(group) or [transcripts.get(group)]
+        for transcript in asked:
+            if transcript is None or transcript.metadata.kind != "generate" or "/sample/" in transcript.key:
                 continue
             unit = f"{group}: {transcript.question}"
             if transcript.question in families:
@@ -93,8 +94,3 @@ def _units(transcripts: Transcripts, groups: Iterable[str], families: Mapping[st
             units.scores[unit] = float(why is not None)
             units.details[unit] = why or ""
     return units
-
-
-def _one(transcripts: Transcripts, key: str) -> list[Transcript]:
-    transcript = transcripts.get(key)
-    return [] if transcript is None else [transcript]

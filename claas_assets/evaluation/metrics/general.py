@@ -44,7 +44,8 @@ class GeneralMetric:
 
     def probes(self, plan: ProbePlan) -> list[Probe]:
         known = load_capability()
-        asked = {PUBLIC: known.public_probes, ITEMS: _asked(plan)}
+        items = capability_items(plan.snapshot_size) if plan.size == "full" else ()
+        asked = {PUBLIC: known.public_probes, ITEMS: items}
         return [
             plan.ask(f"{group}/{item.id}", item.prompt, max_tokens=item.budget(plan.max_tokens))
             for group, items in asked.items()
@@ -65,7 +66,8 @@ class GeneralMetric:
             return MetricScore()  # it was not asked
         known = load_capability()
         public = _judge_all(known.public_probes, transcripts, PUBLIC)
-        asked = _those_asked(transcripts)
+        # What is asked is recorded: a quick snapshot, or an older one, asked fewer items than there are.
+        asked = [item for item in known.items if transcripts.get(f"{ITEMS}/{item.id}") is not None]
         items = _judge_all(asked, transcripts, ITEMS)
         scores, unmeasured = _scores(public)
         loose, strict = _units(items, transcripts, ITEMS), _units(items, transcripts, ITEMS, strict=True)
@@ -80,16 +82,6 @@ class GeneralMetric:
             items_version=known.version,
         )
         return MetricScore(fields={"general": scores}, stats=stats, unmeasured=unmeasured)
-
-
-def _asked(plan: ProbePlan) -> Sequence[Item]:
-    return capability_items(plan.snapshot_size) if plan.size == "full" else ()
-
-
-def _those_asked(transcripts: Transcripts) -> Sequence[Item]:
-    """Those that this snapshot asked: whatever is asked is recorded, and a quick or an older one asked fewer."""
-    items = capability_items("standard")
-    return [item for item in items if transcripts.get(f"{ITEMS}/{item.id}") is not None]
 
 
 def _judge_all(items: Iterable[Item], transcripts: Transcripts, group: str) -> _Judged:
@@ -124,9 +116,10 @@ def _scores(public: _Judged) -> tuple[GeneralScores, dict[str, Unmeasured]]:
     coding = public[CODING]
     instructions = {unit: judgment for unit, judgment in public.items() if unit != CODING}
     followed = [judgment.strict for judgment in instructions.values() if isinstance(judgment, Judgment)]
+    missing = {unit: reason for unit, reason in instructions.items() if isinstance(reason, Unmeasured)}
     correct = docstring = rate = None
     no_coding = coding if isinstance(coding, Unmeasured) else None
-    no_rate = _first_missing(instructions)
+    no_rate = all_missing(missing) if missing else None
     if isinstance(coding, Judgment):
         correct = coding.strict
         docstring = coding.run is not None and coding.run.has_docstring
@@ -138,12 +131,6 @@ def _scores(public: _Judged) -> tuple[GeneralScores, dict[str, Unmeasured]]:
     )
     reasons = dict(zip(FIELDS, (no_coding, no_coding, no_rate, no_coding or no_rate), strict=True))
     return scores, {f"general.{name}": reason for name, reason in reasons.items() if reason is not None}
-
-
-def _first_missing(judged: _Judged) -> Unmeasured | None:
-    """One reason for all that are missing, or None where none is."""
-    missing = {unit: reason for unit, reason in judged.items() if isinstance(reason, Unmeasured)}
-    return all_missing(missing) if missing else None
 
 
 def _by_kind(items: Iterable[Item], scores: Mapping[str, float]) -> dict[str, float | None]:

@@ -108,7 +108,9 @@ class Bullets(_Rule):
         other = next((point for point in points if self.each_of and point not in asked), None)
         if other is not None:
             return f"{other.strip()[:40]!r} is not what was asked for"
-        return _unequal(len(points), self.count, "bullet points") or _repeated(points)
+        if len(points) != self.count:
+            return f"{len(points)} bullet points, {self.count} were asked for"
+        return _repeated(points)
 
 
 class Numbered(_Rule):
@@ -360,7 +362,3 @@ def _is_filled(value: object) -> bool:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
-
-
-def _unequal(count: int, wanted: int, what: str) -> str | None:
-    return None if count == wanted else f"{count} {what}, {wanted} were asked for"

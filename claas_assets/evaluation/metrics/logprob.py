@@ -49,7 +49,9 @@ class LogprobMetric:
     def score(self, transcripts: Transcripts, context: ScoringContext) -> MetricScore:
         sums: dict[str, list[float]] = {side: [] for side in SIDES}
         margins, per_token = Units(), Units()
-        for index, pair in groups(transcripts.below(self.name), _index_of_pair).items():
+        for index, pair in groups(
+            transcripts.below(self.name), lambda transcript: transcript.key.split("/")[1]
+        ).items():
             sides = {transcript.key.rsplit("/", 1)[-1]: transcript for transcript in pair}
             unit = f"{index}: {pair[0].question}"
             reason = next(filter(None, (_unscored(sides.get(side)) for side in SIDES)), None)
@@ -69,10 +71,6 @@ _NO_PAIR = Unmeasured(
     reason="the preference file has no logprob_pairs, and none could be made at the baseline: that takes compliance, "
     "and a prompt on which the untrained model obeys when it is told the feedback and does not when it is not",
 )
-
-
-def _index_of_pair(transcript: Transcript) -> str:
-    return transcript.key.split("/")[1]
 
 
 def _unscored(transcript: Transcript | None) -> Unmeasured | None:

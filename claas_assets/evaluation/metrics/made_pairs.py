@@ -22,21 +22,18 @@ def make_pairs(baseline: Sequence[Transcript], preference: Preference) -> tuple[
     model that was not. A prompt without both makes no pair.
     """
     with judging_by(Judgements.of(baseline)):
-        return _make_pairs(baseline, preference)
-
-
-def _make_pairs(baseline: Sequence[Transcript], preference: Preference) -> tuple[LogprobPair, ...]:
-    by_key, obeys = Transcripts(baseline), obedience(preference)
-    told = {index_of(t): t for t in by_key.below(f"{ComplianceMetric.name}/{CEILING}")}
-    untold = by_key.below(f"{ComplianceMetric.name}/{HELD_OUT}") or by_key.below(f"{ComplianceMetric.name}/{TRAINED}")
-    both = [(told.get(index_of(transcript)), transcript) for transcript in untold]
-    pairs = [
-        _pair(transcript.question, preferred.answer, transcript.answer)
-        for preferred, transcript in both
-        if preferred is not None and preferred.answer and transcript.answer
-        if obeys(preferred) == 1.0 and obeys(transcript) == 0.0
-    ]
-    return tuple(pairs[:MOST_PAIRS])
+        by_key, obeys = Transcripts(baseline), obedience(preference)
+        compliance = ComplianceMetric.name
+        told = {index_of(t): t for t in by_key.below(f"{compliance}/{CEILING}")}
+        untold = by_key.below(f"{compliance}/{HELD_OUT}") or by_key.below(f"{compliance}/{TRAINED}")
+        both = [(told.get(index_of(transcript)), transcript) for transcript in untold]
+        pairs = [
+            _pair(transcript.question, preferred.answer, transcript.answer)
+            for preferred, transcript in both
+            if preferred is not None and preferred.answer and transcript.answer
+            if obeys(preferred) == 1.0 and obeys(transcript) == 0.0
+        ]
+        return tuple(pairs[:MOST_PAIRS])
 
 
 def with_pairs_of(baseline: EvalSnapshot | None, preference: Preference) -> Preference:
@@ -46,12 +43,12 @@ def with_pairs_of(baseline: EvalSnapshot | None, preference: Preference) -> Pref
     sides = {t.key: t for t in baseline.rollouts if t.metric == LogprobMetric.name and t.messages[-1].role != "user"}
     indexes = sorted({int(key.split("/")[1]) for key in sides})
     pairs = [[sides.get(f"{LogprobMetric.name}/{index}/{side}") for side in SIDES] for index in indexes]
-    found = tuple(_pair(one.question, _text(one), _text(other)) for one, other in pairs if one and other)
+    found = tuple(
+        _pair(one.question, one.messages[-1].content, other.messages[-1].content)
+        for one, other in pairs
+        if one and other
+    )
     return preference.model_copy(update={"logprob_pairs": found or None})
-
-
-def _text(scored: Transcript) -> str:
-    return scored.messages[-1].content
 
 
 def _pair(prompt: str, preferred: str, dispreferred: str) -> LogprobPair:

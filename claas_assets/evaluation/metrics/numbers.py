@@ -79,67 +79,12 @@ _SO = regex.compile(r"^(?:so|therefore|thus|hence)\b", regex.IGNORECASE)
 _SAME_AS = regex.compile(r"\b(?:the same as|equal to|equals)\s$", regex.IGNORECASE)
 _LIST_NUMBER = regex.compile(r"^(?:step\s)?\d{1,2}[.):]\s", regex.IGNORECASE)
 # A number followed by one of these is not a quantity of something: what follows is the sentence going on.
-_GOES_ON = frozenset(
-    {
-        "comes",
-        "follows",
-        "equals",
-        "has",
-        "have",
-        "would",
-        "can",
-        "is",
-        "are",
-        "was",
-        "and",
-        "or",
-        "but",
-        "because",
-        "since",
-        "which",
-        "when",
-        "as",
-        "so",
-        "in",
-        "total",
-        "altogether",
-        "too",
-        "also",
-        "if",
-        "that",
-        "for",
-        "by",
-        "after",
-        "before",
-        "with",
-        "to",
-        "at",
-        "on",
-        "it",
-        "the",
-        "not",
-        "now",
-        "then",
-        "left",
-        "more",
-        "each",
-        "again",
-        "correct",
-        "right",
-        "of",
-        "will",
-        "than",
-        "you",
-        "we",
-        "i",
-        "this",
-        "remain",
-        "remains",
-        "leaves",
-        "make",
-        "makes",
-    }
-)
+_GOES_ON = frozenset({
+    "comes", "follows", "equals", "has", "have", "would", "can", "is", "are", "was", "and", "or", "but", "because",
+    "since", "which", "when", "as", "so", "in", "total", "altogether", "too", "also", "if", "that", "for", "by",
+    "after", "before", "with", "to", "at", "on", "it", "the", "not", "now", "then", "left", "more", "each", "again",
+    "correct", "right", "of", "will", "than", "you", "we", "i", "this", "remain", "remains", "leaves", "make", "makes",
+})  # fmt: skip
 _VERBS = frozenset({"is", "are", "was", "were", "has", "have", "had", "gets", "get", "can", "will", "who", "that"})
 
 
@@ -398,11 +343,7 @@ def _runs(tokens: Sequence[_Token]) -> list[list[_Token]]:
 
 
 def _has_operator(run: Sequence[_Token]) -> bool:
-    return any(token.kind == "op" for token in run[1:]) and not _has_equal(run)
-
-
-def _has_equal(run: Sequence[_Token]) -> bool:
-    return any(token.kind == "equal" for token in run)
+    return any(token.kind == "op" for token in run[1:]) and all(token.kind != "equal" for token in run)
 
 
 def _trimmed(run: list[_Token]) -> list[_Token]:

@@ -53,14 +53,6 @@ class ProbePlan:
     snapshot_size: SnapshotScale = "standard"
     """How much a full snapshot asks."""
 
-    @property
-    def is_baseline(self) -> bool:
-        return self.step < 0
-
-    @property
-    def is_quick(self) -> bool:
-        return self.snapshot_size == "quick"
-
     def ask(self, key: str, prompt: str, *, max_tokens: int | None = None, logprobs: bool = False) -> Probe:
         """One answer to `prompt`, decoded as the run decodes its probes; `max_tokens` where it is not the run's.
 

@@ -46,28 +46,22 @@ def score_snapshot(
     transcripts: Sequence[Transcript], context: ScoringContext, *, size: SnapshotSize, metrics: Sequence[str]
 ) -> EvalSnapshot:
     """All numbers of one state. A metric without a transcript was not asked: null, with a reason where it has one."""
-    with judging_by(Judgements.of(transcripts)):
-        return _score_snapshot(transcripts, context, size, metrics)
-
-
-def _score_snapshot(
-    transcripts: Sequence[Transcript], context: ScoringContext, size: SnapshotSize, metrics: Sequence[str]
-) -> EvalSnapshot:
     by_key = Transcripts(transcripts)
     fields: dict[str, Any] = {}
     stats: dict[str, Any] = {}
     unmeasured: dict[str, Unmeasured] = {}
     versions: dict[str, int] = {"preference": context.preference.version}
-    for name in metrics:
-        metric = get_metric(name)
-        if not by_key.below(name):
-            unmeasured.update(_why_not_asked(metric, context))
-            continue
-        score = metric.score(by_key, context)
-        fields.update(score.fields)
-        stats[name] = score.stats
-        unmeasured.update(score.unmeasured)
-        versions |= {name: metric.version, **prompt_sets(metric)}
+    with judging_by(Judgements.of(transcripts)):
+        for name in metrics:
+            metric = get_metric(name)
+            if not by_key.below(name):
+                unmeasured.update(metric.not_asked(context) if hasattr(metric, "not_asked") else {})
+                continue
+            score = metric.score(by_key, context)
+            fields.update(score.fields)
+            stats[name] = score.stats
+            unmeasured.update(score.unmeasured)
+            versions |= {name: metric.version, **prompt_sets(metric)}
     stats["degenerate"] = degenerate_stats(by_key, context.preference.families)
     versions["degenerate"] = DEGENERATE_VERSION
     return EvalSnapshot(
@@ -79,11 +73,6 @@ def _score_snapshot(
         versions=versions,
         answers=count_answers(by_key),
     )
-
-
-def _why_not_asked(metric: Metric, context: ScoringContext) -> Mapping[str, Unmeasured]:
-    found: Mapping[str, Unmeasured] = metric.not_asked(context) if hasattr(metric, "not_asked") else {}
-    return found
 
 
 def score_state(
@@ -154,19 +143,15 @@ def _rescored(snapshot: EvalSnapshot, preference: Preference, subjects: Subjects
 def _as_before(fresh: EvalSnapshot, before: EvalSnapshot) -> EvalSnapshot:
     """With what scoring does not make: what it cost, and which versions had scored it."""
     earlier = {**before.versions, **before.rescored_from}
+    now = fresh.versions
     return fresh.model_copy(
         update={
             "requests": before.requests,
             "duration_s": before.duration_s,
             "shared_from": before.shared_from,
-            "rescored_from": changed_versions(earlier, fresh.versions),
+            "rescored_from": {name: was for name, was in earlier.items() if name in now and now[name] != was},
         }
     )
-
-
-def changed_versions(earlier: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
-    """Those of `earlier` that are another version `now`."""
-    return {name: version for name, version in earlier.items() if name in now and now[name] != version}
 
 
 def prompt_sets(metric: Metric) -> Mapping[str, int]:

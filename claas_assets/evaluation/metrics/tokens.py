@@ -15,7 +15,7 @@ MAX_COMPARED = 1_000
 _KANA = {"HIRAGANA", "KATAKANA", "CJK"}
 
 
-def repetition(text: str, size: int = 4) -> float | None:
+def repetition(text: str) -> float | None:
     """rep4: 1 − distinct 4-grams / 4-grams, in [0, 1). None where there is no token.
 
     A text of fewer than four tokens has no 4-gram to repeat: 0.
@@ -23,7 +23,7 @@ def repetition(text: str, size: int = 4) -> float | None:
     tokens = tokenize(text)
     if not tokens:
         return None
-    grams = [tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1)]
+    grams = [tuple(tokens[i : i + 4]) for i in range(len(tokens) - 3)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 

@@ -102,8 +102,7 @@ def obedience(units: UnitStats | None) -> UnitStats | None:
 
 def obeyed_in(snapshot: EvalSnapshot, name: str) -> UnitStats | None:
     """`obedience` of the prompts of one set (`probe_prompts`, `heldout_prompts`, `ceiling`) in one state."""
-    stats = snapshot.stats.compliance
-    return obedience(stats.sets.get(name)) if stats is not None else None
+    return obedience(snapshot.compliance_set(name))
 
 
 def mean(values: Iterable[float]) -> float | None:

@@ -12,15 +12,3 @@ from claas_assets.evaluation.preferences.preference import (
     preference_names,
 )
 from claas_assets.evaluation.preferences.verifiers import Verifier, VerifierResult, build_verifier
-
-__all__ = [
-    "LogprobPair",
-    "OverApplicationItem",
-    "Preference",
-    "PromptMessage",
-    "Verifier",
-    "VerifierResult",
-    "build_verifier",
-    "load_preference",
-    "preference_names",
-]

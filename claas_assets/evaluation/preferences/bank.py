@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import combinations
 from typing import Any
 
 import yaml
 
-from claas_assets.evaluation.preferences.prompts import first_near_pair, nearly_one
+from claas_assets.evaluation.preferences.prompts import nearly_one
 
 TRAINED_EVERY = 3
 """Of the open prompts the first, fourth, … are trained on, and the others are held out."""
@@ -27,9 +28,9 @@ class Bank:
     """`prompt` and `check`, as in a preference file's `over_application`."""
 
     def __post_init__(self) -> None:
-        near = first_near_pair([*self.open, *(task["prompt"] for task in self.tasks)])
-        if near is not None:
-            raise ValueError(f"the bank has two prompts that are nearly one: {near[0]!r} and {near[1]!r}")
+        for one, other in combinations([*self.open, *(task["prompt"] for task in self.tasks)], 2):
+            if nearly_one(one, other):
+                raise ValueError(f"the bank has two prompts that are nearly one: {one!r} and {other!r}")
 
     def sets(self) -> dict[str, list[Any]]:
         """The prompts by the set of a preference that they are for."""

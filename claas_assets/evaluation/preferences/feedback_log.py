@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -136,15 +136,11 @@ def _items_of(path: Path) -> Iterator[LoggedFeedback]:
         yield LoggedFeedback(when, item.lora_id, item.prompt, item.feedback, trained=batch.error is None)
 
 
-def covering(feedback: str, preferences: Iterable[Preference]) -> list[str]:
-    """The names of the preferences that ask for the same: in nearly the same words, or by the same kind of verifier.
+def covers(preference: Preference, feedback: str) -> bool:
+    """Whether a preference asks for the same: in nearly the same words, or by the same kind of verifier.
 
     Wrong by construction: it compares words and what they suggest, not what was meant.
     """
-    return [preference.name for preference in preferences if _covers(preference, feedback)]
-
-
-def _covers(preference: Preference, feedback: str) -> bool:
     wordings: Sequence[str] = (preference.feedback_string, *preference.feedback_strings)
     if any(nearly_one(feedback, wording) for wording in wordings):
         return True

@@ -35,82 +35,14 @@ _TITLE = regex.compile(
 )
 _COUNTING = regex.compile(r"\d++(?:[\s,.;:→>–-]++\d++)++[\s.!]*+")
 # Words that make no other item: ten "apples" in other colors are one.
-_VARIATION = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "another",
-        "other",
-        "more",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "first",
-        "second",
-        "third",
-        "some",
-        "red",
-        "green",
-        "yellow",
-        "blue",
-        "orange",
-        "purple",
-        "pink",
-        "brown",
-        "black",
-        "white",
-        "golden",
-        "silver",
-        "grey",
-        "gray",
-        "dark",
-        "light",
-        "bright",
-        "big",
-        "small",
-        "large",
-        "little",
-        "tiny",
-        "huge",
-        "giant",
-        "mini",
-        "fresh",
-        "ripe",
-        "raw",
-        "juicy",
-        "sweet",
-        "sour",
-        "tasty",
-        "delicious",
-        "nice",
-        "good",
-        "great",
-        "sliced",
-        "chopped",
-        "dried",
-        "frozen",
-        "cooked",
-        "baked",
-        "whole",
-        "half",
-        "old",
-        "new",
-        "young",
-        "best",
-        "also",
-        "again",
-        "of",
-        "and",
-    ]
-)
+_VARIATION = frozenset({
+    "a", "an", "the", "another", "other", "more", "one", "two", "three", "four", "five", "six", "seven", "eight",
+    "nine", "ten", "first", "second", "third", "some", "red", "green", "yellow", "blue", "orange", "purple", "pink",
+    "brown", "black", "white", "golden", "silver", "grey", "gray", "dark", "light", "bright", "big", "small", "large",
+    "little", "tiny", "huge", "giant", "mini", "fresh", "ripe", "raw", "juicy", "sweet", "sour", "tasty", "delicious",
+    "nice", "good", "great", "sliced", "chopped", "dried", "frozen", "cooked", "baked", "whole", "half", "old", "new",
+    "young", "best", "also", "again", "of", "and",
+})  # fmt: skip
 _ARTICLES = frozenset({"a", "an", "the"})
 # What begins an amount of something, not a step.
 _AMOUNT = regex.compile(
@@ -193,12 +125,8 @@ def _numbered(text: str) -> list[str]:
     return [part.split("\n", 1)[0] for part in parts]
 
 
-def _marked_lines(text: str) -> list[str]:
-    return [line for line in text.splitlines() if ITEM.match(line)]
-
-
 def _marked(text: str) -> list[str]:
-    lines = _marked_lines(text)
+    lines = [line for line in text.splitlines() if ITEM.match(line)]
     outermost = min((_indent(line) for line in lines), default=0)
     return [line for line in lines if _indent(line) == outermost]
 

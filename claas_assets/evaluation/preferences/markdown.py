@@ -77,13 +77,10 @@ def sentences(text: str, language: str = "en") -> list[str]:
     (a row of emoji, "…") is no sentence. A run of "!" and "?" is returned as its first character:
     `sentencex` does not see the end of "Hi!! I am".
 
-    Inside a block `sentencex` finds the ends. It was compared with the pattern `(?<=[.!?])\\s+` on the
-    table of `test_markdown.py` in the tests: with the blocks above it is right on all of its cases, the pattern
-    on half. Abbreviations ("e.g.", "Dr. Smith", "p.m. yesterday", "the U.S. and"), initials, ellipses,
-    quotations, "。" and Markdown are where the pattern errs. Three kinds that `sentencex` misses are mended here:
-    ends after brackets ("(It is.) Yes."), after "etc." and after a letter that names something ("Option A.
-    Option B."), and abbreviations before a number or a small letter ("approx. 5 km"). What is still wrong, and a
-    test says so: an abbreviation that is in neither list ("the comm. said so" is two).
+    Inside a block `sentencex` finds the ends (the tests' table compares it with a pattern). Three kinds that it misses
+    are mended here: ends after brackets ("(It is.) Yes."), after "etc." and after a letter that names something
+    ("Option A. Option B."), and abbreviations before a number or a small letter ("approx. 5 km"). Still wrong: an
+    abbreviation that is in neither list ("the comm. said so" is two).
     """
     parts: list[str] = []
     for block in blocks(text):

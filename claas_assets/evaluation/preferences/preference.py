@@ -109,11 +109,7 @@ class Preference(Part):
 
     @model_validator(mode="after")
     def _check(self) -> Preference:
-        prompts = [
-            *self.probe_prompts,
-            *self.heldout_prompts,
-            *(item.prompt for item in self.over_application),
-        ]
+        prompts = [*self.probe_prompts, *self.heldout_prompts, *(item.prompt for item in self.over_application)]
         if not self.feedback_string.strip():
             raise ValueError("feedback_string is blank")
         if any(not prompt.strip() for prompt in prompts):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import combinations
 from unicodedata import normalize
 
 import regex
@@ -28,17 +27,11 @@ def nearly_one(one: str, other: str) -> bool:
     return shared >= SHARED_WORDS or folded(one) == folded(other)
 
 
-def first_near_pair(prompts: Iterable[str]) -> tuple[str, str] | None:
-    """Two of `prompts` that are nearly one; None where there are none."""
-    return next((pair for pair in combinations(prompts, 2) if nearly_one(*pair)), None)
-
-
-def unlike(prompts: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
-    """Those of `prompts`, in order, that are near to none of `taken` and to none before them."""
+def unlike(prompts: Iterable[str]) -> list[str]:
+    """Those of `prompts`, in order, that are near to none before them."""
     kept: list[str] = []
-    others = list(taken)
     for prompt in prompts:
-        if not any(nearly_one(prompt, other) for other in [*others, *kept]):
+        if not any(nearly_one(prompt, other) for other in kept):
             kept.append(prompt)
     return kept
 

@@ -17,17 +17,8 @@ LONGEST_FEEDBACK = 2_000
 """Characters that are looked at: a log may hold any text as feedback."""
 _QUOTED = r"\"([^\"\n]+)\"|“([^”\n]+)”|(?<!\w)'([^'\n]{3,})'(?!\w)"
 _NUMBERS = {
-    "one": 1,
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-    "nine": 9,
-    "ten": 10,
-}
+    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
+}  # fmt: skip
 _NUMBER = rf"(?P<number>\d{{1,4}}|{'|'.join(_NUMBERS)})"
 _APOLOGIES = [
     "sorry", "apologize", "apologise", "apologizes", "apologies", "apology", "my mistake", "forgive me", "pardon me",

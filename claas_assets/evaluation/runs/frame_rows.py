@@ -7,14 +7,7 @@ from typing import Any
 
 from claas_assets.evaluation.metrics.units import obeyed_in
 from claas_assets.evaluation.runs.loading import PreferenceRun
-from claas_assets.evaluation.storage.records import (
-    METRIC_COLUMNS,
-    EvalSnapshot,
-    Record,
-    StepRecord,
-    Transcript,
-    UnitStats,
-)
+from claas_assets.evaluation.storage.records import EvalSnapshot, Record, StepRecord, Transcript
 from claas_assets.evaluation.verdict.outcome import outcome_of
 
 Row = dict[str, Any]
@@ -45,8 +38,6 @@ RETENTION_COLUMNS = (
     "retention", "forgetting", "forward_transfer", "half_life", "steps_to_obey", "reason",
 )  # fmt: skip
 
-__all__ = ["METRIC_COLUMNS", "RETENTION_COLUMNS", "STEP_COLUMNS", "TRANSCRIPT_COLUMNS", "VERDICT_COLUMNS"]
-
 
 def metric_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
     """`value` is a number in every row: a truth value is 1 or 0 (`unit` is then bool)."""
@@ -59,11 +50,6 @@ def metric_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
         }
 
 
-def counted(row: Row) -> Row:
-    """Of a row about a state, how many steps were done when it was measured."""
-    return {"steps_done": row["step"] + 1} if "step" in row else {}
-
-
 def step_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
     """One row a state. Only steps have what is about their training."""
     lines: dict[int, StepRecord] = {record.step: record for record in run.steps}
@@ -74,7 +60,7 @@ def step_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
 
 def _headline(snapshot: EvalSnapshot) -> Row:
     margin, general, collapse = snapshot.logprob_margin, snapshot.general, snapshot.collapse
-    held_out = _set(snapshot, "heldout_prompts")
+    held_out = snapshot.compliance_set("heldout_prompts")
     return {
         "snapshot": snapshot.snapshot,
         "compliance": snapshot.preference_compliance,
@@ -153,7 +139,7 @@ def _judged(transcript: Transcript, snapshot: EvalSnapshot) -> Row:
     group, last, general = _group(transcript), transcript.key.rsplit("/", 1)[-1], snapshot.stats.general
     units, unit = None, last
     if transcript.metric == "compliance" and group is not None:
-        units, unit = _set(snapshot, group), transcript.question
+        units, unit = snapshot.compliance_set(group), transcript.question
     elif transcript.metric == "general" and general is not None:
         units = {"seed": general.public_probes, "items": general.items}.get(group or "")
     if units is None:
@@ -206,11 +192,6 @@ def retention_rows(run_id: str, run: PreferenceRun) -> Iterator[Row]:
                 **{key: _field(numbers, key) for key in RETENTION_COLUMNS[10:-1]},
                 "reason": cell.reason,
             }
-
-
-def _set(snapshot: EvalSnapshot, name: str) -> UnitStats | None:
-    stats = snapshot.stats.compliance
-    return stats.sets.get(name) if stats is not None else None
 
 
 def _field(record: Record | None, name: str) -> Any:

@@ -24,6 +24,7 @@ from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.runs import frame_rows
 from claas_assets.evaluation.runs.loading import PreferenceRun, preference_folders, read_run, run_folders
 from claas_assets.evaluation.storage.recorded_config import flat
+from claas_assets.evaluation.storage.records import METRIC_COLUMNS
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
 from claas_assets.evaluation.storage.stores import Place, place_at
 from claas_assets.evaluation.verdict.outcome import outcome_of
@@ -49,7 +50,7 @@ class Frames:
     @cached_property
     def metrics(self) -> pd.DataFrame:
         """One row a quantity and state, with the columns of `metrics.csv`: value, unit, n, interval, reason."""
-        return _frame(self._rows(frame_rows.metric_rows), frame_rows.METRIC_COLUMNS)
+        return _frame(self._rows(frame_rows.metric_rows), METRIC_COLUMNS)
 
     @cached_property
     def transcripts(self) -> pd.DataFrame:
@@ -69,7 +70,11 @@ class Frames:
     def _rows(self, rows_of: Callable[[str, PreferenceRun], Iterable[dict[str, Any]]]) -> Rows:
         keys = _differing(self.runs)
         return [
-            {**row, **frame_rows.counted(row), **{key: flat(preference.adapter.config).get(key) for key in keys}}
+            {
+                **row,
+                **({"steps_done": row["step"] + 1} if "step" in row else {}),
+                **{key: flat(preference.adapter.config).get(key) for key in keys},
+            }
             for run in self.runs
             for preference in run.preferences.values()
             for row in rows_of(run.run_id, preference)

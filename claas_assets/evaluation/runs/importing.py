@@ -19,6 +19,7 @@ from claas_assets.evaluation.config import METRICS, PUBLIC_TOP_LEVEL, Thresholds
 from claas_assets.evaluation.errors import NoSuchRun, RunFolderError
 from claas_assets.evaluation.mistakes import words_of
 from claas_assets.evaluation.runs import results
+from claas_assets.evaluation.storage.journal import STEPS_FILE
 from claas_assets.evaluation.storage.names import is_preference_name
 from claas_assets.evaluation.storage.object_journal import open_journal
 from claas_assets.evaluation.storage.records import (
@@ -38,11 +39,9 @@ from claas_assets.evaluation.storage.records import (
     Unmeasured,
     moment_of,
 )
-from claas_assets.evaluation.storage.run_folder import MAX_RECORD_BYTES, RunFolder
+from claas_assets.evaluation.storage.run_folder import BASELINE_FILE, MAX_RECORD_BYTES, METADATA_FILE, RunFolder
 from claas_assets.evaluation.storage.stamps import check_regular
 from claas_assets.evaluation.storage.stores import Place, exists
-
-METADATA_FILE, BASELINE_FILE, STEPS_FILE = "metadata.json", "baseline.json", "steps.jsonl"
 
 _NOT_THERE = Unmeasured(kind="unavailable", reason="the public harness does not record it: the run was imported")
 _NO_TEXT = Unmeasured(kind="unavailable", reason="the public harness recorded null in place of a text")
@@ -96,7 +95,10 @@ def read_public_results(source: Path, run_id: str) -> list[TrainingRecord]:
 
     Raises `NoSuchRun`, or `RunFolderError` naming the file and what is wrong in it.
     """
-    folders = [source] if (source / METADATA_FILE).exists() else _folders_in(source)
+    folders = [source] if (source / METADATA_FILE).exists() else []
+    if not folders and not source.is_dir():
+        raise NoSuchRun(f"{source}: there is no such folder")
+    folders = folders or sorted(folder for folder in source.iterdir() if (folder / METADATA_FILE).exists())
     if not folders:
         raise NoSuchRun(f"{source}: no results of the public harness: no folder in it holds a {METADATA_FILE}")
     return [_training(folder, run_id) for folder in folders]
@@ -122,12 +124,6 @@ def write_imported(records: Sequence[TrainingRecord], target: Place) -> None:
         summary[training.adapter.preference] = results.verdict(scores, Thresholds())
         folder.write_verdict(summary[training.adapter.preference])
     run.write_summary(summary)
-
-
-def _folders_in(source: Path) -> list[Path]:
-    if not source.is_dir():
-        raise NoSuchRun(f"{source}: there is no such folder")
-    return sorted(folder for folder in source.iterdir() if (folder / METADATA_FILE).exists())
 
 
 def _training(folder: Path, run_id: str) -> TrainingRecord:
@@ -216,14 +212,12 @@ def _snapshot(public: _Snapshot) -> EvalSnapshot:
         general=public.general,
         collapse=public.collapse,
         rollouts=[
-            _transcript(index, rollout) for index, rollout in enumerate(public.rollouts) if _says_anything(rollout)
+            _transcript(index, rollout)
+            for index, rollout in enumerate(public.rollouts)
+            if any(message.get("content") is not None for message in rollout.messages)
         ],
         unmeasured=dict.fromkeys((*_NEVER_RECORDED, *missing), _NOT_THERE),
     )
-
-
-def _says_anything(rollout: _Rollout) -> bool:
-    return any(message.get("content") is not None for message in rollout.messages)
 
 
 _FIELDS = {

@@ -13,14 +13,7 @@ from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.mistakes import words_of
 from claas_assets.evaluation.storage.journal import LOCK_FILE, STEPS_FILE
 from claas_assets.evaluation.storage.recorded_config import flat
-from claas_assets.evaluation.storage.records import (
-    Criterion,
-    Interval,
-    Overall,
-    VerdictRecord,
-    judged,
-    moment_of,
-)
+from claas_assets.evaluation.storage.records import Criterion, Interval, Overall, VerdictRecord, judged, moment_of
 from claas_assets.evaluation.storage.run_folder import BASELINE_FILE, METADATA_FILE, VERDICT_FILE, PreferenceFolder
 from claas_assets.evaluation.storage.stamps import Stamp
 from claas_assets.evaluation.storage.stores import Place

@@ -82,7 +82,7 @@ class Asker:
         found = {t.key: t for t in await gather([one(probe) for probe in unique])}
         random.Random(self.seed).shuffle(again)
         once = {_identity(probe): found[probe.key] for probe in unique}
-        sample = _first_of_each_set(again, REPEATS)
+        sample = _first_of_each_set(again)
         total += len(sample)
         found |= {t.key: t for t in await gather([one_of_half(probe) for probe in sample])}
         varying = {set_of(p.key) for p in sample if not _same_text(once.get(_identity(p)), found[p.key])}
@@ -113,11 +113,11 @@ class Asker:
             return _unanswered(probe, Unmeasured(kind="failed", reason=str(error)))
 
 
-def _first_of_each_set(probes: Sequence[Probe], most: int) -> list[Probe]:
+def _first_of_each_set(probes: Sequence[Probe]) -> list[Probe]:
     sets: dict[str, list[Probe]] = {}
     for probe in probes:
         sets.setdefault(set_of(probe.key), []).append(probe)
-    return [probe for own in sets.values() for probe in own[:most]]
+    return [probe for own in sets.values() for probe in own[:REPEATS]]
 
 
 def _same_text(once: Transcript | None, again: Transcript) -> bool:

@@ -9,13 +9,7 @@ from claas_assets.evaluation.errors import PreferenceError
 from claas_assets.evaluation.metrics.compliance import obedience
 from claas_assets.evaluation.preferences.judgements import Judgements, judging_by
 from claas_assets.evaluation.preferences.preference import Preference
-from claas_assets.evaluation.storage.records import (
-    Message,
-    RolloutRecord,
-    Transcript,
-    TranscriptMetadata,
-    Unmeasured,
-)
+from claas_assets.evaluation.storage.records import Message, RolloutRecord, Transcript, TranscriptMetadata, Unmeasured
 from claas_assets.evaluation.training.judgements import judgements_of_batch
 
 

@@ -22,14 +22,19 @@ from claas_assets.evaluation.metrics.probes import Probe, ProbePlan
 from claas_assets.evaluation.metrics.scoring import Subjects, gather_probes, score_state
 from claas_assets.evaluation.preferences.preference import Preference
 from claas_assets.evaluation.preferences.sequence import PreferenceSequence
-from claas_assets.evaluation.storage.records import AdapterRecord, EvalSnapshot, SnapshotSize, Transcript, Unmeasured
+from claas_assets.evaluation.storage.records import (
+    BASELINE_STEP,
+    AdapterRecord,
+    EvalSnapshot,
+    SnapshotSize,
+    Transcript,
+    Unmeasured,
+)
 from claas_assets.evaluation.training.asking import Asker
 from claas_assets.evaluation.training.context import TrainingContext
 from claas_assets.evaluation.training.judgements import judgements_of_answers
 from claas_assets.evaluation.training.sampler import Serving, Weights, put_sampler_on, serves
 from claas_assets.evaluation.training.shared_baseline import shared_baseline
-
-BASELINE_STEP = -1
 
 
 @dataclass(frozen=True)

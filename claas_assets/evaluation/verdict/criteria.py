@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from claas_assets.evaluation.config import Threshold, Thresholds
+from claas_assets.evaluation.config import HIGH_IS_GOOD, Threshold, Thresholds
 from claas_assets.evaluation.storage.records import Criterion, EvalSnapshot, Grade, Role, Unmeasured
 from claas_assets.evaluation.verdict import measurements
 from claas_assets.evaluation.verdict.measurements import BeforeAfter, Measurement
@@ -105,32 +105,22 @@ def apply_rule(rule: CriterionRule, states: BeforeAfter, thresholds: Thresholds)
 # --- grades -----------------------------------------------------------------------------------
 
 
-def _higher(bounds_of: Callable[[Thresholds], Threshold]) -> Grading:
-    """Pass at `pass_at` and above, fail below `fail_at`."""
+def _by_bounds(name: str) -> Grading:
+    """By the bounds of that name in `Thresholds`: pass at `pass_at` or better, fail where worse than `fail_at`."""
+    sign = 1 if name in HIGH_IS_GOOD else -1
 
     def grade(measured: Measurement, thresholds: Thresholds) -> tuple[Grade, dict[str, float]]:
-        bounds = bounds_of(thresholds)
-        return _between(measured.value, bounds), bounds.model_dump()
+        bounds: Threshold = getattr(thresholds, name)
+        return _between(sign * measured.value, sign * bounds.pass_at, sign * bounds.fail_at), bounds.model_dump()
 
     return grade
 
 
-def _lower(bounds_of: Callable[[Thresholds], Threshold]) -> Grading:
-    """Pass at `pass_at` and below, fail above `fail_at`."""
-
-    def grade(measured: Measurement, thresholds: Thresholds) -> tuple[Grade, dict[str, float]]:
-        bounds = bounds_of(thresholds)
-        turned = Threshold(pass_at=-bounds.pass_at, fail_at=-bounds.fail_at)
-        return _between(-measured.value, turned), bounds.model_dump()
-
-    return grade
-
-
-def _between(value: float, bounds: Threshold) -> Grade:
+def _between(value: float, pass_at: float, fail_at: float) -> Grade:
     """Equal to a bound but for the rounding of a mean is at it: 16 of 20 scores of 1 are 0.8."""
-    if value >= bounds.pass_at - 1e-9:
+    if value >= pass_at - 1e-9:
         return "pass"
-    return "fail" if value < bounds.fail_at - 1e-9 else "marginal"
+    return "fail" if value < fail_at - 1e-9 else "marginal"
 
 
 def _no_harm(measured: Measurement, thresholds: Thresholds) -> tuple[Grade, dict[str, float]]:
@@ -143,23 +133,17 @@ def _no_harm(measured: Measurement, thresholds: Thresholds) -> tuple[Grade, dict
 
 
 RULES = (
-    CriterionRule("obeyed", "compliance", "learning", measurements.obeyed, _higher(lambda t: t.obeyed)),
+    CriterionRule("obeyed", "compliance", "learning", measurements.obeyed, _by_bounds("obeyed")),
     CriterionRule("over_application", "compliance", "guard", measurements.over_application, _no_harm),
     CriterionRule("capability_change", "general", "guard", measurements.capability_change, _no_harm),
     CriterionRule("degenerate_on_preference", "compliance", "guard", measurements.degenerate_on_preference, _no_harm),
     CriterionRule("degenerate_elsewhere", None, "guard", measurements.degenerate_elsewhere, _no_harm),
+    CriterionRule("entropy_ratio", "collapse", "extreme", measurements.entropy_ratio, _by_bounds("entropy_ratio")),
+    CriterionRule("self_rouge_l", "collapse", "extreme", measurements.self_rouge_l, _by_bounds("self_rouge_l")),
+    CriterionRule("loops", "collapse", "extreme", measurements.loops, _by_bounds("loops")),
     CriterionRule(
-        "entropy_ratio", "collapse", "extreme", measurements.entropy_ratio, _higher(lambda t: t.entropy_ratio)
+        "fixed_text_drift", "collapse", "extreme", measurements.fixed_text_drift, _by_bounds("fixed_text_drift")
     ),
-    CriterionRule("self_rouge_l", "collapse", "extreme", measurements.self_rouge_l, _lower(lambda t: t.self_rouge_l)),
-    CriterionRule("loops", "collapse", "extreme", measurements.loops, _lower(lambda t: t.loops)),
-    CriterionRule(
-        "fixed_text_drift", "collapse", "extreme", measurements.fixed_text_drift, _lower(lambda t: t.fixed_text_drift)
-    ),
-    CriterionRule(
-        "logprob_margin", "logprob", "told", measurements.logprob_margin, _higher(lambda t: t.logprob_margin)
-    ),
-    CriterionRule(
-        "capability_ratio", "general", "told", measurements.capability_ratio, _higher(lambda t: t.capability_ratio)
-    ),
+    CriterionRule("logprob_margin", "logprob", "told", measurements.logprob_margin, _by_bounds("logprob_margin")),
+    CriterionRule("capability_ratio", "general", "told", measurements.capability_ratio, _by_bounds("capability_ratio")),
 )

@@ -64,10 +64,6 @@ class Matrix:
         first = next((step.step for step in self.steps if step.preference == preference), len(self.steps))
         return max(index for index, row in enumerate(self.rows) if row.step < first)
 
-    def is_trained_last(self, preference: str) -> bool:
-        """Whether nothing was trained after it: then it could not be forgotten."""
-        return self.steps[-1].preference == preference if self.steps else True
-
     def between(self, preference: str, then: int, now: int) -> BeforeAfter:
         """Two rows as one preference has them. The noise floor is the untouched adapter's."""
         before, floor = self.rows[then].snapshot.of(preference), self.rows[0].snapshot.of(preference)

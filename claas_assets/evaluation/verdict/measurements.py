@@ -8,7 +8,7 @@ from statistics import fmean
 
 from claas_assets.evaluation.metrics.statistics import bonett_price, noise_floor, student_t
 from claas_assets.evaluation.metrics.units import MAX_MISSING_SHARE, fold, obeyed_in
-from claas_assets.evaluation.storage.records import EvalSnapshot, Evidence, Interval, UnitStats, Unmeasured
+from claas_assets.evaluation.storage.records import EvalSnapshot, Evidence, Interval, Record, UnitStats, Unmeasured
 
 ERROR = 0.05
 """The one-sided error of a claim: divided by the number of looks, and for harm shared by the guards."""
@@ -97,8 +97,8 @@ class Measurement:
 
 def deciding_set(states: BeforeAfter) -> str:
     """The prompts that the verdict stands on: the held-out ones where there are such."""
-    stats = states.baseline.stats.compliance
-    return "heldout_prompts" if stats is not None and "heldout_prompts" in stats.sets else "probe_prompts"
+    held_out = states.baseline.compliance_set("heldout_prompts")
+    return "heldout_prompts" if held_out is not None else "probe_prompts"
 
 
 def obeyed(states: BeforeAfter) -> Measurement | Unmeasured:
@@ -145,7 +145,7 @@ def _evidence(change: float, interval: Interval | None, floor: float, least: flo
 
 def over_application(states: BeforeAfter) -> Measurement | Unmeasured:
     """Prompts to which the preference does not apply, and whose answer follows it all the same."""
-    if _set(states.baseline, "over_application") is None and states.last.snapshot == "full":
+    if states.baseline.compliance_set("over_application") is None and states.last.snapshot == "full":
         return Unmeasured(kind="unavailable", reason="the preference has no over_application prompts")
     paired = _paired(states, "compliance.over_application", _violations)
     words = "over-application on {lost} more and {gained} fewer of {n} prompts"
@@ -162,14 +162,14 @@ def capability_change(states: BeforeAfter) -> Measurement | Unmeasured:
 
 def degenerate_on_preference(states: BeforeAfter) -> Measurement | Unmeasured:
     """Loops and empty answers to the preference's own prompts, trained and held out."""
-    paired = _paired(states, "degenerate.on_preference", lambda snapshot: _degenerate(snapshot, "on_preference"))
+    paired = _paired(states, "degenerate.on_preference", lambda state: _units(state.stats.degenerate, "on_preference"))
     words = "loops on the preference's prompts: {lost} new and {gained} fewer of {n} answers"
     return _harm(states, "degenerate_on_preference", paired, words)
 
 
 def degenerate_elsewhere(states: BeforeAfter) -> Measurement | Unmeasured:
     """Loops and empty answers to all other prompts."""
-    paired = _paired(states, "degenerate.elsewhere", lambda snapshot: _degenerate(snapshot, "elsewhere"))
+    paired = _paired(states, "degenerate.elsewhere", lambda state: _units(state.stats.degenerate, "elsewhere"))
     words = "loops elsewhere: {lost} new and {gained} fewer of {n} answers"
     return _harm(states, "degenerate_elsewhere", paired, words)
 
@@ -232,7 +232,7 @@ def logprob_margin(states: BeforeAfter) -> Measurement | Unmeasured:
         n=len(changes),
         missing=len(stats.delta.missing),
         evidence=_evidence(stats.delta.mean, interval, 0.0),
-        words=f"logprob margin {stats.delta.mean:+.1f} nats{by_token} ({_range(interval, 1)}n = {len(changes)} pairs"
+        words=f"logprob margin {stats.delta.mean:+.1f} nats{by_token} ({_range(interval)}n = {len(changes)} pairs"
         f"{_missing(len(stats.delta.missing))})",
     )
 
@@ -266,7 +266,7 @@ def entropy_ratio(states: BeforeAfter) -> Measurement | Unmeasured:
 
 def self_rouge_l(states: BeforeAfter) -> Measurement | Unmeasured:
     """How alike several samples of one prompt are."""
-    now, then = (_collapse_units(state, "self_rouge_l") for state in (states.last, states.baseline))
+    now, then = (_units(state.stats.collapse, "self_rouge_l") for state in (states.last, states.baseline))
     if now is None or now.mean is None:
         return states.why_missing("collapse.self_rouge_l")
     before = then.mean if then is not None else None
@@ -277,7 +277,7 @@ def self_rouge_l(states: BeforeAfter) -> Measurement | Unmeasured:
 
 def loops(states: BeforeAfter) -> Measurement | Unmeasured:
     """Rise of repeated 4-grams in the answers to neutral prompts."""
-    paired = _paired(states, "collapse.rep4", lambda snapshot: _collapse_units(snapshot, "rep4"))
+    paired = _paired(states, "collapse.rep4", lambda state: _units(state.stats.collapse, "rep4"))
     if isinstance(paired, Unmeasured):
         return paired
     return _of_change(paired, f"repeated 4-grams on neutral prompts {paired.then:.2f} → {paired.now:.2f}")
@@ -290,7 +290,7 @@ def fixed_text_drift(states: BeforeAfter) -> Measurement | Unmeasured:
     not recorded which tokens that is, the drift is not known.
     """
     name = "fixed_text_words"
-    paired = _paired(states, f"collapse.{name}", lambda snapshot: _collapse_units(snapshot, name))
+    paired = _paired(states, f"collapse.{name}", lambda state: _units(state.stats.collapse, name))
     if isinstance(paired, Unmeasured):
         return paired
     words = f"fixed texts {paired.change:+.2f} nats a token"
@@ -371,18 +371,13 @@ def _scarce(stats: UnitStats, measured: int) -> Unmeasured | None:
     return Unmeasured(kind="failed", reason=f"only {measured} of {asked} units were measured both times{example}")
 
 
-def _set(snapshot: EvalSnapshot, name: str) -> UnitStats | None:
-    stats = snapshot.stats.compliance
-    return stats.sets.get(name) if stats is not None else None
-
-
 def _with_scores(units: UnitStats, scores: Mapping[str, float]) -> UnitStats:
     return units.model_copy(update={"scores": dict(scores), "mean": fmean(scores.values()) if scores else None})
 
 
 def _violations(snapshot: EvalSnapshot) -> UnitStats | None:
     """The over-application set with 1 for every violation."""
-    units = _set(snapshot, "over_application")
+    units = snapshot.compliance_set("over_application")
     return None if units is None else _with_scores(units, {u: float(not ok) for u, ok in units.passed.items()})
 
 
@@ -391,9 +386,8 @@ def _reversed(units: UnitStats | None) -> UnitStats | None:
     return None if units is None else _with_scores(units, {u: 1 - score for u, score in units.scores.items()})
 
 
-def _degenerate(snapshot: EvalSnapshot, where: str) -> UnitStats | None:
-    stats = snapshot.stats.degenerate
-    units: UnitStats | None = getattr(stats, where) if stats is not None else None
+def _units(stats: Record | None, name: str) -> UnitStats | None:
+    units: UnitStats | None = getattr(stats, name) if stats is not None else None
     return units
 
 
@@ -401,12 +395,6 @@ def items_of(snapshot: EvalSnapshot) -> UnitStats | None:
     """The capability items, scored loosely; None where they were not asked."""
     stats = snapshot.stats.general
     return stats.items if stats is not None else None
-
-
-def _collapse_units(snapshot: EvalSnapshot, name: str) -> UnitStats | None:
-    stats = snapshot.stats.collapse
-    units: UnitStats | None = getattr(stats, name) if stats is not None else None
-    return units
 
 
 def _mean_change(now: UnitStats, then: UnitStats | None) -> float | None:
@@ -417,11 +405,11 @@ def _mean_change(now: UnitStats, then: UnitStats | None) -> float | None:
 # --- words --------------------------------------------------------------------------------------
 
 
-def _range(interval: Interval | None, digits: int = 2) -> str:
-    """ "90 % 0.47…0.89, " or nothing."""
+def _range(interval: Interval | None) -> str:
+    """ "90 % 0.5…0.9, " or nothing."""
     if interval is None:
         return ""
-    return f"{interval.level:.0%}".replace("%", " %") + f" {interval.lower:.{digits}f}…{interval.upper:.{digits}f}, "
+    return f"{interval.level:.0%}".replace("%", " %") + f" {interval.lower:.1f}…{interval.upper:.1f}, "
 
 
 def _count(units: UnitStats | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from claas_assets.evaluation.metrics import get_metric, metric_names
+from claas_assets.evaluation.metrics import METRIC_NAMES, get_metric
 from claas_assets.evaluation.metrics.collapse_alerts import alerts_along
 from claas_assets.evaluation.metrics.scoring import prompt_sets
 from claas_assets.evaluation.metrics.units import obedience
@@ -110,7 +110,7 @@ def _version(snapshot: EvalSnapshot, metric: str) -> str:
 
     E.g. "2 (was 1)" after the metric changed, "1, preference 2 (was 1)" after the preference file did.
     """
-    if metric not in metric_names():
+    if metric not in METRIC_NAMES:
         return ""
     sets = [*prompt_sets(get_metric(metric)), *(("preference",) if metric in _BY_PREFERENCE_FILE else ())]
     changed = [f"{name} {_then_and_now(snapshot, name)}" for name in sets if name in snapshot.rescored_from]
@@ -138,7 +138,7 @@ def quantities_of(snapshot: EvalSnapshot) -> list[Quantity]:
 
     What has neither a value nor a reason was not asked in this snapshot, and has no row.
     """
-    found = [quantity for metric in metric_names() for quantity in _renamed(_of_metric(snapshot, metric))]
+    found = [quantity for metric in METRIC_NAMES for quantity in _renamed(_of_metric(snapshot, metric))]
     named = {quantity.name for quantity in found}
     unlisted = [Quantity(name, _unit(name), None) for name in snapshot.unmeasured if name not in named]
     return [q for q in [*found, *unlisted] if q.value is not None or q.name in snapshot.unmeasured]

@@ -67,7 +67,7 @@ def judge_sequence(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecor
         lora_id=scores.lora_id,
         run_id=scores.run_id,
         logprob_margin_delta=_mean(_margin_delta(last, name) for name in sequence.preferences),
-        final_compliance=_mean(_compliance(last, name) for name in sequence.preferences),
+        final_compliance=_mean(last.of(name).preference_compliance if last else None for name in sequence.preferences),
         capability_ratio=ratio.value if ratio is not None else None,
         overall=OVERALL[ruling.outcome],
         outcome=ruling.outcome,
@@ -89,10 +89,6 @@ def _mean(values: Iterator[float | None]) -> float | None:
     found = list(values)
     known = [value for value in found if value is not None]
     return fmean(known) if known and len(known) == len(found) else None
-
-
-def _compliance(last: EvalSnapshot | None, name: str) -> float | None:
-    return last.of(name).preference_compliance if last is not None else None
 
 
 def _margin_delta(last: EvalSnapshot | None, name: str) -> float | None:
@@ -219,9 +215,9 @@ def _pooled(matrix: Matrix, snapshot: EvalSnapshot) -> EvalSnapshot:
     states = {name: snapshot.of(name) for name in matrix.sequence.preferences}
     first = next(iter(states.values()))
     over = [
-        (f"{name}: ", state.stats.compliance.sets["over_application"])
+        (f"{name}: ", units)
         for name, state in states.items()
-        if state.stats.compliance is not None and "over_application" in state.stats.compliance.sets
+        if (units := state.compliance_set("over_application")) is not None
     ]
     loops = [state.stats.degenerate for state in states.values() if state.stats.degenerate is not None]
     stats = first.stats.model_copy(update={"general": snapshot.stats.general, "collapse": snapshot.stats.collapse})

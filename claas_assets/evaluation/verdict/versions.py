@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from claas_assets.evaluation.metrics import get_metric, metric_names
+from claas_assets.evaluation.metrics import METRIC_NAMES, get_metric
 from claas_assets.evaluation.metrics.degenerate import VERSION as DEGENERATE_VERSION
 from claas_assets.evaluation.storage.recorded_config import measuring_inputs
 from claas_assets.evaluation.storage.records import AdapterRecord, Record, TrainingRecord
@@ -42,10 +42,10 @@ def steps_data(training: TrainingRecord) -> str:
     return f"{baseline_data(training.adapter)}, {len(training.steps)} steps"
 
 
-def scoring_version(metrics: Sequence[str] = metric_names()) -> str:
+def scoring_version() -> str:
     """The version of each metric and of its own prompts: "collapse 1, compliance 1, fixed_texts 1, …"."""
     versions: dict[str, int] = {"degenerate": DEGENERATE_VERSION}
-    for name in metrics:
+    for name in METRIC_NAMES:
         metric = get_metric(name)
         versions |= {name: metric.version, **getattr(metric, "prompt_sets", {})}
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))

@@ -2,5 +2,3 @@
 
 from claas_assets.stack.llama.backend import LlamaBackend
 from claas_assets.stack.llama.forward import supports
-
-__all__ = ["LlamaBackend", "supports"]

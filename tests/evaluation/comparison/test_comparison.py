@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from claas_assets.evaluation.comparison.comparability import measured_by, obstacles
 from claas_assets.evaluation.comparison.comparison import Comparison, compare
 from claas_assets.evaluation.errors import ConfigError, RunFolderError
-from claas_assets.evaluation.metrics import get_metric, metric_names
+from claas_assets.evaluation.metrics import METRIC_NAMES, get_metric
 from claas_assets.evaluation.metrics.scoring import prompt_sets
 from claas_assets.evaluation.metrics.statistics import bonett_price
 from claas_assets.evaluation.storage.records import JudgeAgreement
@@ -246,7 +246,7 @@ def test_a_version_of_something_unknown_is_refused():
 
 def test_every_name_that_scoring_gives_a_version_is_known_to_a_comparison():
     names = {"preference", "degenerate"} | {
-        name for metric in map(get_metric, metric_names()) for name in (metric.name, *prompt_sets(metric))
+        name for metric in map(get_metric, METRIC_NAMES) for name in (metric.name, *prompt_sets(metric))
     }
     for name in names:
         assert measured_by(name), name

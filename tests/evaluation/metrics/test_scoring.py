@@ -9,7 +9,7 @@ import pytest
 
 from claas_assets.evaluation.config import METRICS
 from claas_assets.evaluation.errors import ConfigError
-from claas_assets.evaluation.metrics import get_metric, metric_names
+from claas_assets.evaluation.metrics import METRIC_NAMES, get_metric
 from claas_assets.evaluation.metrics.compliance import ComplianceMetric
 from claas_assets.evaluation.metrics.probes import ProbePlan, ScoringContext
 from claas_assets.evaluation.metrics.scoring import gather_probes, rescore, score_snapshot
@@ -51,7 +51,7 @@ def run() -> tuple[EvalSnapshot, list[StepRecord]]:
 
 
 def test_the_registry_is_the_configuration():
-    assert metric_names() == METRICS
+    assert METRIC_NAMES == METRICS
     assert [get_metric(name).name for name in METRICS] == list(METRICS)
 
 

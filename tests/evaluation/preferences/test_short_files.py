@@ -69,7 +69,7 @@ def test_near_duplicates_are_seen_whatever_their_case_and_marks() -> None:
     assert nearly_one("How do vaccines work today?", "How do vaccines work?")
     assert not nearly_one("How do vaccines work?", "How do elections work?")
     assert not nearly_one("🎉", "🎈")
-    assert unlike(["a b c", "A, b, c!", "d e f"], taken=["D e f?"]) == ["a b c"]
+    assert unlike(["a b c", "A, b, c!", "d e f"]) == ["a b c", "d e f"]
 
 
 def test_a_bank_with_near_duplicates_is_refused() -> None:

@@ -46,12 +46,3 @@ from claas_assets.evaluation.preferences.verifiers.phrases import (
     PhrasesAbsent,
 )
 from claas_assets.evaluation.preferences.verifiers.result import ShippedVerifier, Verifier, VerifierResult, verify
-
-__all__ = [
-    "AllOf", "AnyOf", "BeginsWith", "CharactersAbsent", "CodeBlockDefines", "CodeParses", "ConciseVerifier",
-    "ContainsAll", "ContainsAny", "ContainsEmoji", "EndsWith", "EndsWithQuestion", "FirstLine", "HasUpperCase",
-    "IdentityVerifier", "InLanguage", "IsJson", "JudgeVerifier", "LetterCase", "ListHasItems", "MatchesPattern",
-    "MaxCharacters", "MaxWords", "MinSentences", "MinWords", "NameAbsent", "NoEmojiVerifier", "NoMarkdown", "Not",
-    "PhrasesAbsent", "ShippedVerifier", "Verifier", "VerifierResult", "WrittenIn", "build_verifier", "find_emoji",
-    "find_name", "verify",
-]  # fmt: skip

@@ -9,13 +9,7 @@ from claas_assets.evaluation.preferences.markdown import count_words, sentences
 from claas_assets.evaluation.preferences.refusals import refusal, told
 from claas_assets.evaluation.preferences.repetition import different_words, repeats
 from claas_assets.evaluation.preferences.verifiers.names import fold_spaces
-from claas_assets.evaluation.preferences.verifiers.result import (
-    STRICT,
-    Count,
-    ShippedVerifier,
-    VerifierResult,
-    fails,
-)
+from claas_assets.evaluation.preferences.verifiers.result import STRICT, Count, ShippedVerifier, VerifierResult, fails
 
 LEAST_VARIETY = 0.42
 """Share of words that differ: ordinary prose of so few words has 0.6 and more."""

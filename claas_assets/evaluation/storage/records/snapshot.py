@@ -6,7 +6,7 @@ from pydantic import Field
 
 from claas_assets.evaluation.storage.records.base import Record, SnapshotSize, Unmeasured
 from claas_assets.evaluation.storage.records.public_scores import CollapseScores, GeneralScores, LogprobMargin
-from claas_assets.evaluation.storage.records.stats import SnapshotStats
+from claas_assets.evaluation.storage.records.stats import SnapshotStats, UnitStats
 from claas_assets.evaluation.storage.records.transcripts import Transcript
 
 
@@ -81,11 +81,15 @@ class EvalSnapshot(Record):
             }
         )
 
+    def compliance_set(self, name: str) -> UnitStats | None:
+        """The units of one set of prompts (`probe_prompts`, `heldout_prompts`, …); None where it was not asked."""
+        compliance = self.stats.compliance
+        return compliance.sets.get(name) if compliance is not None else None
+
     def headline(self) -> dict[str, float | None]:
         """The numbers that a run is followed by, under the names that they have in logs, charts and the terminal."""
         margin, general, collapse = self.logprob_margin, self.general, self.collapse
-        compliance = self.stats.compliance
-        trained = compliance.sets.get("probe_prompts") if compliance is not None else None
+        trained = self.compliance_set("probe_prompts")
         return {
             "obeyed_on_trained_prompts": trained.obeyed_rate if trained is not None else None,
             "margin_nats": margin.margin if margin else None,
