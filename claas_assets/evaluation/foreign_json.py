@@ -15,9 +15,11 @@ from typing import Any
 _SURROGATE = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
-# What every number that is refused has in its text; a text may have it too, and then all of it is looked through.
-_SUSPICIOUS = re.compile(r"[0-9]{19}|[eE]\+?[0-9]{3}|NaN|Infinity")
 _LONGEST_INTEGER = 19  # characters
+# What every number that is refused has in its text, every digit a 0 and every E an e; a text may have it too, and then
+# all is looked through. Searched as bytes: a regular expression took a tenth of a second for each file of a run.
+_SUSPICIOUS = (b"0" * _LONGEST_INTEGER, b"e000", b"e+000", b"NaN", b"Infinity")
+_DIGITS_AS_0 = bytes.maketrans(b"123456789E", b"000000000e")
 
 
 def without_lone_surrogates(text: str) -> str:
@@ -25,11 +27,17 @@ def without_lone_surrogates(text: str) -> str:
     return _SURROGATE.sub(_replaced, text) if "\\u" in text else text
 
 
+def is_suspicious(text: str) -> bool:
+    """Whether a number may be in it that is refused; False where there is none."""
+    shape = text.encode("utf-8", "replace").translate(_DIGITS_AS_0)
+    return any(mark in shape for mark in _SUSPICIOUS)
+
+
 def loads(text: str) -> Any:
     """The value. Raises `ValueError`: what is wrong, and under which key."""
     text = without_lone_surrogates(text)
     try:
-        if _SUSPICIOUS.search(text) is None:
+        if not is_suspicious(text):
             return json.loads(text)
         value = json.loads(text, parse_int=_integer)
         check_numbers(value)

@@ -43,11 +43,10 @@ def lock_folder() -> Path:
 def _tidy(folder: Path) -> None:
     """Remove old lock files, once a process. Whoever waits for one sees that it is gone, and makes another."""
     for path in folder.glob("*.lock"):
-        lock = FileLock(path, thread_local=False, fallback_to_soft=False)
         with contextlib.suppress(OSError, NotImplementedError):  # held, or another user's: it stays
             if time.time() - path.stat().st_mtime < _OLD_S:
                 continue
-            with lock.acquire(timeout=0):
+            with FileLock(path, thread_local=False, fallback_to_soft=False).acquire(timeout=0):
                 path.with_suffix(".holder").unlink(missing_ok=True)
                 path.unlink()
 
