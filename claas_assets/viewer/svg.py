@@ -76,10 +76,13 @@ def dose_response_svg(sweep: SweepComparison, criterion: str, key: str | None) -
 
 def _raw_svg(figure: Any, name: str) -> bytes:
     import matplotlib  # 0.5 s, and only where a picture is drawn
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
+    for artist in (figure, *figure.axes):
+        artist.patch.set(facecolor="none", edgecolor="none")  # the page is its paper
     buffer = BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # not `savefig`: see `figures.draw`
     return buffer.getvalue()
 
 

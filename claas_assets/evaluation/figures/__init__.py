@@ -75,6 +75,10 @@ def asked_figures(metrics: Collection[str]) -> list[str]:
 
 def _png(figure: Figure) -> bytes:
     """Without the metadata that matplotlib adds by itself, so that the bytes depend on the picture alone."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    figure.set_dpi(PNG_DPI)
+    # Not `savefig`: where a layout is made, it goes through the whole figure once before it draws, and draws nothing.
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()
