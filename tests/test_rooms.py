@@ -37,7 +37,7 @@ ARROWS = {
     "stack":       "wire viewer",
     "defs":        "words config storage preferences deployment training check verdict figures runs viewer stack",
     "definitions": "config defs",
-    "launch":      "words config storage preferences judge deployment check defs definitions",
+    "launch":      "words config storage preferences judge deployment check defs",
     "cli":         "words wire config storage preferences judge deployment training verdict runs comparison "
                    "viewer launch",
     "front":       "config runs launch cli",

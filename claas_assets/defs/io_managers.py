@@ -64,11 +64,13 @@ class RunFolderIOManager(dg.IOManager):
 
     def __init__(self, run_folder: CurrentRunFolder) -> None:
         self.run_folder = run_folder
+        self._loaded: dict[tuple[str, str], Any] = {}  # of this run: four assets and a check read the same megabyte
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         asset, run = _asset_name(context), self.run_folder.folder
         folder = run.preference(context.asset_partition_key) if context.has_asset_partitions else run
         _WRITE[asset](folder, obj)
+        self._loaded.pop((asset, folder.path.name), None)
         path = folder.path / ASSET_FILES[asset]
         context.add_output_metadata(
             {"path": dg.MetadataValue.path(str(path)), "size_bytes": dg.MetadataValue.int(size_of(path))}
@@ -82,6 +84,11 @@ class RunFolderIOManager(dg.IOManager):
             folders = [run.preference(key) for key in context.asset_partition_keys]
             return {folder.name: results.verdict_now(folder) for folder in folders if folder.has(METADATA_FILE)}
         folder = run.preference(context.asset_partition_key)
+        if (asset, folder.name) not in self._loaded:
+            self._loaded[asset, folder.name] = self._load(asset, folder)
+        return self._loaded[asset, folder.name]
+
+    def _load(self, asset: str, folder: PreferenceFolder) -> Any:
         record = self._scores(folder) if asset == "scores" else _READ[asset](folder)
         if record is None:
             path = folder.path / ASSET_FILES[asset]

@@ -11,7 +11,7 @@ from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.deployment.locks import deployment_lock
 from claas_assets.evaluation.deployment.routes import ENGINES
 from claas_assets.evaluation.errors import DeploymentUnreachable
-from claas_assets.evaluation.preferences.sequence import controlled, load_sequence
+from claas_assets.evaluation.preferences.sequence import PreferenceSequence, controlled, load_sequence
 from claas_assets.evaluation.progress import Event, Reporter, listeners
 from claas_assets.evaluation.training.context import TrainingContext
 
@@ -45,8 +45,10 @@ class Deployment(dg.ConfigurableResource):
 
     run_folder: dg.ResourceDependency[CurrentRunFolder]
     _held: contextlib.ExitStack = PrivateAttr(default_factory=contextlib.ExitStack)
+    _sequence: PreferenceSequence | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        self._sequence = None
         config = self.run_folder.config()
         if config.claas_url is not None and ENGINES[config.mode].one_sampler:
             say = context.log.info if context.log is not None else print
@@ -66,7 +68,9 @@ class Deployment(dg.ConfigurableResource):
         """This partition's sequence, or preference alone, on the deployment. A broken file fails here."""
         config = self.run_folder.config()
         folder = config.preference_folder()
-        sequence = controlled(load_sequence(context.partition_key, folder), config.control, folder)
+        if self._sequence is None:  # read once a run: three assets ask
+            self._sequence = controlled(load_sequence(context.partition_key, folder), config.control, folder)
+        sequence = self._sequence
         report = reporter(context)
 
         def find() -> str:

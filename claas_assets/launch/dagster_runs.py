@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -27,33 +28,38 @@ _WATCH_S = 1.0
 _CLOCKS_DIFFER_S = 2.0
 
 
-def run_job(config: EvalConfig, instance: dg.DagsterInstance, job: str, partition: str | None) -> str | None:
+@dataclass(frozen=True)
+class Launch:
+    """What every run of one evaluation has: its configuration, the instance, and the graph, which is made once."""
+
+    config: EvalConfig
+    instance: dg.DagsterInstance
+    graph: dg.Definitions
+
+
+def run_job(launch: Launch, job: str, partition: str | None) -> str | None:
     """Run `job` here; None, or why it failed. To be called in the main thread of a process.
 
     Raises `KeyboardInterrupt` on Ctrl-C and where the run is terminated in the UI.
     """
     import logging
 
-    from claas_assets.definitions import build_definitions
     from claas_assets.defs.run_folder import RUN_TAG
     from claas_assets.defs.settings import run_config_for
 
+    config, instance = launch.config, launch.instance
     logging.getLogger("dagster").setLevel(logging.ERROR)
     run_id = str(uuid4())
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     try:
         with storage_in_words(), _stopping_when_terminated(instance, run_id):
-            result = (
-                build_definitions(config)
-                .resolve_job_def(job)
-                .execute_in_process(
-                    instance=instance,
-                    partition_key=partition,
-                    tags={RUN_TAG: config.run_id, PROCESS_TAG: process_tag()},
-                    run_config={**run_config_for(config), **quiet},
-                    raise_on_error=False,
-                    run_id=run_id,
-                )
+            result = launch.graph.resolve_job_def(job).execute_in_process(
+                instance=instance,
+                partition_key=partition,
+                tags={RUN_TAG: config.run_id, PROCESS_TAG: process_tag()},
+                run_config={**run_config_for(config), **quiet},
+                raise_on_error=False,
+                run_id=run_id,
             )
         return None if result.success else _reason(result)
     except DagsterStorageError as error:

@@ -7,24 +7,18 @@ import os
 import shlex
 import shutil
 import threading
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from claas_assets.evaluation.config import EvalConfig, gateway_token
 from claas_assets.evaluation.errors import ConfigError, IncompleteEvaluation
-from claas_assets.evaluation.judge import judge_of_environment
 from claas_assets.evaluation.preferences.sequence import controlled, load_sequence
-from claas_assets.evaluation.progress import Event, Reporter, listening, silent
+from claas_assets.evaluation.progress import Event, Reporter, silent
 from claas_assets.evaluation.storage.addresses import is_address, protocol_of
 from claas_assets.evaluation.storage.records import Summary
 from claas_assets.evaluation.storage.run_folder import RunFolder
 from claas_assets.evaluation.storage.stores import check_writable
-from claas_assets.launch.dagster_runs import bury_dead_runs, run_job, storage_in_words
-
-if TYPE_CHECKING:
-    import dagster as dg
 
 HOME_VARIABLE = "DAGSTER_HOME"
 DEFAULT_HOME = Path("data") / "dagster_home"
@@ -51,10 +45,8 @@ def evaluate(config: EvalConfig, listener: Reporter = silent) -> Summary:
     for name in config.preferences:
         for limit in load_sequence(name, config.preference_folder()).limits:
             listener(Event(name, "note", limit))
-    instance = open_instance(listener)
-    with listening(listener):
-        asyncio.run(_preflight(config, lambda text: listener(Event("", "deployment", text))))
-        failures = _run_all(config, instance, listener)
+    find_home(listener)
+    failures = _run(config, "evaluate", listener)
     if failures:
         raise IncompleteEvaluation(_how_to_go_on(config, failures))
     return RunFolder(config.run_folder).summary()
@@ -68,9 +60,8 @@ def rescore(config: EvalConfig, listener: Reporter = silent) -> Summary:
     for name in config.preferences:
         load_sequence(name, config.preference_folder())
     check_place(config)
-    instance = open_instance(listener)
-    with listening(listener):
-        failures = _run_all(config, instance, listener, job="rescore")
+    find_home(listener)
+    failures = _run(config, "rescore", listener)
     if failures:
         reasons = "\n".join(f"  {name}: {reason}" for name, reason in failures.items())
         raise IncompleteEvaluation(f"not scored again:\n{reasons}")
@@ -84,6 +75,8 @@ def check_before_sending(config: EvalConfig) -> None:
         sequence = load_sequence(name, folder)
         controlled(sequence, config.control, folder)
         if any(preference.asks_a_judge for preference in sequence.preferences.values()):
+            from claas_assets.evaluation.judge import judge_of_environment  # httpx: for few preferences
+
             judge_of_environment()
         if config.lora_id is not None and not sequence.is_alone:
             raise ConfigError(
@@ -109,8 +102,8 @@ def check_place(config: EvalConfig) -> None:
     check_writable(config.run_folder)
 
 
-def open_instance(listener: Reporter = silent) -> dg.DagsterInstance:
-    """The instance of `DAGSTER_HOME`; where that is not set, of `./data/dagster_home`, and it is said."""
+def find_home(listener: Reporter = silent) -> None:
+    """Dagster's home: the folder `DAGSTER_HOME`; where that is not set, ./data/dagster_home, and it is said."""
     named = os.environ.get(HOME_VARIABLE)
     if not named:
         home = DEFAULT_HOME.resolve()
@@ -136,65 +129,22 @@ def open_instance(listener: Reporter = silent) -> dg.DagsterInstance:
             f"{HOME_VARIABLE} is {os.environ[HOME_VARIABLE]}, where {free / 2**20:.1f} MiB are free: Dagster keeps its "
             f"runs there, which takes {LEAST_FREE_BYTES // 2**20} MiB. Make room, or name another folder"
         )
-    import dagster as dg
-
-    with storage_in_words():
-        instance = dg.DagsterInstance.get()
-        dead = bury_dead_runs(instance)
-    for run_id in dead:
-        listener(Event("", "note", f"Dagster run {run_id} was killed without saying so; it is marked as failed"))
-    return instance
 
 
-async def _preflight(config: EvalConfig, say: Callable[[str], None]) -> None:
-    """Fail before any run is made when the deployment does not answer."""
-    from claas_assets.defs.resources import find_or_start
-    from claas_assets.evaluation.deployment.client import ClaasClient
-    from claas_assets.evaluation.deployment.gateway import prove_gateway
-    from claas_assets.evaluation.deployment.routes import routes_for
-    from claas_assets.evaluation.deployment.transport import RetryBudget
-
-    url = find_or_start(config, say)
-    routes = routes_for(config, url, gateway_token(config))
-    async with ClaasClient(routes, retry=RetryBudget(attempts=2)) as client:
-        deployment = await client.describe()
-        proof = await prove_gateway(client, None, allow_unproven=config.allow_unproven_gateway)
-    if proof is not None:
-        say(f"gateway {proof.url}: {proof.said}")
-    say(f"{deployment.name or 'a CLaaS'} {deployment.version or 'of unknown version'} at {url}")
-
-
-def _run_all(
-    config: EvalConfig, instance: dg.DagsterInstance, listener: Reporter, job: str = "evaluate"
-) -> dict[str, str]:
-    """Run `job` for every preference, then the report; what failed, by preference, with the reason."""
-    failures = _run_preferences(config, instance, listener, job)
-    if len(failures) < len(config.preferences) or _has_adapter(config):
-        reason = run_job(config, instance, "publish" if config.plots else "summarize", None)
-        if reason is not None and config.plots and run_job(config, instance, "summarize", None) is None:
-            listener(Event("", "note", f"no plots, no report: {reason}. `claas-eval rescore` makes them, once mended"))
-        elif reason is not None:
-            failures["summary"] = reason
-    return failures
-
-
-def _run_preferences(config: EvalConfig, instance: dg.DagsterInstance, listener: Reporter, job: str) -> dict[str, str]:
-    """One after the other in this process where that is all that is asked for: it spares some seconds."""
+def _run(config: EvalConfig, job: str, listener: Reporter) -> dict[str, str]:
+    """As `run_all`. In this process where one preference after the other is all that is asked for."""
     if _needs_processes(config):
-        from claas_assets.launch.workers import run_side_by_side
+        from claas_assets.launch.workers import run_all_side_by_side
 
-        return run_side_by_side(config, job, listener)
-    reasons = {name: run_job(config, instance, job, name) for name in config.preferences}
-    return {name: reason for name, reason in reasons.items() if reason is not None}
+        return run_all_side_by_side(config, job, listener)
+    from claas_assets.launch.whole import one_after_the_other, run_all
+
+    return run_all(config, job, listener, one_after_the_other)
 
 
 def _needs_processes(config: EvalConfig) -> bool:
     many = min(config.parallel_preferences, len(config.preferences)) > 1
     return many or threading.current_thread() is not threading.main_thread()
-
-
-def _has_adapter(config: EvalConfig) -> bool:
-    return bool(RunFolder(config.run_folder).preferences())
 
 
 def _how_to_go_on(config: EvalConfig, failures: dict[str, str]) -> str:

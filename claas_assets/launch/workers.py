@@ -1,7 +1,9 @@
 """Preferences side by side: a process each (`worker.py`), since Dagster's runs do not share one."""
 
+import base64
 import contextlib
 import json
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,27 +14,31 @@ from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.progress import Event, Reporter
 
 
-def run_side_by_side(config: EvalConfig, job: str, listener: Reporter) -> dict[str, str]:
-    """Run `job` for each preference, `parallel_preferences` at once; what failed, with the reason.
+def run_all_side_by_side(config: EvalConfig, job: str, listener: Reporter) -> dict[str, str]:
+    """As `whole.run_all`, `parallel_preferences` at once, in processes of their own.
 
     Raises `KeyboardInterrupt` on Ctrl-C, and where one was stopped in the UI, when all have ended.
     """
-    failures: dict[str, str] = {}
-    missing, stopped = set(config.preferences), False
+    missing, last = {*config.preferences, "summary"}, {}
     with _worker({"config": config.model_dump(mode="json"), "job": job}) as process:
+        failures: dict[str, str] = {}
         for message in _messages(process):
             if "event" in message:
                 listener(Event(**message["event"]))
-                continue
-            missing.discard(message["ended"])
-            stopped = stopped or message.get("stopped", False)
-            if message.get("reason") is not None:
-                failures[message["ended"]] = message["reason"]
+            elif "ended" in message:
+                missing.discard(message["ended"])
+                if message.get("reason") is not None:
+                    failures[message["ended"]] = message["reason"]
+            else:
+                last = message
         code = process.wait()
-    if stopped:
+    if last.get("stopped"):
         raise KeyboardInterrupt
-    why = f"the process that ran it ended with code {code}; see what it printed"
-    return failures | dict.fromkeys(missing, why)
+    if "raised" in last:
+        raise pickle.loads(base64.b64decode(last["raised"]))  # of our own process
+    if "failures" in last:
+        return dict(last["failures"])
+    return failures | dict.fromkeys(missing, f"the process that ran it ended with code {code}; see what it printed")
 
 
 def _messages(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:

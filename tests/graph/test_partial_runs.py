@@ -5,7 +5,7 @@ import pytest
 from claas_assets.defs.failures import words_of
 from claas_assets.evaluation.errors import IncompleteEvaluation
 from claas_assets.evaluation.storage.names import run_id_at
-from claas_assets.evaluation.storage.run_folder import RunFolder
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
 from tests.fake_claas import status
 from tests.graph.test_run_folder import RUN_TAG, add_backfill, ago, graph, make_folder  # noqa: F401 - a fixture
 
@@ -18,6 +18,17 @@ def test_two_of_three_preferences_have_a_summary_of_two_and_the_third_can_follow
     assert made.materialize(*ALL, partition="no_emoji", run_id="the-run").success
     assert made.materialize("summary", run_id="the-run").success
     assert set(RunFolder(made.folder).summary()) == {"concise", "identity", "no_emoji"}
+
+
+def test_a_run_reads_a_file_once_for_all_that_needs_it(evaluation, monkeypatch):
+    made = evaluation(num_steps=1)
+    made.run()
+    read = []
+    for kind in ("training", "scores"):
+        original = getattr(PreferenceFolder, kind)
+        monkeypatch.setattr(PreferenceFolder, kind, lambda self, o=original, k=kind: read.append(k) or o(self))
+    assert made.materialize("scores", "metric_table", "collapse_snapshots", "verdict", partition="identity").success
+    assert sorted(read) == ["scores", "training"]
 
 
 def test_a_preference_that_failed_is_unfinished_until_it_is_materialized_again_in_the_ui(evaluation):

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from claas_assets.evaluation.errors import IncompleteEvaluation
+from claas_assets.evaluation.errors import DeploymentUnreachable, IncompleteEvaluation
 from claas_assets.launch.dagster_runs import PROCESS_TAG
 from claas_assets.launch.evaluation import evaluate, run_harness
+from claas_assets.launch.whole import run_all
 from tests.fake_claas.faults import Gate, hold, status
 from tests.graph.test_loop import FEEDBACK, MODAL, TINKER, lines
 
@@ -45,6 +48,37 @@ def test_one_that_fails_leaves_the_other_whole_and_is_named(evaluation):
     with pytest.raises(IncompleteEvaluation, match=r"concise: .*not allowed"):
         made.run()
     assert len(lines(made, "identity")) == 1
+
+
+def test_what_is_wrong_before_any_run_is_the_same_error_from_the_process_that_meets_it(evaluation):
+    made = evaluation("modal", **MODAL, **TWO)
+    made.settings["claas_url"] = "http://127.0.0.1:9"
+    with pytest.raises(DeploymentUnreachable, match="no CLaaS deployment at"):
+        made.run()
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_runs() == []
+
+
+def test_whoever_starts_the_processes_imports_no_dagster():
+    code = (
+        "import sys, claas_assets.cli.terminal, claas_assets.launch.workers\n"
+        "print(sorted({'dagster', 'scipy', 'matplotlib', 'httpx'} & set(sys.modules)))"
+    )
+    alone = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}  # without the quick storage, which needs it
+    assert subprocess.run([sys.executable, "-c", code], env=alone, capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_no_thread_of_what_comes_before_the_forks_is_left_when_they_begin(evaluation):
+    made, before = evaluation("modal", **MODAL, **TWO), set(threading.enumerate())
+    seen = []
+
+    def instead_of_forking(*_) -> dict[str, str]:
+        seen.extend(set(threading.enumerate()) - before)
+        return dict.fromkeys(TWO["preferences"], "not evaluated")
+
+    run_all(made.config(), "evaluate", lambda event: None, instead_of_forking)
+    assert made.fake.log.count("/v1/health") == 1
+    assert seen == []
 
 
 def test_feedback_goes_one_at_a_time_where_two_would_not_fit(evaluation):
