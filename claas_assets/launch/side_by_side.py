@@ -13,7 +13,8 @@ from multiprocessing.queues import SimpleQueue
 from typing import Any
 
 import dagster as dg
-import scipy.special  # noqa: F401 - every preference scores with it: imported here, before the forks
+import rouge_score.rouge_scorer  # noqa: F401
+import scipy.special  # noqa: F401 - every preference scores with both, which take two seconds: once, before the forks
 
 from claas_assets.evaluation.progress import listening
 from claas_assets.launch.dagster_runs import Launch, run_job
