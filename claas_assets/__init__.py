@@ -3,8 +3,6 @@
 The public names are lazy: importing the package loads neither pydantic nor Dagster.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

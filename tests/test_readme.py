@@ -19,6 +19,7 @@ from claas_assets.evaluation.preferences.sequence import load_sequence
 from claas_assets.evaluation.runs import results
 from claas_assets.evaluation.storage.records import ScoresRecord
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
+from claas_assets.evaluation.verdict.ruling import judge
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -121,7 +122,7 @@ def test_the_example_scored_again_gives_the_verdict_the_table_and_the_series_tha
     folder = PreferenceFolder(run / name)
     scores = results.score(folder.training(), load_sequence(name, ROOT / "preferences"))
     read_again = ScoresRecord.model_validate_json(scores.model_dump_json())  # as scores.json holds them
-    assert results.verdict(read_again, EvalConfig().thresholds) == folder.verdict()
+    assert judge(read_again, EvalConfig().thresholds) == folder.verdict()
     assert results.collapse_record(read_again) == folder.collapse()
     written = PreferenceFolder(tmp_path / name)
     written.write_metric_table(results.metric_table(read_again))

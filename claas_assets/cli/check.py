@@ -6,8 +6,6 @@ Takes the keys of an evaluation. Trains one throwaway adapter once, deletes it, 
 and what to do. Exit code 0, or 1 where something would make an evaluation's numbers wrong or missing.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

@@ -4,8 +4,6 @@ claas-eval compare RUN RUN                      what differs, and which held-out
 claas-eval compare --sweep ID --figure FILE     mean over seeds by recipe, and the dose-response picture
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -6,8 +6,6 @@
 Nothing is sent, and the token is not in it: OpenClaw reads `OPENCLAW_GATEWAY_TOKEN` from its environment.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from typing import Any

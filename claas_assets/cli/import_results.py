@@ -1,7 +1,5 @@
 """`claas-eval import DIR`: results of the public harness as a run that view, compare and load_runs show."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import shlex

@@ -1,7 +1,5 @@
 """`claas-eval log DIR`: what users asked of an adapter, by a CLaaS feedback log, and which preference covers it."""
 
-from __future__ import annotations
-
 import argparse
 from datetime import datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`claas-eval new NAME --feedback "…"`: a preference file to go on with, from what a user says."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import shlex

@@ -1,7 +1,5 @@
 """`claas-eval preferences [NAME ...]`: the preference files there are, each checked; --try judges a text by one."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 from pathlib import Path

@@ -1,7 +1,5 @@
 """An evaluation on the terminal: what it does (`live.py`), then the verdicts."""
 
-from __future__ import annotations
-
 import shlex
 
 from rich.console import Console

@@ -13,6 +13,7 @@ from claas_assets.evaluation.runs import results
 from claas_assets.evaluation.storage.records import Record, ScoresRecord, TrainingRecord, VerdictRecord
 from claas_assets.evaluation.storage.run_folder import RunFolder
 from claas_assets.evaluation.storage.stores import on_this_machine
+from claas_assets.evaluation.verdict.ruling import judge
 from claas_assets.evaluation.verdict.versions import TABLE_VERSION, VERDICT_VERSION, content_version, scoring_version
 
 
@@ -59,7 +60,7 @@ def result_assets(preferences: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
         description="Criteria, grades, evidence, and the verdict in words. Thresholds are today's.",
     )  # fmt: skip
     def verdict(run_folder: CurrentRunFolder, scores: ScoresRecord) -> dg.MaterializeResult:
-        record = results.verdict(scores, run_folder.config().thresholds)
+        record = judge(scores, run_folder.config().thresholds)
         return _result(record, metadata.of_verdict(record, scores, run_folder.path))
 
     return [scores, metric_table, collapse_snapshots, verdict]

@@ -1,7 +1,5 @@
 """The configuration that Dagster's own commands start from."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -24,8 +24,6 @@ To add one: subclass here, give it an `exit_code` if it differs from its parent'
 a message that says what was wrong, where, and what to do.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

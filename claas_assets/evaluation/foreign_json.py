@@ -4,8 +4,6 @@ Half of a surrogate pair, which no file and no page can hold, becomes U+FFFD. A 
 has more digits than any of ours, is refused: pictures, tables and JSON itself would fail on it.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

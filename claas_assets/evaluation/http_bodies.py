@@ -1,7 +1,5 @@
 """What our HTTP clients share: no proxy to this machine, and an answer's body that is never read beyond a bound."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable
 

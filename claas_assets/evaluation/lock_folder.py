@@ -1,7 +1,5 @@
 """Where the locks of this machine lie: what must not run twice at once names a file here."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import tempfile

@@ -4,8 +4,6 @@ training.alpha: must be at most 1 (got 3)
 choices.0.message: it is missing
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a long evaluation says while it works. Who shows it is up to the caller."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar

@@ -1,7 +1,5 @@
 """Foreign text (model output, reasons that quote servers, file names) on one line, for a terminal or a table."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 

@@ -1,7 +1,5 @@
 """Transcripts beside what the metrics said of them: by key, from the numbers that the files hold."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from itertools import groupby
 

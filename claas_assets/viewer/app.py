@@ -1,7 +1,5 @@
 """The viewer as a web application: `build_app(results_dir)`, and `mount_eval` to serve it within another one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path

@@ -1,7 +1,5 @@
 """All answers of a preference, over all states: those that fail, were truncated or are degenerate, or one prompt's."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

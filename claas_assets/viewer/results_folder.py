@@ -1,7 +1,5 @@
 """Names from a request → folders below the results folder."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from starlette.exceptions import HTTPException

@@ -1,7 +1,5 @@
 """What all parts of a check share: the deployment, the throwaway adapters, the clock."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Awaitable

@@ -1,7 +1,5 @@
 """The check, from who answers to what an evaluation will cost. What it makes it deletes again."""
 
-from __future__ import annotations
-
 import contextlib
 import secrets
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What a check found, line by line, and what to do."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal

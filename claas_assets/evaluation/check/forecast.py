@@ -1,7 +1,5 @@
 """What an evaluation with this configuration will cost, from the measured times, and what its size can show."""
 
-from __future__ import annotations
-
 from claas_assets.evaluation.check.bench import Bench
 from claas_assets.evaluation.check.speaking import AT_ONCE
 from claas_assets.evaluation.metrics.statistics import bonett_price

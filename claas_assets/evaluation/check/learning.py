@@ -1,7 +1,5 @@
 """One feedback: it must change the adapter that it names, and nothing else."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass
 

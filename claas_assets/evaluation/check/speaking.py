@@ -1,7 +1,5 @@
 """How the deployment answers: with what, how it refuses, and how alike its answers to one question are."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import time

@@ -6,8 +6,6 @@ was to learn, or in the model it began from is an obstacle: numbers stand side b
 is claimed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A comparison as a tidy CSV: one row a run (or a recipe) and criterion. No model output is in it."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 The mean is filled, and has its Student t interval as a bar, from three seeds on; a hollow one is no claim.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass

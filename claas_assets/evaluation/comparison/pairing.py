@@ -4,8 +4,6 @@ The difference is the verdict's arithmetic with the first run's last state in th
 paired by unit, the same intervals, the same rule for evidence.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from claas_assets.evaluation.comparison.comparability import Obstacle, blocking, obstacles

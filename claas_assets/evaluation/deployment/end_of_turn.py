@@ -1,7 +1,5 @@
 """Which tokens of a scored answer the chat template added to end the turn: they say nothing of the text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import regex

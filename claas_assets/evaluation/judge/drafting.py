@@ -1,7 +1,5 @@
 """Prompts for a preference, drafted by a model, for a person to read."""
 
-from __future__ import annotations
-
 import json
 
 from claas_assets.evaluation.errors import JudgeError

@@ -1,7 +1,5 @@
 """What the verifiers of a preference want judged: found by running them, asked once each."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Sequence
 

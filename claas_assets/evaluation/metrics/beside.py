@@ -5,8 +5,6 @@ preference, a light one the trained prompts of the others alone. Keys are unique
 end in the preference's name there; where they are recorded, each preference has its own list.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 

@@ -5,8 +5,6 @@ beside them what caught models that those three missed: loops, the likelihood of
 empty answers, a change of script.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache

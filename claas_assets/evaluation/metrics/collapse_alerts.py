@@ -1,7 +1,5 @@
 """When a collapse number is an alert. These bounds are fixed; the verdict's are configuration."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

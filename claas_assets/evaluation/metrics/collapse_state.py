@@ -1,7 +1,5 @@
 """What the collapse transcripts of one state say by themselves, before anything is compared."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cached_property

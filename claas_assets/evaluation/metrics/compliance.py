@@ -1,10 +1,8 @@
 """compliance: does the model do what the user asked, and only where the user asked it?
 
-Every answer is verified by program. `preference_compliance` is the mean
-score on `probe_prompts`, which are trained on; the verdict stands on `heldout_prompts`, which never are.
+Every answer is verified by program. `preference_compliance` is the mean score on `probe_prompts`, which are trained
+on; the verdict stands on `heldout_prompts`, which never are.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean

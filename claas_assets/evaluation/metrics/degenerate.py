@@ -5,8 +5,6 @@ of a snapshot is looked at, those to the preference's own prompts apart from the
 break the model on the prompts that it was trained on and nowhere else.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 

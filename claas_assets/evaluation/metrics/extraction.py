@@ -1,7 +1,5 @@
 """The code that an answer gives, however it gives it."""
 
-from __future__ import annotations
-
 import re
 from textwrap import dedent
 

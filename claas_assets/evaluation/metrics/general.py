@@ -5,8 +5,6 @@ answers that flip 8 % of the time an unchanged model fails one time in ten. Full
 them (`capability.py`; 150, or 48 where the snapshot is `quick`), which are paired with the baseline's.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict

@@ -4,8 +4,6 @@
 averaged. A rise is necessary, never sufficient: +12 nats were seen with no change in what a model says.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from claas_assets.evaluation.metrics.base import MetricScore, Transcripts, metric

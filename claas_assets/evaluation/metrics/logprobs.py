@@ -1,7 +1,5 @@
 """Which numbers can be logarithms of probabilities: a server's stand-ins for "none" must not become a score."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

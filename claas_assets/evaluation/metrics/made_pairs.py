@@ -1,7 +1,5 @@
 """Logprob pairs of a preference that has none: what the untrained model says when told the feedback, and when not."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from claas_assets.evaluation.metrics.base import Transcripts

@@ -9,8 +9,6 @@ unit ("5 dogs and 12 cats, so 12") the role is known by the item's `rejects` alo
 where one is expected.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass

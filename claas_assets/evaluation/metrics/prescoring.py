@@ -1,7 +1,5 @@
 """Scoring that begins while answers still arrive, so that the next step need not wait for it."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

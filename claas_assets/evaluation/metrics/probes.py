@@ -1,7 +1,5 @@
 """Probe → transcript: what the metrics want to ask, gathered, asked once each, and recorded."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from typing import Literal

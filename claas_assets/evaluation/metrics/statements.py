@@ -4,8 +4,6 @@ Wrong by construction: there is no grammar here. Irony, a quoted opinion ("some 
 stands further away than a few words are not seen.
 """
 
-from __future__ import annotations
-
 import unicodedata
 
 import regex

@@ -4,8 +4,6 @@ Fewer than `MIN_UNITS` units give no interval: the answer is None, and a change 
 Only Student's t needs scipy (0.5 s to import, so it is imported where it is used).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from functools import cache

@@ -1,7 +1,5 @@
 """Texts as sequences of tokens, in any script: for loops, and for the likeness of two answers."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence

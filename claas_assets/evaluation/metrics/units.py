@@ -1,7 +1,5 @@
 """Unit statistics: what the metrics share between a transcript and a mean."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean

@@ -1,7 +1,5 @@
 """What a short preference file leaves out: prompts from the general bank, and pairs that are made at the baseline."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache

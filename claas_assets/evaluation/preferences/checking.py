@@ -1,7 +1,5 @@
 """What is wrong with a preference that loads, and would only show in its numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from claas_assets.evaluation.preferences.preference import Preference

@@ -1,7 +1,5 @@
 """A preference file that is written for a person to go on with: what is known, and beside it what could be."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A CLaaS feedback log: what users asked of an adapter. One JSON file a feedback batch, written by the deployment."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The language that an answer is written in, by its letters' sequences (py3langid); None where they do not tell."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any, Literal, get_args
 

@@ -1,7 +1,5 @@
 """The items of a list in an answer, whichever way it is written."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import regex

@@ -1,7 +1,5 @@
 """Reading an answer as a person would: Markdown taken away, sentences and words counted."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """When two prompts are nearly one: a set that is measured must not hold what another set trains on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from unicodedata import normalize
 

@@ -1,8 +1,6 @@
 """What stands in the place of an answer: a refusal, an offer to answer, a question back."""
 
 # ruff: noqa: E501 (a way to decline is read in one line)
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import regex

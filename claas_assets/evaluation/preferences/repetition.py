@@ -1,7 +1,5 @@
 """Texts as tokens in any script, and whether a text only repeats itself: what a broken model says for an answer."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """From the words of a feedback to verifiers that may fit: a start for a person, who knows what was meant."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeAlias, get_args
 

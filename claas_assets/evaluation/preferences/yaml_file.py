@@ -1,7 +1,5 @@
 """Reading a YAML file that somebody else wrote: what YAML lets pass silently is refused, with its line."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

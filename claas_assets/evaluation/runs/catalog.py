@@ -8,8 +8,6 @@ Nothing here takes the folder's lock: even a shared one, held for a moment, woul
 is just starting believe that another is writing there.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import threading

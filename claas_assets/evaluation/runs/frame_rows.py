@@ -1,7 +1,5 @@
 """The rows of the frames, as dictionaries: no pandas here."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

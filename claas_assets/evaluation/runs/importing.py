@@ -4,8 +4,6 @@ It holds the fields that both have. What the public harness does not record (ans
 prompts, guards) is unavailable, and so its verdict is `inconclusive`: nothing is scored, and nothing is guessed.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -42,6 +40,7 @@ from claas_assets.evaluation.storage.records import (
 from claas_assets.evaluation.storage.run_folder import BASELINE_FILE, MAX_RECORD_BYTES, METADATA_FILE, RunFolder
 from claas_assets.evaluation.storage.stamps import check_regular
 from claas_assets.evaluation.storage.stores import Place, exists
+from claas_assets.evaluation.verdict.ruling import judge
 
 _NOT_THERE = Unmeasured(kind="unavailable", reason="the public harness does not record it: the run was imported")
 _NO_TEXT = Unmeasured(kind="unavailable", reason="the public harness recorded null in place of a text")
@@ -121,7 +120,7 @@ def write_imported(records: Sequence[TrainingRecord], target: Place) -> None:
         folder.write_scores(scores)
         folder.write_metric_table(results.metric_table(scores))
         folder.write_collapse(results.collapse_record(scores))
-        summary[training.adapter.preference] = results.verdict(scores, Thresholds())
+        summary[training.adapter.preference] = judge(scores, Thresholds())
         folder.write_verdict(summary[training.adapter.preference])
     run.write_summary(summary)
 

@@ -1,7 +1,5 @@
 """A run folder → its records, as one value. The numbers are those that the files hold: nothing is scored here."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

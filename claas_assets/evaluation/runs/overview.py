@@ -1,7 +1,5 @@
 """A run as a row of the list: its state in words, its verdicts, and what is broken, from its small files."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path

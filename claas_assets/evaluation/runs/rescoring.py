@@ -1,7 +1,5 @@
 """Runs that different versions scored, scored again from their answers, so that they may be compared."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,8 +1,5 @@
 """What is made of a run without a deployment: scores, tables, verdicts, the summary, the pictures."""
 
-from __future__ import annotations
-
-from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.metrics.scoring import rescore
 from claas_assets.evaluation.preferences.preference import Preference
@@ -19,7 +16,6 @@ from claas_assets.evaluation.storage.records import (
 )
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
 from claas_assets.evaluation.verdict.metric_table import collapse_series, metric_rows
-from claas_assets.evaluation.verdict.ruling import judge
 
 
 def score(training: TrainingRecord, sequence: PreferenceSequence) -> ScoresRecord:
@@ -59,10 +55,6 @@ def collapse_record(scores: ScoresRecord) -> CollapseRecord:
     """The collapse series and its alerts."""
     assert scores.baseline is not None
     return collapse_series(scores.run_id, scores.preference, scores.baseline, scores.steps)
-
-
-def verdict(scores: ScoresRecord, thresholds: Thresholds) -> VerdictRecord:
-    return judge(scores, thresholds)
 
 
 def verdict_now(folder: PreferenceFolder) -> VerdictRecord:

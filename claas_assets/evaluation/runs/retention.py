@@ -4,8 +4,6 @@ A run folder is a folder directly below the results folder with at least one `<p
 that can be read. Anything else there is refused, with the reason, and left alone.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import fcntl

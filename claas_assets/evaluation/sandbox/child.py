@@ -15,8 +15,6 @@ One line of JSON a message, in this order:
     {"call": i, "value": ...} or {"call": i, "error": "..."}    by the program's process: never trusted
 """
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import ctypes

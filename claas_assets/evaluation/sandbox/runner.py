@@ -19,11 +19,11 @@ What closes the process, each layer on its own, all of them where the system gra
 | seccomp | Linux on x86-64 and arm64, containers without any privilege too | all but computing, see below |
 
 With seccomp a program can compute, allocate, sleep, read the clock and write to its pipe; opening a file or a
-socket, forking, starting a thread and sending a signal all answer EPERM. So no process can be left behind;
-the process group is killed all the same, and a parent that is killed takes the program
-with it. Without it these hold by limits, namespaces and identity. Root that
-cannot become another user and has no seccomp could start processes without limit: it is refused (`unavailable`).
-Standard output and error go nowhere; the pipe is read up to `Limits.answer_bytes`.
+socket, forking, starting a thread and sending a signal all answer EPERM. So no process can be left behind; the
+process group is killed all the same, and a parent that is killed takes the program with it. Without it these hold
+by limits, namespaces and identity. Root that cannot become another user and has no seccomp could start processes
+without limit: it is refused (`unavailable`). Standard output and error go nowhere; the pipe is read up to
+`Limits.answer_bytes`.
 
 What it does not protect against:
 - faults of the kernel or the processor (side channels, a hole in one of the few calls that are left);

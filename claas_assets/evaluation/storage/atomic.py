@@ -1,7 +1,5 @@
 """Files appear whole: here written beside, synced, renamed; at another address put as one object."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One evaluation at a time in a run folder: a file lock, which the system frees when its process ends."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator

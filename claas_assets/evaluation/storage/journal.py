@@ -5,8 +5,6 @@ idempotent, so the intent to send it is on disk before it is sent; after a crash
 had been sent and what had been answered.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager

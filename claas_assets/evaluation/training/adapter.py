@@ -1,7 +1,5 @@
 """A fresh adapter, and what may not change once it is there."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -3,8 +3,6 @@
 What was trained meanwhile, by those who use it, shows in what is known of the adapter before and after.
 """
 
-from __future__ import annotations
-
 import time
 
 from claas_assets.evaluation.deployment.client import ClaasClient

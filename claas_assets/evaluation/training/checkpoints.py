@@ -1,7 +1,5 @@
 """How many updates the weights have that a deployment serves."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Run things side by side; the first failure stops the others."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar

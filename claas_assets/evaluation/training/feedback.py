@@ -1,7 +1,5 @@
 """The feedback on one step's rollouts: sent once, whatever happens."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import time
@@ -56,10 +54,9 @@ async def give_feedback(
 ) -> FeedbackOutcome:
     """Send the batch until `steps_per_batch` updates are made, each call's intent on disk before it.
 
-    A deployment of the newer generation makes them all in one call, an older one makes one a call.
-    A batch without an answer to correct sends nothing.
-    Where a call's effect is unknown, the adapter's update counter decides; without one the step is
-    marked interrupted and the call is not sent again.
+    A deployment of the newer generation makes them all in one call, an older one makes one a call. A batch without
+    an answer to correct sends nothing. Where a call's effect is unknown, the adapter's update counter decides;
+    without one the step is marked interrupted and the call is not sent again.
     """
     step = _StepFeedback(context, lora_id, journal, intent)
     routes = context.client.routes

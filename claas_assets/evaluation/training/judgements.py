@@ -1,7 +1,5 @@
 """The judge, asked about the answers of a state or of a batch, where a preference's verifiers want it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from claas_assets.evaluation.errors import JudgeError

@@ -1,7 +1,5 @@
 """The adapter's weights at chosen steps, kept in the run folder: what was good stays when what follows is not."""
 
-from __future__ import annotations
-
 from claas_assets.evaluation.config import EvalConfig
 from claas_assets.evaluation.errors import RequestRefused
 from claas_assets.evaluation.storage.atomic import to_json

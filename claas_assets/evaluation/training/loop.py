@@ -1,7 +1,5 @@
 """The feedback loop, flat: step by step rollouts → feedback → probes, a durable line each."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Which answers of a batch feedback is given on: all, or (`when_violated`) those that do not obey."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 

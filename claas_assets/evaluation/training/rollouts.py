@@ -1,7 +1,5 @@
 """One step's rollouts: the answers that feedback is given on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from claas_assets.evaluation.errors import DeploymentError

@@ -1,7 +1,5 @@
 """Tinker's one sampler: it serves the latest trained adapter, whoever trained it, and init does not reset it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Two untouched adapters of one configuration are one state of the model. So a lat
 earlier one, where the deployment gives this job's own adapter the same answers again: that is asked, not assumed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -1,10 +1,4 @@
-"""All numbers of one state of the adapter: probes asked at once, transcripts scored.
-
-Scoring is done by pure functions on the transcripts, inline so that each step's line is complete, and again
-by the metric assets at any time.
-"""
-
-from __future__ import annotations
+"""All numbers of one state of the adapter: probes asked at once, transcripts scored."""
 
 import asyncio
 import time

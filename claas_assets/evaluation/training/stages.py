@@ -3,8 +3,6 @@
 Each keeps what the folder already holds rather than doing it again.
 """
 
-from __future__ import annotations
-
 from claas_assets.evaluation.errors import ConfigError, RunFolderError
 from claas_assets.evaluation.storage.journal import Journal
 from claas_assets.evaluation.storage.object_journal import open_journal

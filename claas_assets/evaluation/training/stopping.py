@@ -1,7 +1,5 @@
 """When a run ends before its last step: harm that stays, a preference that is learned, a budget that is spent."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from itertools import takewhile

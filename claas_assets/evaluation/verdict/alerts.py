@@ -1,7 +1,5 @@
 """Telling people: which verdicts are bad, and a webhook that may fail without failing anything else."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What a verdict says beside its criteria: could it be taught, was it memorized, what is missing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from claas_assets.evaluation.metrics.units import obeyed_in

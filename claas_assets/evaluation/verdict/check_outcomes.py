@@ -4,8 +4,6 @@ A check that could not be judged does not pass: it is a warning that says why. O
 nothing to judge, and passes saying so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

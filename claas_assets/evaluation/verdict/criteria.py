@@ -4,8 +4,6 @@ To add one: a function in `measurements.py`, a row in `RULES`, a row in docs/met
 `config.Thresholds` where it has some.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

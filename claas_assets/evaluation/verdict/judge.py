@@ -1,7 +1,5 @@
 """How far a judge's word goes: as far as it agrees with a person."""
 
-from __future__ import annotations
-
 from claas_assets.evaluation.storage.records import EvalSnapshot
 
 LEAST_KAPPA = 0.6

@@ -1,7 +1,5 @@
 """Scored snapshots as rows: `metrics.csv`, one row per quantity and state, and the collapse series."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 

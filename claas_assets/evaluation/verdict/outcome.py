@@ -1,7 +1,5 @@
 """The conclusion of a verdict, and the words for it: every place that shows a verdict takes them from here."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 

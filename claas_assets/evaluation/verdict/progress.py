@@ -1,7 +1,5 @@
 """What a verdict needs before there is something to rule on: whether all was measured, and what could be taught."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from claas_assets.evaluation.metrics.units import obeyed_in

@@ -4,8 +4,6 @@ The last state decides, against the baseline; the states before it describe. (Lo
 and taking the best finds "success" in half of the runs without effect.)
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from claas_assets.evaluation.config import Thresholds

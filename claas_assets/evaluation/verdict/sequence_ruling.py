@@ -3,8 +3,6 @@
 Learning and keeping are judged preference by preference; harm once, at the end, against the untouched adapter.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 

@@ -5,8 +5,6 @@ by now. What a configuration decides is in data versions, since each run has its
 answers are scored: a raised metric version or a moved threshold must not make it look stale.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

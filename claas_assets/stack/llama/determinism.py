@@ -20,8 +20,8 @@ PAST = 40  # tokens in the cache of a measured row
 def agreeing_row_counts(backend: LlamaBackend) -> tuple[int, ...]:
     """The numbers of rows for which a row's logits are the same bits as in the largest batch.
 
-    Found by running steps. Where small batches
-    use other kernels, a batch is padded up to the next number of rows that agrees.
+    Found by running steps. Where small batches use other kernels, a batch is padded up to the next number of rows
+    that agrees.
     """
     reference = _trial_step(backend, ROW_COUNTS[-1], PAST)
     agreeing = [ROW_COUNTS[-1]]

@@ -9,8 +9,9 @@ import pytest
 from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.errors import PreferenceError, RunFolderError
 from claas_assets.evaluation.preferences.sequence import PreferenceSequence
-from claas_assets.evaluation.runs.results import score, verdict
+from claas_assets.evaluation.runs.results import score
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
+from claas_assets.evaluation.verdict.ruling import judge
 from tests.fake_claas.faults import status
 from tests.fake_claas.model import Temper
 
@@ -28,9 +29,7 @@ def with_policy(made, policy, **changes):
 
 
 def judged(made):
-    return verdict(
-        score(PreferenceFolder(made.folder).training(), PreferenceSequence.of(made.preference)), Thresholds()
-    )
+    return judge(score(PreferenceFolder(made.folder).training(), PreferenceSequence.of(made.preference)), Thresholds())
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import pytest
 from claas_assets.evaluation.config import Thresholds
 from claas_assets.evaluation.errors import RunFolderError
 from claas_assets.evaluation.preferences.sequence import Phase, PreferenceSequence, controlled
-from claas_assets.evaluation.runs.results import score, verdict
+from claas_assets.evaluation.runs.results import score
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.evaluation.training.cost import cost_of
+from claas_assets.evaluation.verdict.ruling import judge
 from tests.synthetic.transcripts import preference
 
 KURO = preference(held_out=6, pairs=4, trained=4)
@@ -122,7 +123,7 @@ def test_the_files_give_the_numbers_of_the_lines_again_and_the_verdict_names_eac
     for inline, again in zip(training.steps, scores.steps, strict=True):
         assert inline.eval.of("identity").stats == again.eval.of("identity").stats
         assert inline.eval.of("concise").stats == again.eval.of("concise").stats
-    found = verdict(scores, Thresholds())
+    found = judge(scores, Thresholds())
     assert list(found.criteria)[:3] == ["learned.identity", "learned.concise", "retained.identity"]
     assert [row.phase for row in found.retention.rows] == [0, 1, 2]
     assert [row.trained for row in found.retention.rows] == [None, "identity", "concise"]
@@ -135,6 +136,6 @@ def test_a_control_run_gives_other_feedback_and_never_reads_as_learned(trained, 
     made.run()
     assert {s["feedback_given"] for s in made.steps} == {"Thank you for your answer"}
     scores = score(PreferenceFolder(made.folder).training(), TWO)
-    found = verdict(scores, Thresholds())
+    found = judge(scores, Thresholds())
     assert (found.outcome, found.overall, found.control) == ("control", "inconclusive", "placebo")
     assert "placebo" in found.sentence

@@ -10,7 +10,7 @@ import pytest
 from claas_assets.evaluation.config import Thresholds, load_config
 from claas_assets.evaluation.errors import ConfigError
 from claas_assets.evaluation.preferences.sequence import PreferenceSequence
-from claas_assets.evaluation.runs.results import score, verdict
+from claas_assets.evaluation.runs.results import score
 from claas_assets.evaluation.storage.records import (
     CollapseStats,
     DegenerateStats,
@@ -25,6 +25,7 @@ from claas_assets.evaluation.storage.records import (
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.evaluation.training.stages import ensure_adapter
 from claas_assets.evaluation.training.stopping import stop_after
+from claas_assets.evaluation.verdict.ruling import judge as judge_scores
 from tests.fake_claas.model import Temper
 from tests.synthetic.records import step_record
 
@@ -115,7 +116,7 @@ def test_without_the_key_nothing_stops():
 
 def judge(made):
     scores = score(PreferenceFolder(made.folder).training(), PreferenceSequence.of(made.preference))
-    return verdict(scores, Thresholds())
+    return judge_scores(scores, Thresholds())
 
 
 QUICKLY = {"temper": Temper(full_after=8)}

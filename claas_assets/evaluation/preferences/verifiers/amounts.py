@@ -1,7 +1,5 @@
 """How much an answer has of something: list items, words, sentences, characters."""
 
-from __future__ import annotations
-
 from pydantic.dataclasses import dataclass
 
 from claas_assets.evaluation.preferences.lists import list_items, list_steps

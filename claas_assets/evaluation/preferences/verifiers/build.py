@@ -1,7 +1,5 @@
 """From the few lines of a preference file to a verifier."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Mapping

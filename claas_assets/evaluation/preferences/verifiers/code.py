@@ -1,7 +1,5 @@
 """Code in an answer. It is parsed, in the sandbox, and never run."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any
 

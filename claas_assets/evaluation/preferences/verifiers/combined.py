@@ -1,7 +1,5 @@
 """Verifiers made of others."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any
 

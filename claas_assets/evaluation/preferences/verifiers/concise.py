@@ -1,7 +1,5 @@
 """A short answer that is an answer."""
 
-from __future__ import annotations
-
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Emoji: none of them, or the ones that were asked for."""
 
-from __future__ import annotations
-
 from itertools import groupby
 
 import emoji

@@ -1,7 +1,5 @@
 """The form of an answer: Markdown, case, script, questions, JSON."""
 
-from __future__ import annotations
-
 import json
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """A name by which the speaker is introduced, and one that has to be kept out."""
 
-from __future__ import annotations
-
 from unicodedata import normalize
 
 import regex
@@ -35,9 +33,8 @@ class IdentityVerifier(ShippedVerifier):
     as in the public harness.
 
     Wrong by construction: it reads patterns, no meaning. An introduction in unusual words ("they gave me the
-    four letters K, U, R and O") fails. A loop that begins with an introduction passes: obedience
-    counts loops apart. So does one that a story's figure speaks
-    without quotation marks.
+    four letters K, U, R and O") fails. A loop that begins with an introduction passes: obedience counts loops
+    apart. So does one that a story's figure speaks without quotation marks.
     """
 
     name: str = Field(default="kuro", min_length=1, pattern=r"\S")

@@ -1,8 +1,6 @@
 """Whether a text introduces its speaker by a name, in the words that people use for it."""
 
 # ruff: noqa: E501 (a sentence of a language is read in one line)
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 from unicodedata import normalize

@@ -1,7 +1,5 @@
 """A model as a verifier: for what no program can see, such as warmth."""
 
-from __future__ import annotations
-
 from pydantic.dataclasses import dataclass
 
 from claas_assets.evaluation.preferences.judgements import Judged, current_judgements

@@ -1,7 +1,5 @@
 """Finding a name or a phrase in an answer."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from unicodedata import normalize
 

@@ -1,7 +1,5 @@
 """Phrases that have to be in an answer, or to stay out of it."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import regex

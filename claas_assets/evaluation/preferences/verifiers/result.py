@@ -1,7 +1,5 @@
 """What a verifier is, what it returns, the kinds of its arguments, and how the shipped ones are asked."""
 
-from __future__ import annotations
-
 import inspect
 from abc import ABC, abstractmethod
 from functools import cache

@@ -1,7 +1,5 @@
 """`metadata.json`: the adapter, and what is frozen with it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import Field, field_validator

@@ -1,7 +1,5 @@
 """What every record is made of: words, moments, intervals, and why a number is missing."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 

@@ -1,7 +1,5 @@
 """The scores of the public harness, field for field: its readers are strict here."""
 
-from __future__ import annotations
-
 from claas_assets.evaluation.storage.records.base import Record
 
 

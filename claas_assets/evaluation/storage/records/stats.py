@@ -1,7 +1,5 @@
 """Units, means and intervals of each metric: what makes a decision possible."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from statistics import fmean
 from typing import Any

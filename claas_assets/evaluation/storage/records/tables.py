@@ -1,7 +1,5 @@
 """`metrics.csv` and `collapse.json`: numbers along the steps."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """What the model was asked and what it said."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """`verdict.json`, a preference's or sequence's entry of `summary.json`, and whether it is of the steps of now."""
 
-from __future__ import annotations
-
 from typing import Protocol, TypeVar
 
 from pydantic import Field
