@@ -7,14 +7,13 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from importlib import import_module
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
 from multiprocessing.queues import SimpleQueue
 from typing import Any
 
 import dagster as dg
-import rouge_score.rouge_scorer  # noqa: F401
-import scipy.special  # noqa: F401 - every preference scores with both, which take two seconds: once, before the forks
 
 from claas_assets.evaluation.progress import listening
 from claas_assets.launch.dagster_runs import Launch, run_job
@@ -31,7 +30,10 @@ def side_by_side(launch: Launch, job: str, tell: Tell) -> dict[str, str]:
     Raises `KeyboardInterrupt` where one was stopped, when all have ended.
     """
     config = launch.config
-    launch.graph.resolve_job_def(job)  # which the graph keeps: before the forks, for all of them
+    # Before the forks, once for all of them: the job, which the graph keeps, and the slow imports of scoring.
+    launch.graph.resolve_job_def(job)
+    for module in ("scipy.special", *(["rouge_score.rouge_scorer"] if "collapse" in config.metrics else [])):
+        import_module(module)
     said: SimpleQueue[dict[str, Any]] = _fork.SimpleQueue()
     waiting, stopped = list(config.preferences), False
     running: dict[str, ForkProcess] = {}

@@ -4,6 +4,8 @@ A metric's module is imported when it is asked for: some bring a sandbox or a to
 name, and its class registers itself there (`base.metric`).
 """
 
+from __future__ import annotations
+
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
