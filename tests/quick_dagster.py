@@ -8,15 +8,21 @@ every file that it opens. Here none of it is done; what is stored, and in which 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-import pytest
+if TYPE_CHECKING:  # not in the processes that are started: each would import it
+    import pytest
 
 STORAGES = ("event_log.sqlite.sqlite_event_log", "runs.sqlite.sqlite_run_storage",
             "schedules.sqlite.sqlite_schedule_storage")  # fmt: skip
+PATCHED = ("alembic.script", *(f"dagster._core.storage.{name}" for name in STORAGES))
 
 
 HOME = """telemetry: {enabled: false}
@@ -40,40 +46,82 @@ def quick_children(patch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def quick_dagster() -> Iterator[Callable[[], None]]:
     """For this process alone. Call what it gives after each test: it closes the files."""
-    from alembic.script import ScriptDirectory
-    from sqlalchemy import create_engine, event
+    kept = Kept()
+    undo = [kept.patch(import_module(name)) for name in PATCHED]
+    try:
+        yield kept.forget
+    finally:
+        for put_back in undo:
+            put_back()
 
-    engines: dict[str, Any] = {}
-    closing: list[Callable[[], None]] = []
-    migrations: dict[str, ScriptDirectory] = {}
-    read_migrations = ScriptDirectory.from_config
 
-    def kept_engine(address: str, **options: Any) -> Any:
-        if address not in engines:
+class QuickWhenImported:
+    """A finder for a process that may never come to Dagster: what is patched is so as it is imported."""
+
+    def __init__(self) -> None:
+        self._kept = Kept()
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path) if name in PATCHED else None
+        if spec is not None:
+            loader: Any = spec.loader
+            execute = loader.exec_module
+
+            def execute_and_patch(module: ModuleType) -> None:
+                execute(module)
+                self._kept.patch(module)
+
+            loader.exec_module = execute_and_patch
+        return spec
+
+    def install(self) -> None:
+        sys.meta_path.insert(0, self)
+
+
+class Kept:
+    """Engines and migrations that were made once."""
+
+    def __init__(self) -> None:
+        self.engines: dict[str, Any] = {}
+        self.closing: list[Callable[[], None]] = []
+        self.migrations: dict[str, Any] = {}
+
+    def patch(self, module: ModuleType) -> Callable[[], None]:
+        """Make a module of `PATCHED` use them; returns what undoes it."""
+        where, name, value = (module, "create_engine", self.engine)
+        if module.__name__ == "alembic.script":
+            where, name, value = module.ScriptDirectory, "from_config", self._reader(module.ScriptDirectory)
+        before = where.__dict__[name]
+        setattr(where, name, value)
+        return lambda: setattr(where, name, before)
+
+    def engine(self, address: str, **options: Any) -> Any:
+        from sqlalchemy import create_engine, event
+
+        if address not in self.engines:
             options.pop("poolclass", None)  # it would close the file after each statement
-            engines[address] = create_engine(address, **options)
-            event.listen(engines[address], "connect", _do_not_wait_for_the_disk)
-            closing.append(engines[address].dispose)
-            engines[address].dispose = lambda: None  # it is called after each statement
-        return engines[address]
+            self.engines[address] = made = create_engine(address, **options)
+            event.listen(made, "connect", _do_not_wait_for_the_disk)
+            self.closing.append(made.dispose)
+            made.dispose = lambda *_, **__: None  # type: ignore[method-assign]  # it is called after each statement
+        return self.engines[address]
 
-    def forget() -> None:
-        for close in closing:
+    def _reader(self, folders: Any) -> Callable[[Any], Any]:
+        read = folders.from_config
+
+        def migrations(config: Any) -> Any:
+            folder = config.get_main_option("script_location")
+            if folder not in self.migrations:
+                self.migrations[folder] = read(config)
+            return self.migrations[folder]
+
+        return migrations
+
+    def forget(self) -> None:
+        for close in self.closing:
             close()
-        closing.clear()
-        engines.clear()
-
-    def kept_migrations(config: Any) -> ScriptDirectory:
-        folder = config.get_main_option("script_location")
-        if folder not in migrations:
-            migrations[folder] = read_migrations(config)
-        return migrations[folder]
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in STORAGES:
-            patch.setattr(f"dagster._core.storage.{name}.create_engine", kept_engine)
-        patch.setattr(ScriptDirectory, "from_config", kept_migrations)
-        yield forget
+        self.closing.clear()
+        self.engines.clear()
 
 
 def _do_not_wait_for_the_disk(connection: Any, _: Any) -> None:

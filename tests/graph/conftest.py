@@ -72,8 +72,8 @@ class Evaluation:
 
 
 @pytest.fixture(autouse=True)
-def _quick(quick_storage):
-    """Every test here."""
+def _quick(quick_storage, quick_pictures):
+    """Every test here. (What all of them read was made with pictures: `finished_once`.)"""
 
 
 def prepare(root: Path, most: dict[str, int] | None = None) -> None:
