@@ -17,6 +17,7 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip -c constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e '.[embedded,dev]' -c constraints.txt
 	@touch $@
 

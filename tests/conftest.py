@@ -12,14 +12,12 @@ from typing import Any, Protocol, TypeVar
 import pytest
 from absl import logging as absl_logging
 
-from claas_assets.evaluation import figures
 from claas_assets.evaluation.config import load_config
 from claas_assets.evaluation.deployment import client, reconnect
 from claas_assets.evaluation.deployment.client import ClaasClient
 from claas_assets.evaluation.deployment.routes import routes_for
 from claas_assets.evaluation.deployment.transport import RetryBudget, Timeouts
 from claas_assets.evaluation.training import feedback
-from claas_assets.viewer import svg
 from tests.fake_claas import FakeClaas, FakeGateway
 from tests.quick_dagster import quick_children, quick_dagster
 
@@ -28,7 +26,7 @@ from tests.quick_dagster import quick_children, quick_dagster
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 T = TypeVar("T")
-LONG = {"graph", "deploy", "faults", "cli"}  # folders
+LONG = {"graph", "deploy", "faults", "cli", "test_continual_study.py", "test_reality.py"}  # folders, and files
 QUICK = RetryBudget(attempts=4, wait_initial_s=0.001, wait_max_s=0.002, jitter_s=0.0)
 
 
@@ -69,13 +67,6 @@ def quick_storage(_storage: Callable[[], None], monkeypatch: pytest.MonkeyPatch)
     quick_children(monkeypatch)
     yield
     _storage()
-
-
-@pytest.fixture
-def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are made from the records, but not painted, which is most of their time and has tests of its own."""
-    monkeypatch.setattr(figures, "_png", lambda _: b"\x89PNG")
-    monkeypatch.setattr(svg, "_raw_svg", lambda *_: b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>')
 
 
 class MakeFake(Protocol):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.quick_dagster import dagster_home
+from tests.graph.conftest import FEW, prepare
 from tests.synthetic import continual_study
 
 
 @pytest.fixture
 def study(fake, quick_storage, tmp_path, monkeypatch, capsys):
     """`study()` runs it, or goes on; returns its exit code and what it printed."""
-    dagster_home(tmp_path / "home")
+    prepare(tmp_path, FEW)
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(continual_study, "preference_folder", lambda _: tmp_path / "preferences")
     deployment = fake()
 
     def run(*more):

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from claas_assets.evaluation.preferences.sequence import PLACEBO
+from tests.graph.conftest import FEW, prepare
 from tests.synthetic.reality import Evaluation, churn_of, evaluate, table
 from tests.synthetic.runs import made_preference_run, passing
 
@@ -36,13 +37,16 @@ def test_churn_counts_the_answers_that_changed():
     assert 0 < churn.texts_changed <= churn.texts
 
 
-def test_an_evaluation_of_a_case_is_one_of_claas_eval(fake, tmp_path, monkeypatch, capfd):
-    for name in ("HOME", "DAGSTER_HOME", "XDG_CACHE_HOME"):
+def test_an_evaluation_of_a_case_is_one_of_claas_eval(fake, quick_storage, tmp_path, monkeypatch, capfd):
+    prepare(tmp_path, FEW)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
         (tmp_path / name).mkdir()
     settings = [
         "mode=local", f"claas_url={fake('local').url}", "openclaw_url=null", "num_steps=1", "batch_size=1",
-        "snapshot_size=quick", "metrics=[compliance]",
+        "snapshot_size=quick", "metrics=[compliance]", "plots=false",
+        f"preferences_dir={tmp_path}/preferences",
     ]  # fmt: skip
     try:
         found = evaluate("placebo", "identity", 3, tmp_path, settings)

@@ -13,6 +13,7 @@ from claas_assets.launch.evaluation import evaluate
 from tests.fake_claas import FakeClaas
 from tests.fake_claas.model import Temper
 from tests.quick_dagster import dagster_home
+from tests.quick_pictures import quick_pictures
 from tests.strict_reader import faults_of_run
 
 PREFERENCES = Path(__file__).parents[2] / "preferences"
@@ -72,8 +73,9 @@ class Evaluation:
 
 
 @pytest.fixture(autouse=True)
-def _quick(quick_storage, quick_pictures):
-    """Every test here. (What all of them read was made with pictures: `finished_once`.)"""
+def _quick(quick_storage, monkeypatch):
+    """Every test here."""
+    quick_pictures(monkeypatch)
 
 
 def prepare(root: Path, most: dict[str, int] | None = None) -> None:
@@ -110,6 +112,7 @@ def finished_once(tmp_path_factory):
     prepare(root)
     with pytest.MonkeyPatch.context() as patch, FakeClaas("embedded", temper=Temper(full_after=4)) as deployment:
         patch.setenv("DAGSTER_HOME", str(root / "home"))
+        quick_pictures(patch)
         made = Evaluation(deployment, root, **EVERYTHING)
         made.summary = made.run()
         yield made

@@ -103,7 +103,7 @@ def client(make_engine: MakeEngine, tiny_model: Path) -> Iterator[TestClient]:
         yield http
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def smollm2() -> Iterator[Path]:
     """The default model's folder, fetched where it is not cached; one thread, as in `make_engine`."""
     threads = torch.get_num_threads()

@@ -13,7 +13,6 @@ import torch
 
 from claas_assets.stack.engine import Engine, Generation
 from claas_assets.stack.llama.backend import LlamaBackend, OnCache
-from claas_assets.stack.load import load_engine
 from tests.stack.conftest import MakeEngine, generation, train_little
 
 DTYPES = [torch.float32, torch.bfloat16]
@@ -122,17 +121,3 @@ def test_another_process_gives_the_same(make_engine: MakeEngine, tiny_model: Pat
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert done.stdout.splitlines()[-1] == repr(here)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_real_model(smollm2: Path, tmp_path: Path) -> None:
-    """Small: its weights and lengths of text are what the tiny model cannot show, the orders are shown above."""
-    engine = load_engine(str(smollm2), tmp_path / "adapters")
-    engine.create_adapter("a", 32, 64, None).result()
-    train_little(engine, "a", learning_rate=5e-4)
-    for lora_id in (None, "a"):
-        alone = [outcome(engine.generate(request).result()) for request in crowd(engine, 6, lora_id, 4, 2)[:3]]
-        together = [engine.generate(request) for request in crowd(engine, 6, lora_id, 4, 2)]
-        assert [outcome(future.result()) for future in together[:3]] == alone
-    engine.close()

@@ -11,13 +11,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from claas_assets.stack.backend import packs
-from claas_assets.stack.engine import Generation
 from claas_assets.stack.generic import GenericBackend
 from claas_assets.stack.llama import LlamaBackend
 from claas_assets.stack.llama.cache import blocks_of
 from claas_assets.stack.load import load_engine
-from claas_assets.stack.trainer import Rollout
-from claas_assets.wire import TrainingOptions
 from tests.stack.conftest import MESSAGES, MakeEngine, generation, make_tiny_model, train_little
 
 
@@ -256,27 +253,3 @@ def test_packs_cover_everything_once() -> None:
     sizes = [10, 500, 600, 1, 3000, 2, 2]
     assert [i for part in packs(sizes) for i in range(len(sizes))[part]] == list(range(len(sizes)))
     assert [part.stop - part.start for part in packs([1] * 130)] == [64, 64, 2]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_first_ratio_on_the_real_model(smollm2: Path, tmp_path: Path) -> None:
-    engine = load_engine(str(smollm2), tmp_path / "adapters")
-    engine.create_adapter("a", 32, 64, None).result()
-    hindsight = [MESSAGES[0], {"role": "user", "content": "Who are you?\n\nFeedback: Your name is Kuro."}]
-    options = TrainingOptions(alpha=0.0, learning_rate=3e-4, steps_per_batch=1)
-    for _ in range(2):  # of fresh weights, and of trained ones
-        requests = [generation(engine, f"Say {i}.", lora_id="a", seed=i, max_tokens=12) for i in range(3)]
-        done: list[Generation] = [f.result() for f in [engine.generate(request) for request in requests]]
-        rollouts = [
-            Rollout(
-                d.prompt_ids,
-                engine.text.prompt(hindsight),
-                [s.token_id for s in d.sampled],
-                [s.logprob for s in d.sampled],
-            )
-            for d in done
-        ]
-        first = engine.train("a", rollouts, options).result().steps[0]
-        assert first["mean_is_ratio"] == pytest.approx(1.0, abs=0.01)
-    engine.close()

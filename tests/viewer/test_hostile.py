@@ -190,6 +190,12 @@ def test_a_figure_shows_a_hostile_text_as_text():
     assert not any("style" in attrs for _, attrs in page.elements)
 
 
+def test_a_figure_that_is_drawn_again_is_the_same_text():
+    runs = runs_of({"identity": demo().scores["identity"]}, {})
+    first, again = (clean_svg(_raw_svg(margins_figure(runs), "margins"), "margins") for _ in range(2))
+    assert first == again
+
+
 def test_the_sanitizer_keeps_shapes_alone():
     svg = clean_svg(
         b'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 1 1">'
