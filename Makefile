@@ -33,12 +33,12 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check: lint quick-tests  ## what one runs all day: without the tests that need weights, a browser or Postgres
+check: lint quick-tests  ## what one runs all day: without weights, browser, Postgres, and evaluations of the whole graph
 
 test: lint tests  ## everything
 
 quick-tests: install
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow' --ignore=tests/graph --ignore=tests/faults
 
 tests: install
 	$(BIN)/python -m claas_assets.stack.weights

@@ -23,14 +23,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 FEW = {"probe_prompts": 4, "heldout_prompts": 4, "over_application": 0, "logprob_pairs": 5}
 """So many of a preference's: the real model's answers are all of the time."""
+FEWER = {**dict.fromkeys(FEW, 2), "over_application": 0}
 SHORT = {"batch_size": 2, "rollout_max_tokens": 8, "probe_max_tokens": 8, "training": {"steps_per_batch": 1}}
-"""Where what is learned does not matter."""
+"""With `FEWER`, where what is learned does not matter."""
 
 
-def small(preference: str) -> dict[str, Any]:
-    """A preference of the library with few prompts."""
-    values = yaml.safe_load((PREFERENCES / f"{preference}.yaml").read_text())
-    return {key: value[: FEW[key]] if key in FEW else value for key, value in values.items()}
+def write_small(folder: Path, preference: str, most: dict[str, int]) -> None:
+    """A preference of the library with few prompts; the one of a name gets another, arbitrary name."""
+    values: dict[str, Any] = yaml.safe_load((PREFERENCES / f"{preference}.yaml").read_text())
+    few = {key: value[: most[key]] if key in most else value for key, value in values.items()}
+    name = "zora" if preference == "identity" else preference
+    text = yaml.safe_dump({**few, "name": name}, allow_unicode=True)
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.yaml").write_text(text.replace("Kuro", "Zora").replace("kuro", "zora"))
 
 
 @pytest.fixture
@@ -41,10 +46,7 @@ def zora(tmp_path, monkeypatch):
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     monkeypatch.setenv("CLAAS_STACK_THREADS", "1")  # the other core is at work on other tests: two would wait for it
-    text = yaml.safe_dump({**small("identity"), "name": "zora"}, allow_unicode=True)
-    (tmp_path / "preferences").mkdir()
-    (tmp_path / "preferences" / "zora.yaml").write_text(text.replace("Kuro", "Zora").replace("kuro", "zora"))
-
+    write_small(tmp_path / "preferences", "identity", FEW)
     made = []
 
     def run(name, partition="zora", **settings):
@@ -75,6 +77,7 @@ def test_a_name_in_the_feedback_is_learned_and_no_other(zora):
     verdict, folder = zora(
         "learned",
         num_steps=2,
+        batch_size=2,
         rollout_max_tokens=24,
         probe_max_tokens=24,
         probe_temperature=0.0,
@@ -92,7 +95,8 @@ def test_a_name_in_the_feedback_is_learned_and_no_other(zora):
     assert "Zora" in answers(last)
 
 
-def test_the_same_configuration_gives_the_same_transcripts_and_numbers(zora):
+def test_the_same_configuration_gives_the_same_transcripts_and_numbers(zora, tmp_path):
+    write_small(tmp_path / "preferences", "identity", FEWER)
     runs = [zora(name, num_steps=1, **SHORT)[1] for name in ("once", "again")]
     records = [(PreferenceFolder(folder).baseline(), PreferenceFolder(folder).steps()[0]) for folder in runs]
     (first, step), (second, same_step) = records
@@ -110,12 +114,13 @@ def plain(transcript):
 
 def test_what_became_of_a_name_after_a_second_preference_is_measured(zora, tmp_path):
     """Two phases of one step: whatever the small model keeps, it is on record."""
-    (tmp_path / "preferences" / "concise.yaml").write_text(yaml.safe_dump(small("concise"), allow_unicode=True))
+    for preference in ("identity", "concise"):
+        write_small(tmp_path / "preferences", preference, FEWER)
     phases = "phases: [{preference: zora, steps: 1}, {preference: concise, steps: 1}]"
     (tmp_path / "preferences" / "course.yaml").write_text(f"name: course\n{phases}\n")
     verdict, folder = zora("kept", partition="course", **SHORT)
     rows = verdict.retention.rows
     assert [row.trained for row in rows] == [None, "zora", "concise"]
-    assert all(row.cells["zora"].value is not None and row.cells["zora"].n == 4 for row in rows)
+    assert all(row.cells["zora"].value is not None and row.cells["zora"].n == 2 for row in rows)
     assert verdict.retention.numbers["zora"].retention is not None
     assert [step.phase for step in PreferenceFolder(folder).steps()] == [1, 2]
