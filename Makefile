@@ -9,9 +9,9 @@ export DAGSTER_CLI_ASSET_MATERIALIZE_MODULE_NAME ?= claas_assets.definitions
 # once for two cores: a quarter of their time they wait, for processes that start and for deployments.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-MAKEFLAGS += --jobs=2  # lint beside the tests: mypy's first run is a minute
+MAKEFLAGS += --jobs=2  # mypy, whose first run is a minute, beside the tests
 
-.PHONY: install eval check test lint tests quick-tests dev
+.PHONY: install eval check test lint style types tests quick-tests dev
 
 install: $(VENV)/.installed
 
@@ -28,19 +28,23 @@ eval: install | $(DAGSTER_HOME)  ## evaluate `identity` on SmolLM2-135M for 6 st
 	$(BIN)/python -m claas_assets.stack.weights
 	$(BIN)/claas-eval 'preferences=[identity]' num_steps=6 snapshot_size=quick
 
-lint: install
+lint: style types
+
+style: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: style
 	$(BIN)/mypy
 
 check: lint quick-tests  ## what one runs all day: without weights, browser, Postgres, and evaluations of the whole graph
 
 test: lint tests  ## everything
 
-quick-tests: install
+quick-tests: style
 	$(PYTEST) -m 'not slow' --ignore=tests/graph --ignore=tests/faults
 
-tests: install
+tests: style
 	$(BIN)/python -m claas_assets.stack.weights
 	$(PYTEST)
 

@@ -29,7 +29,6 @@ T = TypeVar("T")
 LONG = {"graph", "deploy", "faults", "cli", "test_continual_study.py", "test_reality.py"}  # folders, and files
 QUICK = RetryBudget(attempts=4, wait_initial_s=0.001, wait_max_s=0.002, jitter_s=0.0)
 
-
 gc.set_threshold(50_000, 20, 50)
 
 
