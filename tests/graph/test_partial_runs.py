@@ -20,15 +20,13 @@ def test_two_of_three_preferences_have_a_summary_of_two_and_the_third_can_follow
     assert set(RunFolder(made.folder).summary()) == {"concise", "identity", "no_emoji"}
 
 
-def test_a_run_reads_a_file_once_for_all_that_needs_it(evaluation, monkeypatch):
+def test_a_run_reads_the_scores_once_for_the_three_that_need_them(evaluation, monkeypatch):
     made = evaluation(num_steps=1)
     made.run()
-    read = []
-    for kind in ("training", "scores"):
-        original = getattr(PreferenceFolder, kind)
-        monkeypatch.setattr(PreferenceFolder, kind, lambda self, o=original, k=kind: read.append(k) or o(self))
+    read, scores = [], PreferenceFolder.scores
+    monkeypatch.setattr(PreferenceFolder, "scores", lambda self: read.append(self.name) or scores(self))
     assert made.materialize("scores", "metric_table", "collapse_snapshots", "verdict", partition="identity").success
-    assert sorted(read) == ["scores", "training"]
+    assert read == ["identity"]
 
 
 def test_a_preference_that_failed_is_unfinished_until_it_is_materialized_again_in_the_ui(evaluation):
