@@ -49,7 +49,6 @@ def main() -> None:
 def _last_word(order: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     from claas_assets.evaluation.config import load_config
     from claas_assets.evaluation.errors import EvaluationError
-    from claas_assets.launch.kept_storage import keep_engines_and_migrations
     from claas_assets.launch.side_by_side import side_by_side
     from claas_assets.launch.whole import run_all
 
@@ -61,7 +60,6 @@ def _last_word(order: dict[str, Any], tell: Callable[[dict[str, Any]], None]) ->
         threading.Thread(target=_stop_without_input, name="input-is-closed", daemon=True).start()
         return failures
 
-    keep_engines_and_migrations()
     try:
         return {"failures": run_all(load_config(order["config"]), order["job"], hear, run)}
     except EvaluationError as error:
