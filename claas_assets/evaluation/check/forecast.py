@@ -2,7 +2,7 @@
 
 from claas_assets.evaluation.check.bench import Bench
 from claas_assets.evaluation.check.speaking import AT_ONCE
-from claas_assets.evaluation.metrics.statistics import bonett_price
+from claas_assets.evaluation.metrics.statistics import LEAST_CHANGE, bonett_price
 from claas_assets.evaluation.preferences.sequence import PreferenceSequence
 from claas_assets.evaluation.training.cost import Cost, cost_of
 
@@ -51,7 +51,7 @@ def least_rise(n: int) -> int | None:
     """The fewest of `n` prompts that must obey anew, none the other way, for a rise to be shown."""
     for risen in range(1, n + 1):
         interval = bonett_price([1.0] * risen + [0.0] * (n - risen), _LEVEL)
-        if interval is not None and interval.lower > 0:
+        if interval is not None and interval.lower > LEAST_CHANGE:
             return risen
     return None
 

@@ -17,6 +17,11 @@ MIN_UNITS = 5
 ONE_SIDED = 0.90
 """The level whose two-sided interval ends at the one-sided 95 % bounds."""
 
+LEAST_CHANGE = 0.05
+"""How far the bound of a change in obeying must be from 0. Training as such moves answers a little: under feedback
+that says nothing (`control=placebo`), the small model came to obey concise on 0.10 to 0.20 more of its prompts, which
+a bound above 0 calls shown (docs/reality.md). A test of a minimum effect, as of Murphy and Myors (1999)."""
+
 IntervalOf = Callable[[Sequence[float], float], Interval | None]
 
 

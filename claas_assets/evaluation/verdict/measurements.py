@@ -6,17 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
-from claas_assets.evaluation.metrics.statistics import bonett_price, noise_floor, student_t
+from claas_assets.evaluation.metrics.statistics import LEAST_CHANGE, bonett_price, noise_floor, student_t
 from claas_assets.evaluation.metrics.units import MAX_MISSING_SHARE, fold, obeyed_in
 from claas_assets.evaluation.storage.records import EvalSnapshot, Evidence, Interval, Record, UnitStats, Unmeasured
 
 ERROR = 0.05
 """The one-sided error of a claim: divided by the number of looks, and for harm shared by the guards."""
-
-LEAST_CHANGE = 0.05
-"""How far the bound of a change in obeying must be from 0. Training as such moves answers a little: under feedback
-that says nothing (`control=placebo`), the small model came to obey concise on 0.10 to 0.20 more of its prompts, which
-a bound above 0 calls shown (docs/reality.md). A test of a minimum effect, as of Murphy and Myors (1999)."""
 
 LEAST_TO_LOSE = 0.3
 """Share of units that must be able to get worse. With less than this, the absence of a loss shows nothing."""

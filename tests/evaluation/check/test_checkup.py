@@ -145,6 +145,7 @@ def test_what_n_can_show() -> None:
     assert few is not None
     assert many is not None
     assert few / 10 > many / 100
+    assert least_rise(20) == 6  # as the verdict has it: five of twenty is no rise
     assert least_excluded(0) is None
     small, large = least_excluded(10), least_excluded(100)
     assert small is not None
