@@ -112,9 +112,10 @@ def finished_once(tmp_path_factory):
     prepare(root)
     with pytest.MonkeyPatch.context() as patch, FakeClaas("embedded", temper=Temper(full_after=4)) as deployment:
         patch.setenv("DAGSTER_HOME", str(root / "home"))
-        quick_pictures(patch)
         made = Evaluation(deployment, root, **EVERYTHING)
-        made.summary = made.run()
+        with pytest.MonkeyPatch.context() as unpainted:  # and no longer: the patch above lasts as long as the session
+            quick_pictures(unpainted)
+            made.summary = made.run()
         yield made
 
 
