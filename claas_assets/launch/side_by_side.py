@@ -8,10 +8,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from importlib import import_module
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
-from multiprocessing.queues import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 
@@ -20,7 +19,14 @@ from claas_assets.launch.dagster_runs import Launch, run_job
 
 Tell = Callable[[dict[str, Any]], None]
 
-_fork = multiprocessing.get_context("fork")
+_context = multiprocessing.get_context("fork")
+
+
+class _Fork(NamedTuple):
+    """A preference at work. Its pipe is its own: one that is killed in the middle of a word silences no other."""
+
+    process: ForkProcess
+    said: Connection
 
 
 def side_by_side(launch: Launch, job: str, tell: Tell) -> dict[str, str]:
@@ -34,67 +40,83 @@ def side_by_side(launch: Launch, job: str, tell: Tell) -> dict[str, str]:
     launch.graph.resolve_job_def(job)
     for module in ("scipy.special", *(["rouge_score.rouge_scorer"] if "collapse" in config.metrics else [])):
         import_module(module)
-    said: SimpleQueue[dict[str, Any]] = _fork.SimpleQueue()
     waiting, stopped = list(config.preferences), False
-    running: dict[str, ForkProcess] = {}
+    running: dict[str, _Fork] = {}
     failures: dict[str, str] = {}
     try:
         while waiting or running:
             while waiting and len(running) < config.parallel_preferences:
                 name = waiting.pop(0)
-                running[name] = _fork.Process(target=_work, args=(launch, job, name, said), name=name)
-                running[name].start()
-            for message in _next_of(running, said):
+                running[name] = _start(launch, job, name)
+            for message in _next_of(running, sys.stdin.fileno()):
                 stopped = stopped or message.get("stopped", False)
                 if message.get("reason") is not None:
                     failures[message["ended"]] = message["reason"]
                 tell(message)
             waiting = [] if stopped else waiting
     finally:
-        for process in running.values():
-            _stop(process)
-        while not said.empty():
-            tell(said.get())
+        for fork in running.values():  # all of them at once: none goes on training while another tidies up
+            if fork.process.pid is not None and fork.process.is_alive():
+                os.kill(fork.process.pid, signal.SIGINT)
+        while running:
+            for message in _next_of(running):
+                tell(message)
     if stopped:
         raise KeyboardInterrupt
     return failures
 
 
-def _next_of(running: dict[str, ForkProcess], said: SimpleQueue[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the processes say next; those that have ended leave `running`. An ended input interrupts."""
-    reader: Any = said._reader  # type: ignore[attr-defined]
-    stdin = sys.stdin.fileno()
-    ready = wait([reader, stdin, *(process.sentinel for process in running.values())])
+def _start(launch: Launch, job: str, name: str) -> _Fork:
+    said, pen = _context.Pipe(duplex=False)
+    process = _context.Process(target=_work, args=(launch, job, name, pen), name=name)
+    process.start()
+    pen.close()  # so that the pipe ends with the process
+    return _Fork(process, said)
+
+
+def _next_of(running: dict[str, _Fork], stdin: int | None = None) -> list[dict[str, Any]]:
+    """What the processes say next; those that have ended leave `running`. An ended `stdin` interrupts."""
+    sources = [source for fork in running.values() for source in (fork.said, fork.process.sentinel)]
+    ready = wait([*sources, *([] if stdin is None else [stdin])])
     if stdin in ready and not sys.stdin.read():
         raise KeyboardInterrupt
     messages = []
-    ended = [name for name, process in running.items() if process.sentinel in ready]
-    while not said.empty():
-        messages.append(said.get())
-    for name in ended:
-        process = running.pop(name)
-        process.join()
-        if process.exitcode != 0:
-            reason = f"its process ended with code {process.exitcode}; see what it printed"
-            messages.append({"ended": name, "reason": reason})
+    for name, fork in list(running.items()):
+        if fork.said in ready and (message := _word_of(fork)) is not None:
+            messages.append(message)
+        elif fork.said in ready or fork.process.sentinel in ready:
+            del running[name]
+            fork.process.join()
+            fork.said.close()
+            if fork.process.exitcode != 0:
+                reason = f"its process ended with code {fork.process.exitcode}; see what it printed"
+                messages.append({"ended": name, "reason": reason})
     return messages
 
 
-def _work(launch: Launch, job: str, preference: str, said: SimpleQueue[dict[str, Any]]) -> None:
+def _word_of(fork: _Fork) -> dict[str, Any] | None:
+    """The next message; None where the process has ended, be it in the middle of one."""
+    try:
+        return dict(fork.said.recv())
+    except (EOFError, OSError):
+        return None
+
+
+def _work(launch: Launch, job: str, preference: str, pen: Connection) -> None:
     """One preference, in a process of its own."""
     threading.Thread(target=_stop_when_alone, name="parent-is-gone", daemon=True).start()
+    one_at_a_time = threading.Lock()
+
+    def say(**message: Any) -> None:
+        with one_at_a_time:
+            pen.send(message)
+
     try:
-        with dg.DagsterInstance.get() as instance, listening(lambda event: said.put({"event": asdict(event)})):
+        with dg.DagsterInstance.get() as instance, listening(lambda event: say(event=asdict(event))):
             reason = run_job(replace(launch, instance=instance), job, preference)
-        said.put({"ended": preference, "reason": reason})
+        say(ended=preference, reason=reason)
     except KeyboardInterrupt:
-        said.put({"ended": preference, "stopped": True})
-
-
-def _stop(process: ForkProcess) -> None:
-    if process.pid is not None and process.is_alive():
-        os.kill(process.pid, signal.SIGINT)
-    process.join()
+        say(ended=preference, stopped=True)
 
 
 def _stop_when_alone() -> None:
