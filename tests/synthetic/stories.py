@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from claas_assets.evaluation.config import Thresholds
-from claas_assets.evaluation.metrics.statistics import IntervalOf, bonett_price, evidence, student_t, wilson
+from claas_assets.evaluation.metrics.statistics import bonett_price, evidence, student_t, wilson
 from claas_assets.evaluation.storage.records import (
     CollapseScores,
     CollapseStats,
@@ -22,6 +22,7 @@ from claas_assets.evaluation.storage.records import (
     GeneralScores,
     GeneralStats,
     Grade,
+    Interval,
     LogprobMargin,
     LogprobStats,
     NoiseFloor,
@@ -218,13 +219,17 @@ def verdict(story: Story, baseline: EvalSnapshot, last: EvalSnapshot) -> Verdict
     for name, differences, interval in _changes(baseline, last):
         criteria[name] = Criterion(
             value=None, change=fmean(differences), interval=interval(differences, 0.95), n=len(differences),
-            threshold=bounds.get(name, {}), grade=grade, evidence=evidence(differences, interval),
+            threshold=bounds.get(name, {}), grade=grade,
+            evidence=evidence(fmean(differences), interval(differences, 0.9)),
         )  # fmt: skip
     return VerdictRecord(
         preference=story.name, lora_id=f"demo/{story.name}", run_id="demo", logprob_margin_delta=story.nats,
         final_compliance=story.end, capability_ratio=1 - story.damage, overall=story.overall or "unfinished",
         sentence="made up", criteria=criteria, steps_recorded=story.recorded, num_steps=story.num_steps,
     )  # fmt: skip
+
+
+IntervalOf = Callable[[Sequence[float], float], Interval | None]
 
 
 def _changes(baseline: EvalSnapshot, last: EvalSnapshot) -> Iterator[tuple[str, list[float], IntervalOf]]:

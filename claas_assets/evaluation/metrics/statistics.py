@@ -5,7 +5,7 @@ Only Student's t needs scipy (0.5 s to import, so it is imported where it is use
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from statistics import NormalDist, fmean, pvariance, variance
 
@@ -14,15 +14,10 @@ from claas_assets.evaluation.storage.records import Evidence, Interval, NoiseFlo
 MIN_UNITS = 5
 """With fewer units no interval below is worth its name (three prompts can show nothing)."""
 
-ONE_SIDED = 0.90
-"""The level whose two-sided interval ends at the one-sided 95 % bounds."""
-
 LEAST_CHANGE = 0.05
 """How far the bound of a change in obeying must be from 0. Training as such moves answers a little: under feedback
 that says nothing (`control=placebo`), the small model came to obey concise on 0.10 to 0.20 more of its prompts, which
 a bound above 0 calls shown (docs/reality.md). A test of a minimum effect, as of Murphy and Myors (1999)."""
-
-IntervalOf = Callable[[Sequence[float], float], Interval | None]
 
 
 def wilson(successes: float, n: int, level: float = 0.95) -> Interval | None:
@@ -76,23 +71,20 @@ def student_t(values: Sequence[float], level: float = 0.95, *, at_least: int = M
     return Interval(lower=center - half, upper=center + half, level=level, method="student-t")
 
 
-def evidence(differences: Sequence[float], interval_of: IntervalOf, floor: float = 0.0) -> Evidence:
-    """Whether the mean difference (positive = better) is an improvement, a loss, or noise.
+def evidence(change: float, interval: Interval | None, floor: float = 0.0, least: float = 0.0) -> Evidence:
+    """Whether a mean difference (positive = better) is an improvement, a loss, or noise.
 
-    `shown`: the one-sided 95 % lower bound is above 0, and the mean is beyond the noise floor.
-    `worse`: the same for a loss. Everything else, and fewer than `MIN_UNITS` units: `within_noise`.
+    `interval`: its bounds are the one-sided ones (two-sided 90 % for an error of 5 %); None where the units are too
+    few. `shown`: the lower bound is above `least`, and the change is beyond the noise floor. `worse`: the same for a
+    loss. Everything else: `within_noise`.
 
-    The mean must be beyond the floor, not the bound: flips widen the interval already, and counting them
+    The change must be beyond the floor, not the bound: flips widen the interval already, and counting them
     twice would show a rise of 0.5 (20 prompts, 8 % flips) in 74 % of runs rather than 97 %, with false
     alarms of 1 % or less either way (simulated; `benchmarks/truth.py` has what is in use).
     """
-    bounds = interval_of(differences, ONE_SIDED)
-    if bounds is None:
-        return "within_noise"
-    mean = fmean(differences)
-    if bounds.lower > 0 and mean > floor:
+    if interval is not None and interval.lower > least and change > floor:
         return "shown"
-    if bounds.upper < 0 and mean < -floor:
+    if interval is not None and interval.upper < -least and change < -floor:
         return "worse"
     return "within_noise"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
-from claas_assets.evaluation.metrics.statistics import LEAST_CHANGE, bonett_price, noise_floor, student_t
+from claas_assets.evaluation.metrics.statistics import LEAST_CHANGE, bonett_price, evidence, noise_floor, student_t
 from claas_assets.evaluation.metrics.units import MAX_MISSING_SHARE, fold, obeyed_in
 from claas_assets.evaluation.storage.records import EvalSnapshot, Evidence, Interval, Record, UnitStats, Unmeasured
 
@@ -106,9 +106,9 @@ def obeyed(states: BeforeAfter) -> Measurement | Unmeasured:
     floor = noise_floor(stats.noise if stats is not None else None, paired.n)
     interval = bonett_price(paired.differences, 1 - 2 * states.error)
     units = "held-out prompts" if name == "heldout_prompts" else "trained prompts"
-    evidence = _evidence(paired.change, interval, floor or 0.0, LEAST_CHANGE)
-    bound = None if interval is None else interval.upper if evidence == "worse" else interval.lower
-    sure = "" if bound is None else f", {'at most' if evidence == 'worse' else 'at least'} {bound:+.2f}"
+    found = evidence(paired.change, interval, floor or 0.0, LEAST_CHANGE)
+    bound = None if interval is None else interval.upper if found == "worse" else interval.lower
+    sure = "" if bound is None else f", {'at most' if found == 'worse' else 'at least'} {bound:+.2f}"
     return Measurement(
         value=paired.now,
         baseline=paired.then,
@@ -117,22 +117,13 @@ def obeyed(states: BeforeAfter) -> Measurement | Unmeasured:
         n=paired.n,
         missing=paired.missing,
         floor=floor,
-        evidence=evidence,
+        evidence=found,
         bound=bound,
         gained=paired.risen,
         lost=paired.fallen,
         words=f"obeys on {round(paired.now * paired.n)} of {paired.n} {units}, {round(paired.then * paired.n)} before "
         f"({paired.change:+.2f}{sure}{_missing(paired.missing)})",
     )
-
-
-def _evidence(change: float, interval: Interval | None, floor: float, least: float = 0.0) -> Evidence:
-    """`shown` where the one-sided lower bound is above `least` and the change is beyond the noise floor."""
-    if interval is not None and interval.lower > least and change > floor:
-        return "shown"
-    if interval is not None and interval.upper < -least and change < -floor:
-        return "worse"
-    return "within_noise"
 
 
 # --- guards: harm after minus harm before, on the same units --------------------------------------
@@ -226,7 +217,7 @@ def logprob_margin(states: BeforeAfter) -> Measurement | Unmeasured:
         interval=interval,
         n=len(changes),
         missing=len(stats.delta.missing),
-        evidence=_evidence(stats.delta.mean, interval, 0.0),
+        evidence=evidence(stats.delta.mean, interval),
         words=f"logprob margin {stats.delta.mean:+.1f} nats{by_token} ({_range(interval)}n = {len(changes)} pairs"
         f"{_missing(len(stats.delta.missing))})",
     )

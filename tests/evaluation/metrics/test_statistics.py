@@ -2,6 +2,7 @@
 
 import math
 import random
+from statistics import fmean
 
 import pytest
 from hypothesis import given
@@ -77,12 +78,18 @@ def test_bonett_price_mirrors_and_stays_inside(differences):
     assert mirrored.lower == pytest.approx(-interval.upper)
 
 
+def evidence_of(differences, **bounds):
+    """By the one-sided bounds at 95 %."""
+    mean = fmean(differences) if differences else 0.0
+    return evidence(mean, bonett_price(differences, 0.9), **bounds)
+
+
 @pytest.mark.parametrize("n", [0, 1, 4])
 def test_fewer_than_five_units_have_no_interval_and_no_evidence(n):
     assert wilson(n, n) is None
     assert bonett_price([1.0] * n) is None
     assert student_t([9.0] * n) is None
-    assert evidence([1.0] * n, bonett_price) == "within_noise"
+    assert evidence_of([1.0] * n) == "within_noise"
 
 
 @pytest.mark.parametrize("call", [lambda: wilson(6, 5), lambda: wilson(-1, 5), lambda: bonett_price([2.0] * 5)])
@@ -94,11 +101,19 @@ def test_impossible_scores_are_refused(call):
 def test_evidence_needs_the_bound_and_the_floor():
     rise = [1.0] * 10 + [0.0] * 10
 
-    assert evidence(rise, bonett_price) == "shown"
-    assert evidence(rise, bonett_price, floor=0.5) == "within_noise"
-    assert evidence([-d for d in rise], bonett_price) == "worse"
-    assert evidence([-d for d in rise], bonett_price, floor=0.5) == "within_noise"
-    assert evidence([1.0, 1.0] + [0.0] * 18, bonett_price) == "within_noise"
+    assert evidence_of(rise) == "shown"
+    assert evidence_of(rise, floor=0.5) == "within_noise"
+    assert evidence_of([-d for d in rise]) == "worse"
+    assert evidence_of([-d for d in rise], floor=0.5) == "within_noise"
+    assert evidence_of([1.0, 1.0] + [0.0] * 18) == "within_noise"
+
+
+def test_a_change_must_be_beyond_the_least_that_counts_either_way():
+    five, six = ([1.0] * n + [0.0] * (20 - n) for n in (5, 6))
+    assert (evidence_of(five), evidence_of(five, least=0.05)) == ("shown", "within_noise")
+    assert evidence_of(six, least=0.05) == "shown"
+    assert evidence_of([-d for d in five], least=0.05) == "within_noise"
+    assert evidence_of([-d for d in six], least=0.05) == "worse"
 
 
 def test_evidence_is_one_sided_at_95_percent():
@@ -108,7 +123,7 @@ def test_evidence_is_one_sided_at_95_percent():
 
     assert two_sided is not None
     assert two_sided.lower < 0
-    assert evidence(rise, bonett_price) == "shown"
+    assert evidence_of(rise) == "shown"
 
 
 def test_noise_of_two_passes():
