@@ -99,7 +99,7 @@ def _add_adapters(app: FastAPI, deployment: FakeDeployment) -> None:
 
 def _add_generation(app: FastAPI, deployment: FakeDeployment) -> None:
     @app.post("/v1/chat/completions")
-    async def chat(request: ChatCompletionRequest) -> dict[str, Any]:
+    async def chat(request: ChatCompletionRequest) -> Response:
         asked = request.max_tokens
         if deployment.settings.says_length:
             asked = (request.model_extra or {}).get("max_completion_tokens", asked)
@@ -122,34 +122,39 @@ def _add_generation(app: FastAPI, deployment: FakeDeployment) -> None:
         return _completion("chat.completion", request.model, choice, made.prompt_tokens, len(made.tokens))
 
     @app.post("/v1/completions")
-    async def complete(request: CompletionRequest) -> dict[str, Any]:
+    async def complete(request: CompletionRequest) -> Response:
         made = deployment.generate(request.model, [("user", request.prompt)], max_tokens=request.max_tokens)
         choice = {"index": 0, "text": made.text, "finish_reason": "stop"}
         return _completion("text_completion", request.model, choice, made.prompt_tokens, len(made.tokens))
 
     @app.post("/v1/score")
-    async def score(request: ScoreRequest) -> dict[str, Any]:
+    async def score(request: ScoreRequest) -> Response:
         messages = [(message.role, message.content) for message in request.messages]
         tokens, prompt_tokens = deployment.score(request.model, messages, request.completion)
-        return {
-            "logprobs": [token.logprob for token in tokens],
-            "tokens": [token.text for token in tokens],
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": len(tokens),
-            "logprob_sum": sum(token.logprob for token in tokens),
-        }
+        return JSONResponse(
+            {
+                "logprobs": [token.logprob for token in tokens],
+                "tokens": [token.text for token in tokens],
+                "prompt_tokens": prompt_tokens,
+                "completion_tokens": len(tokens),
+                "logprob_sum": sum(token.logprob for token in tokens),
+            }
+        )
 
 
-def _completion(kind: str, model: str, choice: dict[str, Any], prompt: int, completion: int) -> dict[str, Any]:
+def _completion(kind: str, model: str, choice: dict[str, Any], prompt: int, completion: int) -> Response:
+    """As JSON at once: what it holds is known, and FastAPI would look through every logprob of it."""
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-    return {
-        "id": f"fake-{uuid.uuid4().hex[:12]}", "object": kind, "created": 1, "model": model,
-        "choices": [choice], "usage": usage,
-    }  # fmt: skip
+    return JSONResponse(
+        {
+            "id": f"fake-{uuid.uuid4().hex[:12]}", "object": kind, "created": 1, "model": model,
+            "choices": [choice], "usage": usage,
+        }
+    )  # fmt: skip
 
 
 def _logprob(token: Token, top: int) -> dict[str, Any]:
-    entries = [{"token": text, "logprob": logprob, "bytes": None} for text, logprob in token.top[:top]]
+    entries = [{"token": text, "logprob": logprob, "bytes": None} for text, logprob in token.top(top)]
     return {"token": token.text, "logprob": token.logprob, "bytes": None, "top_logprobs": entries}
 
 

@@ -59,11 +59,17 @@ class Taught:
 
 @dataclass(frozen=True)
 class Token:
-    """`top`: (token, logprob in nats), the most probable ones, this one among them."""
-
     text: str
     logprob: float
-    top: tuple[tuple[str, float], ...] = ()
+
+    def top(self, count: int) -> list[tuple[str, float]]:
+        """(token, logprob in nats), the `count` most probable: this one, and others whose shares fall by halves."""
+        rest = math.log1p(-math.exp(self.logprob))
+        others = [(name, rest + less) for name, less in _OTHERS[: max(0, count - 1)]]
+        return [(self.text, self.logprob), *others][:count]
+
+
+_OTHERS = [(f"<{i}>", (i + 1) * math.log(0.5)) for i in range(TOP - 1)]
 
 
 def taught(texts: Iterable[str]) -> Taught:
@@ -205,7 +211,4 @@ def _asked_outright(prompt: str) -> str | None:
 
 
 def _token(text: str, key: str, sharp: float) -> Token:
-    """A token with its top logprobs: a share for itself, the rest falling by halves, all below 1."""
-    own = math.exp(-sharp * (0.05 + _unit(key)))
-    others = tuple((f"<{i}>", math.log((1 - own) * 0.5 ** (i + 1))) for i in range(TOP - 1))
-    return Token(text, math.log(own), ((text, math.log(own)), *others))
+    return Token(text, -sharp * (0.05 + _unit(key)))

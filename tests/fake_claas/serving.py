@@ -36,8 +36,8 @@ class Serving:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        # h11 and no proxy headers: `recorder` needs the server's own `send` to reset a connection.
-        config = uvicorn.Config(app, http="h11", lifespan="off", log_level="critical", proxy_headers=False)
+        # No proxy headers: `recorder` needs the server's own `send` to reset a connection.
+        config = uvicorn.Config(app, http="httptools", lifespan="off", log_level="critical", proxy_headers=False)
         self._server = _Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self._thread.start()

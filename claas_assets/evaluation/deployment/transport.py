@@ -181,9 +181,11 @@ class Transport:
         self._secret = secret.encode() if secret else None
         # A client a connection: httpx's pool looks at every idle connection for each request, which was a
         # fifth of what a request costs here. Idle ones are closed before the servers, uvicorn after 5 s, do.
-        one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=4.0)
-        self._pool = [_client(one, proxies) for _ in range(max_connections)]
-        self._idle = list(self._pool)
+        # Each is made when one more is needed: a hundred are a tenth of a second, and most evaluations use few.
+        self._max_connections = max_connections
+        self._proxies = proxies
+        self._pool: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncClient] = []
         # A pooled connection may be closed by the server just as it is used again, which looks like a call
         # of unknown effect. What must be sent once goes over a connection of its own.
         fresh = httpx.Limits(max_keepalive_connections=0)
@@ -196,12 +198,18 @@ class Transport:
     @contextlib.contextmanager
     def _pooled(self) -> Iterator[httpx.AsyncClient]:
         """The client that was used last: its connection is the likeliest to be open still."""
-        client = self._idle.pop() if self._idle else self._fresh
+        client = self._idle.pop() if self._idle else self._one_more()
         try:
             yield client
         finally:
             if client is not self._fresh:
                 self._idle.append(client)
+
+    def _one_more(self) -> httpx.AsyncClient:
+        if len(self._pool) == self._max_connections:
+            return self._fresh
+        self._pool.append(_client(_ONE_CONNECTION, self._proxies))
+        return self._pool[-1]
 
     async def once(self, call: Call) -> Reply:
         """Send over a fresh connection, whatever comes of it. Raises `httpx.RequestError`, `MalformedAnswer`."""
@@ -294,6 +302,7 @@ class Transport:
         return f"{reply.call.name} answered {reply.status}" + (f": {words}" if words else "")
 
 
+_ONE_CONNECTION = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=4.0)
 _MEASURING_POSTS = ("/v1/chat/completions", "/v1/score", "/v1/sampler/refresh")
 
 

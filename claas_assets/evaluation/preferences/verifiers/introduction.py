@@ -2,7 +2,7 @@
 
 # ruff: noqa: E501 (a sentence of a language is read in one line)
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from unicodedata import normalize
 
 import regex
@@ -153,18 +153,37 @@ def introduces(text: str, names: Sequence[str]) -> str | None:
 
 
 class _Patterns:
-    """The sentences above with the names in them, compiled once for the names of a verifier."""
+    """The sentences above with the names in them, compiled once for the names of a verifier.
+
+    Each kind when it is first looked for: together they take half a second, and most answers hold no name at all.
+    """
 
     def __init__(self, name: str) -> None:
-        def compiled(pattern: str, flags: int = regex.IGNORECASE) -> regex.Pattern[str]:
-            return regex.compile(pattern.replace("{N}", name).replace("{H}", _HELPER), flags | regex.VERSION1)
+        self._name = name
+        self.name = self._compiled("{N}")
 
-        self.name = compiled("{N}")
-        self.says = [compiled(pattern) for pattern in _SAYS]
-        self.denials = [compiled(pattern) for pattern in _DENIES]
-        self.weak = [compiled(pattern) for pattern in (_ALONE, _FIRST_SENTENCE, _THIRD_PERSON, _SIGNATURE)]
-        self.other_name = compiled(_OTHER_NAME, 0)
-        self.real_name = compiled(_REAL_NAME, 0)
+    @cached_property
+    def says(self) -> list[regex.Pattern[str]]:
+        return [self._compiled(pattern) for pattern in _SAYS]
+
+    @cached_property
+    def denials(self) -> list[regex.Pattern[str]]:
+        return [self._compiled(pattern) for pattern in _DENIES]
+
+    @cached_property
+    def weak(self) -> list[regex.Pattern[str]]:
+        return [self._compiled(pattern) for pattern in (_ALONE, _FIRST_SENTENCE, _THIRD_PERSON, _SIGNATURE)]
+
+    @cached_property
+    def other_name(self) -> regex.Pattern[str]:
+        return self._compiled(_OTHER_NAME, 0)
+
+    @cached_property
+    def real_name(self) -> regex.Pattern[str]:
+        return self._compiled(_REAL_NAME, 0)
+
+    def _compiled(self, pattern: str, flags: int = regex.IGNORECASE) -> regex.Pattern[str]:
+        return regex.compile(pattern.replace("{N}", self._name).replace("{H}", _HELPER), flags | regex.VERSION1)
 
 
 @lru_cache(maxsize=32)
