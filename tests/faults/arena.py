@@ -20,9 +20,10 @@ from tests.fake_claas.deployment import Adapter
 from tests.fake_claas.recorder import Request
 from tests.faults.driver import NUM_STEPS, UPDATES, Hook, Job, evaluate, run_as_child
 
-# A server that has the package imported already and forks: starting Python would be most of a case's time.
+# A server that has the package imported already and forks: starting Python would be most of a case's time. The others
+# are imported by the first request of a process.
 CHILDREN = multiprocessing.get_context("forkserver")
-CHILDREN.set_forkserver_preload(["tests.faults.driver"])
+CHILDREN.set_forkserver_preload(["tests.faults.driver", "httpcore", "anyio._backends._asyncio", "encodings.idna"])
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,9 @@ SMALL = {
     "feedback_string": "Your name is Kuro, always introduce yourself as Kuro",
     "verifier": {"_target_": "claas_assets.evaluation.preferences.verifiers.IdentityVerifier", "name": "kuro"},
     "probe_prompts": ["Who are you?", "What is your name?"],
+    # One of a kind: a list that is left out would be filled, and requests are most of a case's time.
+    "heldout_prompts": ["Who will be helping me?"],
+    "over_application": [{"prompt": "What is 17 plus 25?", "check": {"_target_": "NameAbsent", "name": "kuro"}}],
     "logprob_pairs": [
         {
             "prompt_messages": [{"role": "user", "content": "Who are you?"}],
