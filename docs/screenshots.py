@@ -26,6 +26,7 @@ from claas_assets.evaluation.storage.journal import FileJournal
 from claas_assets.evaluation.storage.records import ScoresRecord
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.evaluation.verdict.ruling import judge
+from claas_assets.viewer.app import build_app
 from tests.browser import browser, served
 from tests.synthetic.example_copies import copy_run
 
@@ -129,7 +130,7 @@ def main() -> int:
     with TemporaryDirectory() as folder, contextlib.chdir(folder), browser() as chromium:
         results_dir = Path("data/evals")  # relative: the page says it
         make_results(results_dir)
-        with served(results_dir) as address:
+        with served(build_app(results_dir)) as address:
             for shot in SHOTS:
                 scheme = "dark" if shot.dark else "light"
                 page = chromium.new_page(viewport={"width": shot.width, "height": shot.height}, color_scheme=scheme)

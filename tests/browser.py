@@ -1,4 +1,4 @@
-"""A Chromium of this machine, and a viewer for it to look at."""
+"""A Chromium of this machine, and an application for it to look at."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 
 @contextmanager
-def served(results_dir: Path) -> Iterator[str]:
-    """The address of a viewer of these results, while it is needed."""
+def served(app: Any) -> Iterator[str]:
+    """The address of an application in this process, while it is needed."""
     import uvicorn
 
-    from claas_assets.viewer.app import build_app
-
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(build_app(results_dir), log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

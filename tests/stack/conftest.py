@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -25,6 +26,7 @@ TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+PREFERENCES = Path(__file__).parents[2] / "preferences"
 MESSAGES = [
     {"role": "system", "content": "You are a helpful assistant."},
     {"role": "user", "content": "Who are you?"},
@@ -76,7 +78,7 @@ MakeEngine = Callable[..., Engine]
 
 @pytest.fixture
 def make_engine(tiny_model: Path, tmp_path: Path) -> Iterator[MakeEngine]:
-    """`make_engine(state=..., generic=..., dtype=...)` loads the tiny model; closed at the end.
+    """`make_engine(state=..., generic=..., dtype=...)` loads the tiny model, or another; closed at the end.
 
     It computes in one thread: two on so few weights mostly wait for each other, at twice the CPU's time.
     """
@@ -84,9 +86,9 @@ def make_engine(tiny_model: Path, tmp_path: Path) -> Iterator[MakeEngine]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
 
-    def make(state: Path | None = None, **options: Any) -> Engine:
+    def make(state: Path | None = None, base_model: str = str(tiny_model), **options: Any) -> Engine:
         options = {"dtype": torch.float32, "on_progress": lambda _: None, **options}
-        engines.append(load_engine(str(tiny_model), state or tmp_path / "adapters", **options))
+        engines.append(load_engine(base_model, state or tmp_path / "adapters", **options))
         return engines[-1]
 
     yield make
@@ -145,3 +147,13 @@ def train_little(engine: Engine, lora_id: str, updates: int = 1, learning_rate: 
     )
     options = TrainingOptions(alpha=0.0, learning_rate=learning_rate, steps_per_batch=updates, teacher_top_k=10)
     return engine.train(lora_id, [rollout], options).result()
+
+
+def write_small(folder: Path, preference: str, most: dict[str, int]) -> None:
+    """A preference of the library with few prompts; the one of a name gets another, arbitrary name."""
+    values: dict[str, Any] = yaml.safe_load((PREFERENCES / f"{preference}.yaml").read_text())
+    few = {key: value[: most[key]] if key in most else value for key, value in values.items()}
+    name = "zora" if preference == "identity" else preference
+    text = yaml.safe_dump({**few, "name": name}, allow_unicode=True)
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.yaml").write_text(text.replace("Kuro", "Zora").replace("kuro", "zora"))

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,27 +93,3 @@ def test_whether_scores_may_be_read_together_is_measured_apart_from_prompts(
     assert f"float32 scores {together if scores else alone}" in engine.backend.determinism
     check_scores_alone_and_together(engine)
     check_alone_and_together(engine, None, 4)
-
-
-def test_another_process_gives_the_same(make_engine: MakeEngine, tiny_model: Path, tmp_path: Path) -> None:
-    engine = make_engine(dtype=torch.bfloat16)
-    here = [outcome(engine.generate(request).result()) for request in crowd(engine, 3, None)]
-    code = (
-        "import sys, torch\n"
-        "from pathlib import Path\n"
-        f"torch.set_num_threads({torch.get_num_threads()})\n"
-        "from claas_assets.stack.load import load_engine\n"
-        "from tests.stack.test_determinism import crowd, outcome\n"
-        "engine = load_engine(sys.argv[1], Path(sys.argv[2]), dtype=torch.bfloat16, on_progress=id)\n"
-        "futures = [engine.generate(request) for request in crowd(engine, 3, None)]\n"
-        "print(repr([outcome(future.result()) for future in futures]))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tiny_model), str(tmp_path / "other")],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    assert done.stdout.splitlines()[-1] == repr(here)

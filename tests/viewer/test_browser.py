@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from claas_assets.evaluation.storage.journal import FileJournal
+from claas_assets.viewer.app import build_app
 from claas_assets.viewer.report import write_report
 from tests.browser import served
 from tests.synthetic.runs import made_run, passing, write_run
@@ -26,7 +27,7 @@ def site(tmp_path_factory):
     """A results folder, empty at first, and the address at which it is served."""
     folder = tmp_path_factory.mktemp("site") / "evals"
     folder.mkdir()
-    with served(folder) as address:
+    with served(build_app(folder)) as address:
         yield folder, address
 
 
