@@ -1,7 +1,8 @@
 """How long the viewer takes for many runs: `python -m benchmarks.viewer`.
 
-It makes RUNS runs of three preferences and STEPS steps from `data/example` in a temporary folder (the large
-files are links to a few, so that they need little room), and prints times, sizes and memory.
+It makes RUNS runs from `data/example` in a temporary folder (the large files are links to those of the first, so
+that they need little room), and prints times, sizes and memory. With `--first-version`, of runs of 0.1.0: those have
+no scores, and a comparison scores them again.
 Targets: the list under 300 ms with nothing changed since the last look, a run's page under 300 ms.
 """
 
@@ -9,27 +10,48 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.synthetic.example_copies import copy_run
+from tests.synthetic import example_copies
 
-RUNS, STEPS, SWEPT = 500, 20, 30
+RUNS, SWEPT = 500, 30
+EXAMPLE = Path(__file__).parents[1] / "data" / "example"
+LARGE = ("baseline.json", "steps.jsonl", "scores.json")
 FIRST = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def make_runs(results_dir: Path, count: int, steps: int) -> None:
+def make_runs(results_dir: Path, count: int, *, first_version: bool = False) -> None:
+    copy = example_copies.copy_run if first_version else copy_run
     first: Path | None = None
     for index in range(count):
         moment = FIRST + timedelta(hours=index)
-        made = copy_run(results_dir / moment.strftime("%Y%m%d-%H%M%SZ"), moment, steps=steps, linked_from=first)
+        made = copy(results_dir / moment.strftime("%Y%m%d-%H%M%SZ"), moment, linked_from=first)
         first = first or made
         if index < SWEPT:
             make_swept(made, index)
+
+
+def copy_run(target: Path, created: datetime, *, linked_from: Path | None = None) -> Path:
+    """`data/example` under another name and time; its large files are `linked_from` an earlier copy."""
+    for source in sorted(EXAMPLE.glob("*/metadata.json")):
+        folder = target / source.parent.name
+        folder.mkdir(parents=True)
+        for path in (found for found in source.parent.iterdir() if found.is_file()):
+            if linked_from is not None and path.name in LARGE:
+                os.link(linked_from / folder.name / path.name, folder / path.name)
+            else:
+                shutil.copyfile(path, folder / path.name)
+        metadata = json.loads(source.read_text())
+        metadata["provenance"]["created"], metadata["run_id"] = created.isoformat(), target.name
+        (folder / "metadata.json").write_text(json.dumps(metadata, indent=2), encoding="utf-8")
+    return target
 
 
 def make_swept(run: Path, index: int) -> None:
@@ -50,7 +72,7 @@ def timed_ms(act: Callable[[], object]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--first-version", action="store_true", help="runs of 0.1.0")
     options = parser.parse_args()
 
     from fastapi.testclient import TestClient
@@ -61,8 +83,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         results_dir = Path(folder) / "evals"
-        print(f"made {options.runs} runs of 3 × {options.steps} steps in "
-              f"{timed_ms(lambda: make_runs(results_dir, options.runs, options.steps)) / 1000:.1f} s")  # fmt: skip
+        made_ms = timed_ms(lambda: make_runs(results_dir, options.runs, first_version=options.first_version))
+        print(f"made {options.runs} runs in {made_ms / 1000:.1f} s")
         print(f"list_runs, first time       {timed_ms(lambda: list_runs(results_dir)):7.0f} ms")
         warm = min(timed_ms(lambda: list_runs(results_dir)) for _ in range(5))
         print(f"list_runs, nothing changed  {warm:7.0f} ms")
@@ -76,7 +98,7 @@ def main() -> None:
             "preference page": f"{run}/identity",
             "a prompt": f"{run}/identity/compare?prompt=compliance/heldout_prompts/7",
             "a step": f"{run}/identity/states/3?part=1",
-            "the last step": f"{run}/identity/states/{options.steps - 1}?part=1",
+            "the last step": f"{run}/identity/states/9?part=1",
             "first figure (imports)": f"{run}/figures/margins.svg",
             "two runs side by side": "/compare?" + "&".join(eight.split("&")[:2]),
             "eight runs side by side": f"/compare?{eight}",
