@@ -9,6 +9,9 @@ export DAGSTER_CLI_ASSET_MATERIALIZE_MODULE_NAME ?= claas_assets.definitions
 # once for two cores: a quarter of their time they wait, for processes that start and for deployments.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
+# Where it is set, each of a hundred processes compiles Dagster or torch anew: twice its time.
+unexport PYTHONDONTWRITEBYTECODE
+
 MAKEFLAGS += --jobs=2  # mypy, whose first run is a minute, beside the tests
 
 .PHONY: install eval check test lint style types tests quick-tests dev
