@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
 from claas_assets.stack.backend import packs
 from claas_assets.stack.generic import GenericBackend
@@ -28,6 +27,8 @@ def trained_weights(modules: dict[str, tuple[int, int]], r: int = 4) -> dict[str
 
 @pytest.mark.parametrize("targets", [None, ["q_proj", "v_proj", "down_proj"]], ids=["all", "some"])
 def test_lean_pass_equals_transformers(make_engine: MakeEngine, tiny_model: Path, targets: list[str] | None) -> None:
+    from transformers import AutoModelForCausalLM
+
     engine = make_engine()
     lean, plain = engine.backend, GenericBackend(AutoModelForCausalLM.from_pretrained(tiny_model))
     assert isinstance(lean, LlamaBackend)
@@ -43,6 +44,7 @@ def test_adapter_changes_the_model_as_peft_does(make_engine: MakeEngine, tiny_mo
     import zipfile
 
     from peft import PeftModel
+    from transformers import AutoModelForCausalLM
 
     engine = make_engine()
     engine.create_adapter("a", 4, 8, None).result()
@@ -70,6 +72,8 @@ def test_steps_equal_the_whole_sequence(make_engine: MakeEngine) -> None:
 
 
 def test_gradients_are_the_same_in_both_passes(make_engine: MakeEngine, tiny_model: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
     engine = make_engine()
     plain = GenericBackend(AutoModelForCausalLM.from_pretrained(tiny_model))
     ids = engine.text.prompt(MESSAGES)
@@ -88,6 +92,8 @@ def test_gradients_are_the_same_in_both_passes(make_engine: MakeEngine, tiny_mod
 @pytest.mark.parametrize("lora_id", [None, "a"])
 def test_scores_are_float32_whatever_generates(make_engine: MakeEngine, tiny_model: Path, lora_id: str | None) -> None:
     """Against the same bfloat16 weights in a float32 model."""
+    from transformers import AutoModelForCausalLM
+
     engine = make_engine(dtype=torch.bfloat16)
     engine.create_adapter("a", 4, 8, None).result()
     train_little(engine, "a")

@@ -146,24 +146,28 @@ PAIRS = synthetic.preference().logprob_pairs
 @pytest.mark.parametrize(
     ("other", "what", "not_claimed"),
     [
-        (made_run("b", config={"base_model": "another/model"}), "base models", CLAIMED),
-        (reworded(feedback_string="Call yourself Kuro."), "feedback_string", CLAIMED),
+        (lambda: made_run("b", config={"base_model": "another/model"}), "base models", CLAIMED),
+        (lambda: reworded(feedback_string="Call yourself Kuro."), "feedback_string", CLAIMED),
         (
-            reworded(heldout_prompts=(*HELD[:-2], "New 1?", "New 2?")),
+            lambda: reworded(heldout_prompts=(*HELD[:-2], "New 1?", "New 2?")),
             "heldout_prompts",
             {"obeyed", "degenerate_on_preference"},
         ),
-        (reworded(feedback_policy="when_violated"), None, set()),  # another way to train, as another learning rate is
-        (judged_by("a/judge"), "judges", {"obeyed", "over_application"}),
-        (reworded(logprob_pairs=PAIRS[:-1]), "logprob_pairs", {"logprob_margin"}),
-        (made_run("b", config={"probe_max_tokens": 99}), "probe_max_tokens", CLAIMED),
-        (made_run("b", config={"probe_temperature": 0.1}), "probe_temperature", CLAIMED),
-        (made_run("b", config={"snapshot_size": "quick"}), "snapshot_size", CLAIMED),
-        (other_versions(something_new=2), None, set()),  # only one of the two has it: nothing to differ from
+        (
+            lambda: reworded(feedback_policy="when_violated"),
+            None,
+            set(),
+        ),  # another way to train, as another learning rate is
+        (lambda: judged_by("a/judge"), "judges", {"obeyed", "over_application"}),
+        (lambda: reworded(logprob_pairs=PAIRS[:-1]), "logprob_pairs", {"logprob_margin"}),
+        (lambda: made_run("b", config={"probe_max_tokens": 99}), "probe_max_tokens", CLAIMED),
+        (lambda: made_run("b", config={"probe_temperature": 0.1}), "probe_temperature", CLAIMED),
+        (lambda: made_run("b", config={"snapshot_size": "quick"}), "snapshot_size", CLAIMED),
+        (lambda: other_versions(something_new=2), None, set()),  # only one of the two has it: nothing to differ from
     ],
 )
 def test_what_was_measured_differently_is_marked_and_no_difference_is_claimed(other, what, not_claimed):
-    result = compare([made_run("a"), other])
+    result = compare([made_run("a"), other()])
     (preference,) = result.preferences
     (pair,) = preference.pairs
     assert all(what in obstacle.what for obstacle in pair.obstacles)

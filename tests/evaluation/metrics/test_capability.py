@@ -186,8 +186,8 @@ def test_no_sandbox_is_unmeasured_not_false(monkeypatch: pytest.MonkeyPatch) -> 
 
 # --- closed questions -----------------------------------------------------------------------------
 
-ANSWERS: dict[str, dict[str, list[object]]] = yaml.safe_load(
-    (Path(__file__).parent / "capability_answers.yaml").read_text(encoding="utf-8")
+ANSWERS: dict[str, dict[str, list[object]]] = yaml.load(
+    (Path(__file__).parent / "capability_answers.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
 )
 
 
@@ -208,7 +208,7 @@ def test_a_wrong_answer_is_wrong_though_it_has_the_right_words() -> None:
     assert misjudged((item, answer, False) for item, answer in said("wrong")) == []
 
 
-HARD = yaml.safe_load((Path(__file__).parent / "capability_hard_cases.yaml").read_text(encoding="utf-8"))
+HARD = yaml.load((Path(__file__).parent / "capability_hard_cases.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 def test_a_hard_answer_is_judged_as_a_person_would() -> None:
