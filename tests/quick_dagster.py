@@ -2,7 +2,8 @@
 
 What the steps print is kept by processes of its own, three a step. Its SQLite storage makes an SQLAlchemy engine
 and opens the file for every event that it stores, waits for the disk each time, and reads its sixty migrations for
-every file that it opens. Here none of it is done; what is stored, and in which order, is the same.
+every file that it opens. It looks through the class of a resource for the schema of its fields each time that a run
+makes one. Here none of it is done; what is stored, and in which order, is the same.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ if TYPE_CHECKING:  # not in the processes that are started: each would import it
 
 STORAGES = ("event_log.sqlite.sqlite_event_log", "runs.sqlite.sqlite_run_storage",
             "schedules.sqlite.sqlite_schedule_storage")  # fmt: skip
-PATCHED = ("alembic.script", *(f"dagster._core.storage.{name}" for name in STORAGES))
+RESOURCES = "dagster._config.pythonic_config.resource"
+PATCHED = ("alembic.script", RESOURCES, *(f"dagster._core.storage.{name}" for name in STORAGES))
 
 
 HOME = """telemetry: {enabled: false}
@@ -79,18 +81,22 @@ class QuickWhenImported:
 
 
 class Kept:
-    """Engines and migrations that were made once."""
+    """Engines, migrations and schemas that were made once."""
 
     def __init__(self) -> None:
         self.engines: dict[str, Any] = {}
         self.closing: list[Callable[[], None]] = []
         self.migrations: dict[str, Any] = {}
+        self.schemas: dict[tuple[type, frozenset[str]], Any] = {}
 
     def patch(self, module: ModuleType) -> Callable[[], None]:
         """Make a module of `PATCHED` use them; returns what undoes it."""
         where, name, value = (module, "create_engine", self.engine)
         if module.__name__ == "alembic.script":
             where, name, value = module.ScriptDirectory, "from_config", self._reader(module.ScriptDirectory)
+        elif module.__name__ == RESOURCES:
+            name = "infer_schema_from_config_class"
+            value = self._schema_of(getattr(module, name))
         before = where.__dict__[name]
         setattr(where, name, value)
         return lambda: setattr(where, name, before)
@@ -116,6 +122,17 @@ class Kept:
             return self.migrations[folder]
 
         return migrations
+
+    def _schema_of(self, infer: Callable[..., Any]) -> Callable[..., Any]:
+        def schema(kind: type, fields_to_omit: set[str], default: Any = None) -> Any:
+            if default is not None:
+                return infer(kind, fields_to_omit=fields_to_omit, default=default)
+            key = (kind, frozenset(fields_to_omit))
+            if key not in self.schemas:
+                self.schemas[key] = infer(kind, fields_to_omit=fields_to_omit)
+            return self.schemas[key]
+
+        return schema
 
     def forget(self) -> None:
         for close in self.closing:

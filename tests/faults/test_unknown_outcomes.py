@@ -113,4 +113,5 @@ def test_a_sampler_that_cannot_be_put_on_the_base_model_measures_nothing(tmp_pat
         arena.run()
         baseline = json.loads((arena.job.folder / "baseline.json").read_text())
         assert baseline["preference_compliance"] is None
+        assert "/v1/sampler/refresh" in baseline["unmeasured"]["preference_compliance"]["reason"]
         assert baseline["logprob_margin"] is None or baseline["logprob_margin"]["margin"] is None

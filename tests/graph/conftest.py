@@ -1,6 +1,7 @@
 """A small evaluation of the graph against the fake deployment."""
 
 import shutil
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
@@ -84,12 +85,17 @@ def prepare(root: Path, most: dict[str, int] | None = None) -> None:
     # The public harness's three: each further partition is one more evaluation in every test of all of them.
     (root / "preferences").mkdir()
     for name in ("concise", "identity", "no_emoji"):
-        text = (PREFERENCES / f"{name}.yaml").read_text()
-        if most is not None:
-            values = {key: value[: most.get(key)] if isinstance(value, list) else value
-                      for key, value in yaml.safe_load(text).items()}  # fmt: skip
-            text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
-        (root / "preferences" / f"{name}.yaml").write_text(text)
+        (root / "preferences" / f"{name}.yaml").write_text(_text_of(name, tuple((most or {}).items())))
+
+
+@cache
+def _text_of(name: str, most: tuple[tuple[str, int], ...]) -> str:
+    text = (PREFERENCES / f"{name}.yaml").read_text()
+    if not most:
+        return text
+    values = yaml.safe_load(text)
+    values.update((key, values[key][:count]) for key, count in most if key in values)
+    return yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
 
 
 @pytest.fixture

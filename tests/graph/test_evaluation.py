@@ -3,13 +3,14 @@
 import csv
 import json
 
+import dagster as dg
 import pytest
 
 from claas_assets.defs.run_folder import ASSET_FILES
 from claas_assets.evaluation.errors import DeploymentUnreachable, IncompleteEvaluation, PreferenceError
 from claas_assets.evaluation.storage.records import METRIC_COLUMNS
-from claas_assets.evaluation.storage.run_folder import PreferenceFolder, RunFolder
-from tests.fake_claas.faults import status
+from claas_assets.evaluation.storage.run_folder import PreferenceFolder
+from claas_assets.launch.evaluation import exit_code_of
 from tests.fake_claas.model import Temper
 
 STRICT = {  # the fields that existing readers of CLaaS results know: no other key may stand there
@@ -59,6 +60,16 @@ def test_the_file_tree_and_the_fields(finished):
 def test_updates_applied_and_updates_recorded_are_equal(finished):
     recorded = sum(step["sub_step_count"] for step in lines(finished))
     assert finished.updates_before == {"eval/identity-the-run": recorded} == {"eval/identity-the-run": 6}
+
+
+def test_each_step_is_an_observation_that_charts(finished):
+    with dg.DagsterInstance.get() as instance:
+        filters = dg.AssetRecordsFilter(asset_key=dg.AssetKey("training_steps"))
+        records = instance.fetch_observations(filters, limit=10).records
+    found = [record.asset_observation for record in reversed(records)]
+    assert [observation.metadata["step"].value for observation in found] == [0, 1, 2]
+    assert {observation.partition for observation in found} == {"identity"}
+    assert all(isinstance(observation.metadata["obeyed_on_trained_prompts"].value, float) for observation in found)
 
 
 def test_it_learns_and_the_summary_says_so(finished):
@@ -169,58 +180,6 @@ def test_adapter_and_baseline_cannot_spoil_a_trained_run(finished):
     assert requests_since(finished) == []
 
 
-def test_an_interrupted_run_resumes_at_the_first_missing_step(evaluation):
-    made = evaluation()
-    made.fake.faults.add("/v1/feedback", status(422), nth=2)
-    with pytest.raises(IncompleteEvaluation, match="output_dir="):
-        made.run()
-    first = (made.folder / "identity" / "steps.jsonl").read_bytes()
-    assert len(lines(made)) == 1
-    assert RunFolder(made.folder).summary()["identity"].overall == "unfinished"
-    summary = made.run()
-    assert (made.folder / "identity" / "steps.jsonl").read_bytes().startswith(first)
-    assert [step["step"] for step in lines(made)] == [0, 1, 2]
-    assert made.fake.updates == {"eval/identity-the-run": 6}
-    assert summary["identity"].overall != "unfinished"
-
-
-@pytest.mark.parametrize("applied", [True, False])
-def test_feedback_of_unknown_effect_is_resolved_by_the_counter_and_never_sent_twice(evaluation, applied):
-    made = evaluation()
-    made.fake.faults.add("/v1/feedback", status(409, applied=applied), nth=2)
-    if applied:
-        made.run()
-    else:
-        with pytest.raises(IncompleteEvaluation):
-            made.run()
-        made.run()
-    assert [step["sub_step_count"] for step in lines(made)] == [2, 2, 2]
-    assert made.fake.updates == {"eval/identity-the-run": 6}
-
-
-def test_without_a_counter_the_step_is_marked_and_not_sent_again(evaluation):
-    made = evaluation("local", mode="local", openclaw_url=None, base_model="Qwen/Qwen3-8B")
-    made.fake.faults.add("/v1/feedback", status(409, applied=True), nth=2)
-    summary = made.run()
-    assert [step["interrupted"] for step in lines(made)] == [False, True, False]
-    assert made.fake.log.count("/v1/feedback") == 3
-    assert summary["identity"].interrupted_steps == [1]
-
-
-def test_one_preference_that_fails_leaves_the_others_whole(evaluation):
-    made = evaluation(preferences=["concise", "identity"], num_steps=1)
-    made.fake.faults.add("/v1/lora/init", status(403), nth=1)
-    with pytest.raises(IncompleteEvaluation, match="concise") as caught:
-        made.run()
-    assert str(made.folder) in str(caught.value)
-    summary = RunFolder(made.folder).summary()
-    assert "identity" in summary
-    assert summary["identity"].overall != "unfinished"
-    again = made.run()
-    assert set(again) == {"concise", "identity"}
-    assert again["concise"].overall != "unfinished"
-
-
 def test_a_broken_preference_file_fails_its_own_partition_not_the_code_location(evaluation):
     made = evaluation(num_steps=0)
     (made.root / "preferences" / "broken.yaml").write_text("name: broken\nfeedback_string: 3\n")
@@ -232,9 +191,12 @@ def test_a_broken_preference_file_fails_its_own_partition_not_the_code_location(
         made.run(preferences=["broken"])
 
 
-def test_num_steps_0_measures_only(evaluation):
+def test_num_steps_0_measures_only_and_fail_on_makes_such_a_verdict_exit_3(evaluation):
     made = evaluation(num_steps=0)
     summary = made.run()
+    assert exit_code_of(summary, made.config()) == 0
+    assert exit_code_of(summary, made.config(fail_on="inconclusive")) == 3
+    assert exit_code_of(summary, made.config(fail_on="fail")) == 0
     assert made.fake.log.count("/v1/feedback") == 0
     assert summary["identity"].overall == "inconclusive"
     assert PreferenceFolder(made.folder / "identity").steps() == []
@@ -250,8 +212,9 @@ def test_a_deployment_that_does_not_answer_is_said_before_any_run(evaluation):
 
 def test_tinker_measures_the_baseline_on_the_base_model_not_on_the_preference_before(evaluation, monkeypatch):
     made = evaluation(
-        "tinker", mode="tinker", openclaw_url=None, preferences=["identity", "concise"], metrics=["all"],
-        fake_settings={"temper": Temper(full_after=2)}, num_steps=2, base_model="Qwen/Qwen3-8B", snapshot_size="quick",
+        "tinker", mode="tinker", openclaw_url=None, preferences=["identity", "concise"],
+        metrics=["compliance", "collapse"], fake_settings={"temper": Temper(full_after=2)}, num_steps=1,
+        base_model="Qwen/Qwen3-8B", snapshot_size="quick",
     )  # fmt: skip
     made.run()
     refreshed = [body["model_path"] for body in made.fake.log.bodies("/v1/sampler/refresh")]
@@ -260,33 +223,20 @@ def test_tinker_measures_the_baseline_on_the_base_model_not_on_the_preference_be
     assert "kuro" not in " ".join(t.answer or "" for t in baseline.rollouts if t.metadata.kind == "generate").lower()
     assert baseline.collapse.mean_entropy is None
     assert baseline.unmeasured["collapse.mean_entropy"].kind == "unavailable"
-    assert [step["sub_step_count"] for step in lines(made, "concise")] == [2, 2]
+    assert [step["sub_step_count"] for step in lines(made, "concise")] == [2]
 
 
-def test_tinker_without_sampler_endpoints_leaves_the_baseline_null_with_the_reason(evaluation):
-    made = evaluation(
-        "tinker", mode="tinker", openclaw_url=None, base_model="Qwen/Qwen3-8B", num_steps=1,
-        fake_settings={"sampler_endpoints": False},
-    )  # fmt: skip
-    made.run()
-    baseline = PreferenceFolder(made.folder / "identity").baseline()
-    assert baseline.preference_compliance is None
-    assert "/v1/sampler/refresh" in baseline.unmeasured["preference_compliance"].reason
-
-
-@pytest.mark.parametrize("generation", ["new", "old"])
-def test_both_feedback_generations_make_steps_per_batch_updates(evaluation, generation):
+def test_the_older_feedback_generation_makes_steps_per_batch_updates_in_as_many_calls(evaluation):
     made = evaluation(
         "modal", mode="modal", openclaw_url=None, base_model="Qwen/Qwen3-8B", num_steps=1,
-        fake_settings={"generation": generation}, training={"steps_per_batch": 3, "feedback_repetitions": 2},
+        fake_settings={"generation": "old"}, training={"steps_per_batch": 3, "feedback_repetitions": 2},
     )  # fmt: skip
     made.run()
     assert made.fake.updates == {"eval/identity-the-run-init": 3}
     assert lines(made)[0]["sub_step_count"] == 3
-    assert made.fake.log.count("/v1/feedback") == {"new": 1, "old": 3}[generation]
+    assert made.fake.log.count("/v1/feedback") == 3
     sent = made.fake.log.bodies("/v1/feedback")[-1]["requests"][0]
-    if generation == "old":
-        assert sent["feedback"].count("Your name is Kuro") == 2
+    assert sent["feedback"].count("Your name is Kuro") == 2
 
 
 def test_through_a_gateway_chat_goes_there_and_the_token_reaches_no_file(evaluation, gateway, monkeypatch):
@@ -297,13 +247,3 @@ def test_through_a_gateway_chat_goes_there_and_the_token_reaches_no_file(evaluat
     assert lines(made)
     files = [p for p in made.root.rglob("*") if p.is_file()]
     assert not [p for p in files if b"s3cr3t-gateway-token" in p.read_bytes()]
-
-
-def test_fail_on_makes_such_a_verdict_exit_3(evaluation):
-    from claas_assets.launch.evaluation import exit_code_of
-
-    made = evaluation(num_steps=0)
-    summary = made.run()
-    assert exit_code_of(summary, made.config()) == 0
-    assert exit_code_of(summary, made.config(fail_on="inconclusive")) == 3
-    assert exit_code_of(summary, made.config(fail_on="fail")) == 0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-import dagster as dg
 import pytest
 
 from claas_assets.evaluation.errors import IncompleteEvaluation
+from claas_assets.evaluation.storage.run_folder import RunFolder
 from claas_assets.launch.evaluation import evaluate
 from tests.fake_claas.faults import calling, status
 
@@ -38,8 +38,6 @@ def test_rollouts_forgotten_twice_in_a_step_end_the_run_with_the_step_and_nothin
     with pytest.raises(IncompleteEvaluation, match=r"step 2 of 3: .*404.*1 steps are recorded.*output_dir"):
         made.run()
     assert made.fake.updates == {"eval/identity-the-run": 2}
-    made.run()
-    assert made.fake.updates == {"eval/identity-the-run": 6}
 
 
 def test_a_deployment_that_comes_back_in_time_is_waited_for_and_both_are_said(evaluation):
@@ -60,22 +58,28 @@ def test_a_deployment_that_comes_back_in_time_is_waited_for_and_both_are_said(ev
     assert all(not step["eval"]["unmeasured"] or step["step"] == 0 for step in lines(made))
 
 
-def test_one_that_stays_away_ends_the_run_with_the_step_and_how_to_go_on(evaluation):
+def test_one_that_stays_away_ends_the_run_with_how_to_go_on_and_that_does_at_the_first_missing_step(evaluation):
     made = evaluation()
     made.fake.faults.add(FEEDBACK, calling(made.fake.die), nth=2)
-    with pytest.raises(IncompleteEvaluation, match=r"step 2 of 3: .*deployment_timeout_s.*1 steps are recorded"):
+    step = r"step 2 of 3: .*deployment_timeout_s.*1 steps are recorded"
+    with pytest.raises(IncompleteEvaluation, match=step) as caught:
         made.run(deployment_timeout_s=0.1)
+    assert f"output_dir={made.folder}" in str(caught.value)
     before = (made.folder / "identity" / "steps.jsonl").read_bytes()
+    assert len(lines(made)) == 1
+    assert RunFolder(made.folder).summary()["identity"].overall == "unfinished"
     made.fake.restart()
-    made.run()
+    summary = made.run()
     assert (made.folder / "identity" / "steps.jsonl").read_bytes().startswith(before)
+    assert [step["step"] for step in lines(made)] == [0, 1, 2]
+    assert summary["identity"].overall != "unfinished"
     assert made.fake.updates == {"eval/identity-the-run": 6}
 
 
 @pytest.mark.parametrize("mode", [{}, MODAL])
 def test_an_adapter_that_vanished_is_an_error_that_says_so_and_no_fresh_start(evaluation, mode):
     made = evaluation(mode.get("mode", "embedded"), num_steps=1, **mode)
-    made.run()
+    assert made.materialize("adapter", "baseline", "training_steps", partition="identity", run_id="the-run").success
     made.fake.deployment.adapters.clear()
     requests = made.fake.log.count("/v1/lora/init")
     with pytest.raises(IncompleteEvaluation, match=r"adapter eval/identity-the-run\S* is no longer on"):
@@ -101,6 +105,8 @@ def test_tinkers_own_count_tells_of_an_interrupted_step_that_trained(evaluation)
     assert [step["interrupted"] for step in lines(made)] == [False, True, False]
     assert [step["sub_step_count"] for step in lines(made)] == [2, 0, 2]
     assert [step["updates_counted"] for step in lines(made)] == [2, None, 6]
+    assert made.fake.log.count(FEEDBACK) == 3
+    assert summary["identity"].interrupted_steps == [1]
     (note,) = [note for note in summary["identity"].notes if "counted" in note]
     assert "counted 6 updates" in note
     assert "record 4" in note
@@ -122,18 +128,6 @@ def test_at_temperature_0_a_rollout_is_the_probe_of_its_prompt_asked_once(evalua
     assert [r["response"] for r in second["rollout_batch"]] == [
         t["messages"][-1]["content"] for t in first["eval"]["rollouts"] if t["metadata"]["key"].endswith(("/2", "/3"))
     ]
-
-
-def test_each_step_is_an_observation_that_charts(evaluation):
-    made = evaluation(num_steps=2)
-    made.run()
-    with dg.DagsterInstance.get() as instance:
-        filters = dg.AssetRecordsFilter(asset_key=dg.AssetKey("training_steps"))
-        records = instance.fetch_observations(filters, limit=10).records
-    found = [record.asset_observation for record in reversed(records)]
-    assert [observation.metadata["step"].value for observation in found] == [0, 1]
-    assert {observation.partition for observation in found} == {"identity"}
-    assert all(isinstance(observation.metadata["obeyed_on_trained_prompts"].value, float) for observation in found)
 
 
 def test_an_adapter_that_was_restored_from_an_earlier_state_ends_the_run(evaluation):

@@ -12,14 +12,6 @@ from tests.graph.test_run_folder import RUN_TAG, add_backfill, ago, graph, make_
 ALL = ("adapter", "baseline", "training_steps", "scores", "metric_table", "collapse_snapshots", "verdict")
 
 
-def test_two_of_three_preferences_have_a_summary_of_two_and_the_third_can_follow(evaluation):
-    made = evaluation(preferences=["concise", "identity"], num_steps=1)
-    assert set(made.run()) == {"concise", "identity"}
-    assert made.materialize(*ALL, partition="no_emoji", run_id="the-run").success
-    assert made.materialize("summary", run_id="the-run").success
-    assert set(RunFolder(made.folder).summary()) == {"concise", "identity", "no_emoji"}
-
-
 def test_a_run_reads_the_scores_once_for_the_three_that_need_them(evaluation, monkeypatch):
     made = evaluation(num_steps=1)
     made.run()
@@ -29,17 +21,22 @@ def test_a_run_reads_the_scores_once_for_the_three_that_need_them(evaluation, mo
     assert read == ["identity"]
 
 
-def test_a_preference_that_failed_is_unfinished_until_it_is_materialized_again_in_the_ui(evaluation):
+def test_one_that_failed_is_unfinished_until_it_is_materialized_again_in_the_ui_and_a_third_can_follow(evaluation):
     made = evaluation(preferences=["concise", "identity"], num_steps=1)
     made.fake.faults.add("/v1/feedback", status(403), nth=1)
-    with pytest.raises(IncompleteEvaluation):
+    with pytest.raises(IncompleteEvaluation, match="concise") as caught:
         made.run()
+    assert str(made.folder) in str(caught.value)
     summary = RunFolder(made.folder).summary()
-    assert [summary[name].overall == "unfinished" for name in ("concise", "identity")] == [True, False]
-    assert made.materialize(*ALL, partition="concise", run_id="the-run").success
+    assert {name: entry.overall == "unfinished" for name, entry in summary.items()} == {
+        "concise": True, "identity": False,
+    }  # fmt: skip
+    for name in ("concise", "no_emoji"):
+        assert made.materialize(*ALL, partition=name, run_id="the-run").success
     assert made.materialize("summary", run_id="the-run").success
     summary = RunFolder(made.folder).summary()
-    assert summary["concise"].overall != "unfinished"
+    assert set(summary) == {"concise", "identity", "no_emoji"}
+    assert all(entry.overall != "unfinished" for entry in summary.values())
     assert summary["concise"].steps_recorded == 1
 
 

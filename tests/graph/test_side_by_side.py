@@ -29,25 +29,22 @@ THREE = {**ONE, "preferences": ["concise", "identity", "no_emoji"], "parallel_pr
 LOCAL = {**MODAL, "mode": "local"}
 
 
-def test_side_by_side_all_finish_in_one_folder_and_the_listener_hears_of_each(evaluation):
+def test_from_a_running_loop_all_finish_side_by_side_in_one_folder_and_the_listener_hears_of_each(evaluation):
     made = evaluation("modal", **MODAL, **THREE, max_concurrency=8)
     made.fake.latency_s["/v1/chat/completions"] = 0.02
     heard = []
-    summary = evaluate(made.config(), heard.append)
+
+    async def notebook():
+        return await run_harness(made.config(), heard.append)
+
+    summary = asyncio.run(notebook())
     assert set(summary) == {"concise", "identity", "no_emoji"}
+    assert all(len(lines(made, preference)) == 1 for preference in summary)
     assert all(entry.overall != "unfinished" for entry in summary.values())
-    assert {event.preference for event in heard if event.stage == "step"} == set(summary)
+    assert sorted((event.preference, event.step) for event in heard if event.stage == "step") == [
+        ("concise", 0), ("identity", 0), ("no_emoji", 0),
+    ]  # fmt: skip
     assert made.fake.log.peak_concurrency <= 8 + 3  # requests of all together; feedback beside them
-
-
-def test_one_that_fails_leaves_the_other_whole_and_is_named(evaluation):
-    made = evaluation("modal", **MODAL, **TWO)
-    made.fake.faults.add(
-        "/v1/lora/init", status(403, "not allowed"), when=lambda request: "concise" in str(request.body)
-    )
-    with pytest.raises(IncompleteEvaluation, match=r"concise: .*not allowed"):
-        made.run()
-    assert len(lines(made, "identity")) == 1
 
 
 def test_what_is_wrong_before_any_run_is_the_same_error_from_the_process_that_meets_it(evaluation):
@@ -81,10 +78,15 @@ def test_no_thread_of_what_comes_before_the_forks_is_left_when_they_begin(evalua
     assert seen == []
 
 
-def test_feedback_goes_one_at_a_time_where_two_would_not_fit(evaluation):
-    made = evaluation("local", **LOCAL, **TWO)
+def test_one_that_fails_is_named_and_the_others_give_feedback_one_at_a_time_where_two_would_not_fit(evaluation):
+    made = evaluation("local", **LOCAL, **THREE)
     made.fake.latency_s[FEEDBACK] = 0.3
-    made.run()
+    made.fake.faults.add(
+        "/v1/lora/init", status(403, "not allowed"), when=lambda request: "concise" in str(request.body)
+    )
+    with pytest.raises(IncompleteEvaluation, match=r"concise: .*not allowed"):
+        made.run()
+    assert [len(lines(made, preference)) for preference in ("identity", "no_emoji")] == [1, 1]
     assert made.fake.log.count(FEEDBACK) == 2
     assert made.fake.log.peak_by_path[FEEDBACK] == 1
 
@@ -101,32 +103,6 @@ def test_on_one_sampler_one_preference_follows_the_other_from_init_to_the_last_s
     changes = sum(one != other for one, other in itertools.pairwise(known))
     assert set(known) == {"concise", "identity"}
     assert changes == 1
-
-
-def test_run_harness_works_from_a_running_loop(evaluation):
-    made, heard = evaluation(**ONE), []
-
-    async def notebook():
-        return await run_harness(made.config(), heard.append)
-
-    summary = asyncio.run(notebook())
-    assert summary["identity"].overall != "unfinished"
-    assert [event.step for event in heard if event.stage == "step"] == [0]
-    assert len(lines(made)) == 1
-
-
-def test_of_two_commands_in_one_run_folder_the_second_is_told_who_is_at_work(evaluation):
-    made = evaluation(**ONE)
-    gate = Gate()
-    made.fake.faults.add("/v1/score", hold(gate, "before"), nth=1)  # of the baseline
-    running = command(made)
-    assert gate.reached.wait(60)
-    with pytest.raises(IncompleteEvaluation, match=rf"another evaluation is writing here \(process {running.pid}\)"):
-        made.run()
-    gate.open()
-    assert running.wait(timeout=60) == 0
-    assert made.fake.log.count("/v1/lora/init") == 1
-    assert made.fake.updates == {"eval/identity-the-run": 2}
 
 
 # --- stopped and killed -------------------------------------------------------------------------
@@ -171,29 +147,35 @@ def test_terminate_in_the_ui_stops_a_run_of_the_command_line(evaluation, paralle
     assert running.returncode == 130, output
     with dg.DagsterInstance.get() as instance:
         assert {run.status.value for run in instance.get_runs()} <= {"CANCELED", "SUCCESS", "FAILURE"}
-    made.run()
-    assert all(updates == 4 for updates in made.fake.updates.values()), made.fake.updates
+    made.run(parallel_preferences=1)
+    assert list(made.fake.updates.values()) == [4] * parallel, made.fake.updates
 
 
-def test_a_killed_run_is_buried_by_the_next_command_and_its_pool_slot_freed(evaluation):
+def test_a_run_at_work_keeps_its_folder_and_killed_it_is_buried_by_the_next_command_and_its_pool_slot_freed(evaluation):
     made = evaluation(**ONE | {"num_steps": 2})
     with dg.DagsterInstance.get() as instance:
-        instance.event_log_storage.set_concurrency_slots("claas_embedded", 1)
+        instance.event_log_storage.set_concurrency_slots("claas_embedded", 2)
     gate = held_at_feedback(made, nth=2)
     running = command(made)
     assert gate.reached.wait(60)
+    with pytest.raises(IncompleteEvaluation, match=rf"another evaluation is writing here \(process {running.pid}\)"):
+        made.run()
+    assert running.poll() is None
     running.send_signal(signal.SIGKILL)
     running.wait(timeout=30)
     gate.open()
     killed = dagster_run([dg.DagsterRunStatus.STARTED])
     with dg.DagsterInstance.get() as instance:
-        assert instance.event_log_storage.get_concurrency_info("claas_embedded").active_slot_count == 1
+        instance.event_log_storage.set_concurrency_slots("claas_embedded", 1)
+        slots = instance.event_log_storage.get_concurrency_info("claas_embedded")
+        assert (slots.slot_count, slots.active_slot_count) == (1, 1)
     heard = []
     evaluate(made.config(), heard.append)
     assert any(killed.run_id in event.message for event in heard)
     with dg.DagsterInstance.get() as instance:
         assert instance.get_run_by_id(killed.run_id).status.value == "FAILURE"
     assert [step["step"] for step in lines(made)] == [0, 1]
+    assert made.fake.log.count("/v1/lora/init") == 1
     assert made.fake.updates == {"eval/identity-the-run": 4}
 
 
