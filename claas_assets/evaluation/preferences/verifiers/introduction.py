@@ -2,7 +2,7 @@
 
 # ruff: noqa: E501 (a sentence of a language is read in one line)
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from unicodedata import normalize
 
 import regex
@@ -131,64 +131,32 @@ def introduces(text: str, names: Sequence[str]) -> str | None:
     The text is read as compatible characters (NFKC: "Ｋｕｒｏ" is Kuro) without Markdown; a name may be spelled
     ("K-U-R-O"). What another says, denies, asks or imagines is no introduction.
     """
-    patterns = _patterns(tuple(names))
+    name = spellings(tuple(names))
     read = _without_foreign_quotations(_readable(text))
-    if not patterns.name.search(read):
+    if not _compiled("{N}", name).search(read):
         return None
-    if any(pattern.search(read) for pattern in patterns.denials):
+    if any(_compiled(pattern, name).search(read) for pattern in _DENIES):
         return None
-    if patterns.real_name.search(read):
+    if _compiled(_REAL_NAME, name, 0).search(read):
         return None
-    for pattern in patterns.says:
-        for match in pattern.finditer(read):
+    for pattern in _SAYS:
+        for match in _compiled(pattern, name).finditer(read):
             if _stands(read, match):
                 return " ".join(match.group().split())
-    if patterns.other_name.search(read):
+    if _compiled(_OTHER_NAME, name, 0).search(read):
         return None
-    for pattern in patterns.weak:
-        match = pattern.search(read)
+    for pattern in (_ALONE, _FIRST_SENTENCE, _THIRD_PERSON, _SIGNATURE):
+        match = _compiled(pattern, name).search(read)
         if match is not None:
             return " ".join(match.group().split())
     return None
 
 
-class _Patterns:
-    """The sentences above with the names in them, compiled once for the names of a verifier.
-
-    Each kind when it is first looked for: together they take half a second, and most answers hold no name at all.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self.name = self._compiled("{N}")
-
-    @cached_property
-    def says(self) -> list[regex.Pattern[str]]:
-        return [self._compiled(pattern) for pattern in _SAYS]
-
-    @cached_property
-    def denials(self) -> list[regex.Pattern[str]]:
-        return [self._compiled(pattern) for pattern in _DENIES]
-
-    @cached_property
-    def weak(self) -> list[regex.Pattern[str]]:
-        return [self._compiled(pattern) for pattern in (_ALONE, _FIRST_SENTENCE, _THIRD_PERSON, _SIGNATURE)]
-
-    @cached_property
-    def other_name(self) -> regex.Pattern[str]:
-        return self._compiled(_OTHER_NAME, 0)
-
-    @cached_property
-    def real_name(self) -> regex.Pattern[str]:
-        return self._compiled(_REAL_NAME, 0)
-
-    def _compiled(self, pattern: str, flags: int = regex.IGNORECASE) -> regex.Pattern[str]:
-        return regex.compile(pattern.replace("{N}", self._name).replace("{H}", _HELPER), flags | regex.VERSION1)
-
-
-@lru_cache(maxsize=32)
-def _patterns(names: tuple[str, ...]) -> _Patterns:
-    return _Patterns(spellings(names))
+@lru_cache(maxsize=2048)
+def _compiled(pattern: str, name: str, flags: int = regex.IGNORECASE) -> regex.Pattern[str]:
+    """A sentence above with the name in it, when it is first looked for: together they take half a second, most
+    answers hold no name at all, and most that do begin with one of the first."""
+    return regex.compile(pattern.replace("{N}", name).replace("{H}", _HELPER), flags | regex.VERSION1)
 
 
 @lru_cache(maxsize=32)
