@@ -19,6 +19,7 @@ from claas_assets.evaluation.runs.retention import read_runs
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
 from claas_assets.viewer.app import build_app
 from claas_assets.viewer.report import render_report
+from tests.quick_pictures import quick_pictures
 from tests.synthetic.runs import made_run, write_run
 
 EXAMPLE = Path(__file__).parents[2] / "data" / "example"
@@ -82,6 +83,11 @@ def results(tmp_path_factory) -> Path:
         write_run(folder, made_run(run))
     assert {run.state for run in list_runs(folder)} == {"complete"}, "what is to be broken is whole"
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    quick_pictures(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from tests.evaluation.training.conftest import Training
 from tests.fake_claas.faults import body
 
 CHAT = "/v1/chat/completions"
-SWEPT = {"sweep_id": "s", "metrics": ["logprob", "compliance"], "num_steps": 1}
+SWEPT = {"sweep_id": "s", "metrics": ["logprob", "compliance"], "num_steps": 0}
 OTHER_ANSWER = body(
     b'{"choices": [{"message": {"role": "assistant", "content": "Something else."}}], "usage": {"prompt_tokens": 3, '
     b'"completion_tokens": 3}}'
@@ -39,7 +39,7 @@ def baseline(made):
 def test_a_job_that_differs_below_the_baseline_takes_it_and_asks_a_few_questions_again(job):
     first = job(0)
     measured, asked = baseline(first), first.fake.log.count(CHAT)
-    second = job(1, training={"learning_rate": 1e-4}, batch_size=3)
+    second = job(1, training={"learning_rate": 1e-4}, batch_size=3, num_steps=1)
     shared = baseline(second)
     assert measured["shared_from"] is None
     assert shared["shared_from"] == "s-00"

@@ -21,7 +21,7 @@ def _once():
 
 
 def test_a_lost_half_is_forgotten_and_a_perfect_memory_is_not():
-    found = list(rows(8, 3, [0.08]))
+    found = list(rows(5, 3, [0.08]))
     assert len(found) == 9
     assert [f"{row.what}: {row.found} of {row.trials}" for row in found if row.broken] == []
 
