@@ -13,6 +13,7 @@ import random
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from tests.fake_claas.items import capability_answers
 
@@ -126,6 +127,7 @@ def token_count(text: str) -> int:
     return len(_TOKEN.findall(text))
 
 
+@lru_cache(maxsize=100_000)  # the same texts are said again and again
 def _unit(key: str) -> float:
     """A number in [0, 1) that is always the same for a key."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") / 2**32

@@ -85,7 +85,7 @@ class Recorder:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        content = await _read(receive)
+        content = await read_body(receive)
         request = _request(scope, content)
         call = self.log.begin(request)
         try:
@@ -179,7 +179,7 @@ async def _reset(send: Send) -> None:
     await asyncio.sleep(0.01)  # the server notices, and does not answer by itself
 
 
-async def _read(receive: Receive) -> bytes:
+async def read_body(receive: Receive) -> bytes:
     parts, more = [], True
     while more:
         message = await receive()
