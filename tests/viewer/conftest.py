@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 
 from claas_assets.viewer.app import build_app
 from tests.browser import browser
+from tests.quick_pictures import quick_pictures
 from tests.synthetic.example_copies import copy_run
 
 CREATED = datetime(2026, 11, 24, 10, 15, tzinfo=UTC)
@@ -83,6 +84,12 @@ def chromium() -> Iterator[Any]:
         except RuntimeError as error:
             pytest.skip(str(error))
         yield found
+
+
+@pytest.fixture
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test of a folder of its own that looks at no picture: of a shared one, others would be given the blank."""
+    quick_pictures(monkeypatch)
 
 
 def digest(folder: Path) -> dict[str, int]:

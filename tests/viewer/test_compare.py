@@ -16,8 +16,9 @@ from claas_assets.evaluation.comparison.comparison import compare
 from claas_assets.evaluation.runs.frames import load_run
 from claas_assets.viewer.app import build_app, mount_eval
 from claas_assets.viewer.compared_runs import read_runs
+from tests.synthetic.example_copies import copy_run
 from tests.synthetic.runs import made_run, passing, write_run
-from tests.viewer.conftest import Page, change
+from tests.viewer.conftest import CREATED, Page, change
 
 SWEPT = {"base_model": "m", "sweep_id": "rates"}
 
@@ -159,9 +160,9 @@ def test_the_same_as_json_and_csv(made, made_client):
     assert {"/compare.json?run=a&run=b", "/compare.csv?run=a&run=b"} <= set(links)
 
 
-def test_what_is_kept_of_a_run_is_all_that_a_comparison_reads(example):
+def test_what_is_kept_of_a_run_is_all_that_a_comparison_reads(tmp_path):
     """On the real run: three preferences, every criterion, and one of them with another number of steps."""
-    other = example.parent / "other"
+    example, other = copy_run(tmp_path / "example", CREATED, steps=3), tmp_path / "other"
     shutil.copytree(example, other)
     lines = (other / "identity" / "steps.jsonl").read_text().splitlines(keepends=True)
     (other / "identity" / "steps.jsonl").write_text("".join(lines[:2]))

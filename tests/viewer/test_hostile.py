@@ -146,6 +146,7 @@ def test_the_report_runs_nothing_either(evil_run):
     assert "<script>alert(1)</script>" in page.text
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_an_answer_of_a_megabyte_is_cut_with_a_link_to_the_whole(example, client):
     long = "<b>long</b> " * 90_000
 

@@ -232,6 +232,7 @@ def test_a_run_that_goes_on_has_pages(example, look):
         ("metrics.csv", b"a,b\n1,2\n", "metrics.csv cannot be read"),
     ],
 )
+@pytest.mark.usefixtures("unpainted")
 def test_a_broken_file_is_part_of_the_page(example, client, name, content, words):
     (example / "identity" / name).write_bytes(content)
     for path in ("/", "/runs/example", "/runs/example/identity", "/runs/example/identity/compare", "/api/runs"):
@@ -242,6 +243,7 @@ def test_a_broken_file_is_part_of_the_page(example, client, name, content, words
     assert words is None or words in told
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_configuration_without_metrics_is_said_on_the_page_and_the_other_preferences_are_drawn(example, client):
     change(example / "identity" / "metadata.json", lambda m: m["config"].pop("metrics"))
     for path in ("/runs/example", "/runs/example/identity", "/runs/example/figures/margins.svg"):
@@ -343,6 +345,7 @@ def test_one_run_alone(results):
     assert client.get("/runs/example").status_code == 200
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_mounted_at_the_address_of_the_contract(results, monkeypatch):
     monkeypatch.chdir(results.parent)
     app = FastAPI()

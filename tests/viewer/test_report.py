@@ -51,6 +51,7 @@ def test_a_long_run_stays_small(tmp_path):
     assert write_report(run).stat().st_size < 2_000_000
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_broken_preference_is_in_the_report(example):
     (keep_only(example, "identity") / "steps.jsonl").write_text("{\n")
     text = Page(render_report(example)).text
@@ -65,6 +66,7 @@ def test_there_is_no_report_of_nothing(tmp_path, capsys):
     assert "Name a run folder" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_the_command_writes_one_file_and_says_where(example, capsys):
     keep_only(example, "identity")
     assert run_subcommand("report", [str(example)]) == 0
