@@ -7,24 +7,21 @@ import os
 import subprocess
 import sys
 from collections import namedtuple
-from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
-from tests.quick_dagster import dagster_home
-
-PREFERENCES = Path(__file__).parents[2] / "preferences"
+from tests.graph.conftest import FEW, prepare
 
 
 @pytest.fixture
 def small(fake, tmp_path):
     """Arguments of an evaluation of a second, and its Dagster home."""
-    dagster_home(tmp_path / "home")
+    prepare(tmp_path, FEW)
     return [
         "preferences=[identity]", f"claas_url={fake('embedded').url}", "num_steps=1", "batch_size=1",
-        "metrics=[logprob]", f"output_dir={tmp_path}/evals/small", f"preferences_dir={PREFERENCES}",
+        "metrics=[logprob]", f"output_dir={tmp_path}/evals/small", f"preferences_dir={tmp_path}/preferences",
     ]  # fmt: skip
 
 

@@ -5,25 +5,23 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import dagster as dg
 
 from claas_assets.evaluation.storage.run_folder import PreferenceFolder
-from tests.quick_dagster import dagster_home
-
-PREFERENCES = Path(__file__).parents[2] / "preferences"
+from tests.graph.conftest import FEW, prepare
 
 
 def test_ctrl_c_is_exit_130_and_the_same_output_dir_goes_on(fake, claas_eval, tmp_path):
     deployment = fake("embedded")
     deployment.latency_s["/v1/feedback"] = 1.0
-    home = str(dagster_home(tmp_path / "home"))
+    prepare(tmp_path, FEW)
+    home = str(tmp_path / "home")
     folder = tmp_path / "evals" / "stopped"
     arguments = [
         "preferences=[identity,concise]", f"claas_url={deployment.url}",
         "num_steps=2", "metrics=[logprob]", "plots=false", "parallel_preferences=1",
-        f"output_dir={folder}", f"preferences_dir={PREFERENCES}",
+        f"output_dir={folder}", f"preferences_dir={tmp_path}/preferences",
     ]  # fmt: skip
     environment = {**os.environ, "DAGSTER_HOME": home}
     command = [sys.executable, "-m", "claas_assets", *arguments]
@@ -56,10 +54,11 @@ def hear_ctrl_c() -> None:
 def test_ctrl_c_in_a_terminal_reaches_every_process_and_every_run_is_canceled(fake, tmp_path):
     deployment = fake("embedded")
     deployment.latency_s["/v1/feedback"] = 5.0
-    home = str(dagster_home(tmp_path / "home"))
+    prepare(tmp_path, FEW)
+    home = str(tmp_path / "home")
     arguments = [
         "preferences=[identity,concise]", f"claas_url={deployment.url}", "num_steps=1", "metrics=[logprob]",
-        "plots=false", f"output_dir={tmp_path}/evals/stopped", f"preferences_dir={PREFERENCES}",
+        "plots=false", f"output_dir={tmp_path}/evals/stopped", f"preferences_dir={tmp_path}/preferences",
     ]  # fmt: skip
     command = [sys.executable, "-m", "claas_assets", *arguments]
     running = subprocess.Popen(

@@ -20,7 +20,7 @@ from tests.strict_reader import faults_of_run
 PREFERENCES = Path(__file__).parents[2] / "preferences"
 
 
-FEW = {"probe_prompts": 4, "heldout_prompts": 5, "over_application": 4, "logprob_pairs": 5}
+FEW = {"probe_prompts": 4, "heldout_prompts": 5, "over_application": 2, "logprob_pairs": 5}
 """So many prompts are asked where a test is about the graph and not the numbers: requests are most of its time."""
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import s3fs
 
 from claas_assets import load_run, run_harness
+from claas_assets.cli import main
 from claas_assets.defs.run_folder import ASSET_FILES
 from claas_assets.evaluation.errors import ConfigError, IncompleteEvaluation, RunFolderError
 from claas_assets.evaluation.storage import object_journal
@@ -154,7 +152,7 @@ def test_scoring_again_finds_the_newest_folder_and_asks_nobody(make, results):
     assert len(made.fake.log.requests) == requests
 
 
-def test_processes_side_by_side_and_the_command_line_meet_at_the_same_address(evaluation, s3, tmp_path):
+def test_processes_side_by_side_and_the_command_line_meet_at_the_same_address(evaluation, s3, monkeypatch, capsys):
     address = f"s3://{BUCKET}/side-by-side/the-run"
     made = evaluation(
         preferences=["identity", "concise"], parallel_preferences=2, num_steps=1, metrics=["logprob"],
@@ -162,12 +160,13 @@ def test_processes_side_by_side_and_the_command_line_meet_at_the_same_address(ev
     )  # fmt: skip
     assert set(made.run()) == {"identity", "concise"}
     assert made.fake.updates == {"eval/identity-the-run": 2, "eval/concise-the-run": 2}
-    done = subprocess.run(
-        [sys.executable, "-m", "claas_assets", "compare", address, "--json"], capture_output=True, text=True,
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    (run,) = json.loads(done.stdout)["runs"]
+    monkeypatch.setattr(sys, "argv", ["claas-eval"])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:  # in this process, which wrote nothing there
+        main.main(["compare", address, "--json"])
+    said = capsys.readouterr()
+    assert ended.value.code == 0, said.err
+    (run,) = json.loads(said.out)["runs"]
     assert (run["run_id"], run["folder"]) == ("the-run", address)
 
 

@@ -92,12 +92,11 @@ def test_the_arrows_of_the_graph_are_these_and_none_is_implied_by_a_longer_way()
     assert not any(ways[asset] & above(parent) for asset in ways for parent in ways[asset])
 
 
-def test_a_folder_without_scores_gets_them_where_something_needs_them_and_its_verdicts_stay(evaluation):
+def test_a_preference_without_scores_gets_them_where_something_needs_them_and_the_verdicts_stay(evaluation):
     made = evaluation()
     folder = made.root / "evals" / "old"
     shutil.copytree(EXAMPLE, folder)
-    for scores in folder.glob("*/scores.json"):
-        scores.unlink()
+    (folder / "identity" / "scores.json").unlink()
     verdicts = {path: path.read_bytes() for path in folder.glob("*/verdict.json")}
     summary = RunFolder(folder).summary()
     assert len(verdicts) == 3
