@@ -97,21 +97,40 @@ def make_engine(tiny_model: Path, tmp_path: Path) -> Iterator[MakeEngine]:
     torch.set_num_threads(threads)
 
 
+def application(engine: Engine, model: Path) -> TestClient:
+    """The real application on the tiny model, in this process."""
+    app = create_app(engine, str(model))
+    return TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
+
+
 @pytest.fixture
 def client(make_engine: MakeEngine, tiny_model: Path) -> Iterator[TestClient]:
-    """The real application on the tiny model, in this process."""
-    app = create_app(make_engine(), str(tiny_model))
-    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as http:
+    with application(make_engine(), tiny_model) as http:
         yield http
 
 
 @pytest.fixture(scope="module")
-def smollm2() -> Iterator[Path]:
-    """The default model's folder, fetched where it is not cached; one thread, as in `make_engine`."""
+def one_thread() -> Iterator[None]:
+    """As in `make_engine`, for an engine that is kept."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield ensure_default()
+    yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def refusing(one_thread: None, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """One for all tests of a file that are refused: nothing that they ask leaves a trace for the next."""
+    engine = load_engine(str(tiny_model), tmp_path_factory.mktemp("refusing"), dtype=torch.float32)
+    with application(engine, tiny_model) as http:
+        yield http
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def smollm2(one_thread: None) -> Path:
+    """The default model's folder, fetched where it is not cached."""
+    return ensure_default()
 
 
 def generation(

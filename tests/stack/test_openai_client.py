@@ -14,11 +14,19 @@ from tests.stack.test_server import feedback, init, item
 ASK = [{"role": "user", "content": "Who are you?"}]
 
 
+def spoken_to(application, model):
+    """The official client on the application in this process, and the model's name."""
+    return openai.OpenAI(base_url="http://localhost/v1", api_key="none", http_client=application, max_retries=0), model
+
+
 @pytest.fixture
 def ask(client, tiny_model):
-    """The official client on the application in this process, and the model's name."""
-    spoken = openai.OpenAI(base_url="http://localhost/v1", api_key="none", http_client=client, max_retries=0)
-    return spoken, str(tiny_model)
+    return spoken_to(client, str(tiny_model))
+
+
+@pytest.fixture
+def ask_in_vain(refusing, tiny_model):
+    return spoken_to(refusing, str(tiny_model))
 
 
 def refused(call, **fields):
@@ -53,21 +61,21 @@ def test_chat_streams_and_counts(ask):
         ({"stream": True, "logprobs": True}, "'logprobs'"),
     ],
 )
-def test_what_chat_does_not_serve_is_refused_by_its_name(ask, fields, named):
-    client, model = ask
+def test_what_chat_does_not_serve_is_refused_by_its_name(ask_in_vain, fields, named):
+    client, model = ask_in_vain
     error = refused(client.chat.completions.create, model=model, messages=ASK, max_tokens=4, **fields)
     assert named in error.message
     assert error.type == "invalid_request_error"
 
 
 @pytest.mark.parametrize("fields", [{"n": 1}, {"response_format": {"type": "text"}}, {"tools": []}])
-def test_what_asks_for_nothing_is_served(ask, fields):
-    client, model = ask
+def test_what_asks_for_nothing_is_served(ask_in_vain, fields):
+    client, model = ask_in_vain
     assert client.chat.completions.create(model=model, messages=ASK, max_tokens=4, **fields).choices[0].message.content
 
 
-def test_tool_choice_without_tools_is_refused_too(ask):
-    client, model = ask
+def test_tool_choice_without_tools_is_refused_too(ask_in_vain):
+    client, model = ask_in_vain
     error = refused(client.chat.completions.create, model=model, messages=ASK, max_tokens=4, tool_choice="required")
     assert "'tool_choice'" in error.message
 
@@ -117,8 +125,8 @@ def test_a_model_is_listed_and_retrieved_with_its_owner(ask):
         client.models.retrieve("nobody")
 
 
-def test_an_error_has_the_form_that_clients_read_and_ours(ask):
-    client, _ = ask
+def test_an_error_has_the_form_that_clients_read_and_ours(ask_in_vain):
+    client, _ = ask_in_vain
     with pytest.raises(openai.NotFoundError) as caught:
         client.chat.completions.create(model="nobody", messages=ASK)
     assert "nobody" in caught.value.body["message"]
@@ -151,8 +159,8 @@ def test_a_text_completion(ask):
         ({"prompt": [1, 2, 3]}, "prompt"),
     ],
 )
-def test_what_a_text_completion_does_not_serve_is_refused_by_its_name(ask, fields, named):
-    client, model = ask
+def test_what_a_text_completion_does_not_serve_is_refused_by_its_name(ask_in_vain, fields, named):
+    client, model = ask_in_vain
     with pytest.raises(openai.APIStatusError) as caught:
         client.completions.create(**{"model": model, "prompt": "Who are", "max_tokens": 4, **fields})
     assert caught.value.status_code in (400, 422)

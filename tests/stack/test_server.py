@@ -92,28 +92,28 @@ def test_another_name_than_this_machines_is_refused(client: TestClient, host: st
         assert client.get("/v1/lora", headers={"host": own}).json() == {"loras": [lora_id]}
 
 
-def test_a_body_has_a_limit(client: TestClient) -> None:
+def test_a_body_has_a_limit(refusing: TestClient) -> None:
     text = "x" * MAX_BODY
     body = json.dumps({"model": "nobody", "messages": [{"role": "user", "content": text}]}).encode()
-    answer = client.post("/v1/chat/completions", content=body, headers={"content-type": "application/json"})
+    answer = refusing.post("/v1/chat/completions", content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, "larger than" in answer.text) == (413, True)
     pieces = (body[at : at + 65_536] for at in range(0, len(body), 65_536))  # of no declared length
-    answer = client.post("/v1/chat/completions", content=pieces, headers={"content-type": "application/json"})
+    answer = refusing.post("/v1/chat/completions", content=pieces, headers={"content-type": "application/json"})
     assert (answer.status_code, "larger than" in answer.text) == (413, True)
 
 
-def test_a_compressed_body_is_refused(client: TestClient) -> None:
-    body = gzip.compress(json.dumps(chat_body(init(client))).encode())
+def test_a_compressed_body_is_refused(refusing: TestClient) -> None:
+    body = gzip.compress(json.dumps(chat_body(init(refusing))).encode())
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
-    assert client.post("/v1/chat/completions", content=body, headers=headers).status_code == 415
+    assert refusing.post("/v1/chat/completions", content=body, headers=headers).status_code == 415
 
 
-def test_errors_are_said_in_both_ways(client: TestClient) -> None:
+def test_errors_are_said_in_both_ways(refusing: TestClient) -> None:
     for answer in (
-        client.post("/v1/chat/completions", json=chat_body("nobody")),
-        client.post("/v1/chat/completions", json={}),
-        client.post("/v1/lora/init", json={"lora_id": "../x"}),
-        client.get("/v1/nothing"),
+        refusing.post("/v1/chat/completions", json=chat_body("nobody")),
+        refusing.post("/v1/chat/completions", json={}),
+        refusing.post("/v1/lora/init", json={"lora_id": "../x"}),
+        refusing.get("/v1/nothing"),
     ):
         error = answer.json()["error"]
         assert answer.json()["detail"]
@@ -140,8 +140,8 @@ def test_adapters(client: TestClient, tiny_model: Path) -> None:
 
 @pytest.mark.parametrize("path", ["status", "export"])
 @pytest.mark.parametrize("lora_id", ["nobody", "../../etc/passwd"])
-def test_unknown_adapter(client: TestClient, path: str, lora_id: str) -> None:
-    answer = client.get(f"/v1/lora/{path}", params={"lora_id": lora_id})
+def test_unknown_adapter(refusing: TestClient, path: str, lora_id: str) -> None:
+    answer = refusing.get(f"/v1/lora/{path}", params={"lora_id": lora_id})
     assert answer.status_code == 404
     assert "detail" in answer.json()
 
@@ -157,12 +157,12 @@ def test_unknown_adapter(client: TestClient, path: str, lora_id: str) -> None:
         ({"target_modules": ["nothing"]}, 422),
     ],
 )
-def test_init_that_is_refused(client: TestClient, change: dict[str, Any], code: int) -> None:
-    assert client.post("/v1/lora/init", json={"lora_id": "a", **change}).status_code == code
+def test_init_that_is_refused(refusing: TestClient, change: dict[str, Any], code: int) -> None:
+    assert refusing.post("/v1/lora/init", json={"lora_id": "a", **change}).status_code == code
 
 
-def test_an_adapter_cannot_take_the_base_models_name(client: TestClient, tiny_model: Path) -> None:
-    answer = client.post("/v1/lora/init", json={"lora_id": str(tiny_model.resolve())})
+def test_an_adapter_cannot_take_the_base_models_name(refusing: TestClient, tiny_model: Path) -> None:
+    answer = refusing.post("/v1/lora/init", json={"lora_id": str(tiny_model.resolve())})
     assert (answer.status_code, "base model" in answer.text) == (422, True)
 
 
@@ -197,21 +197,21 @@ def test_base_model_by_its_own_name(client: TestClient, tiny_model: Path) -> Non
 
 
 @pytest.mark.parametrize("path", ["chat/completions", "completions", "score"])
-def test_unknown_model(client: TestClient, path: str) -> None:
+def test_unknown_model(refusing: TestClient, path: str) -> None:
     body = {"model": "nobody", "messages": MESSAGES, "completion": "x", "prompt": "x"}
-    answer = client.post(f"/v1/{path}", json=body)
+    answer = refusing.post(f"/v1/{path}", json=body)
     assert answer.status_code == 404
     assert "nobody" in answer.json()["detail"]
 
 
-def test_context_too_long(client: TestClient) -> None:
-    lora_id = init(client)
+def test_context_too_long(refusing: TestClient) -> None:
+    lora_id = init(refusing)
     long = [MESSAGES[0], {"role": "user", "content": "x" * 600}]
     for change in ({"messages": long}, {"max_tokens": 500}):
-        answer = client.post("/v1/chat/completions", json=chat_body(lora_id, **change))
+        answer = refusing.post("/v1/chat/completions", json=chat_body(lora_id, **change))
         assert answer.status_code == 400
         assert "maximum context length" in answer.json()["detail"]
-    answer = client.post("/v1/score", json={"model": "eval-kuro-1", "messages": long, "completion": "x"})
+    answer = refusing.post("/v1/score", json={"model": "eval-kuro-1", "messages": long, "completion": "x"})
     assert (answer.status_code, "maximum context length" in answer.text) == (400, True)
 
 
@@ -238,12 +238,12 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
         ('"response_format": {"type": "json_object"}', 400),
     ],
 )
-def test_unusual_fields(client: TestClient, fields: str, code: int) -> None:
-    """What cannot be done is refused, as the client's fault; nothing is ignored without a word."""
-    init(client)
+def test_unusual_fields(refusing: TestClient, fields: str, code: int) -> None:
+    """What cannot be done is refused, as the refusing's fault; nothing is ignored without a word."""
+    init(refusing)
     body = {key: value for key, value in chat_body("eval/kuro-1").items() if f'"{key}"' not in fields}
     content = f"{json.dumps(body)[:-1]}, {fields}}}".encode()
-    answer = client.post("/v1/chat/completions", content=content, headers={"content-type": "application/json"})
+    answer = refusing.post("/v1/chat/completions", content=content, headers={"content-type": "application/json"})
     assert answer.status_code == code, answer.text
     answer.json()
 
@@ -267,9 +267,9 @@ def test_unusual_fields(client: TestClient, fields: str, code: int) -> None:
         ("/v1/lora/init", '{"lora_id": "a", "target_modules": [7]}'),
     ],
 )
-def test_nothing_that_a_client_sends_is_a_failure_of_the_server(client: TestClient, path: str, content: str) -> None:
-    init(client)
-    answer = client.post(path, content=content.encode(), headers={"content-type": "application/json"})
+def test_nothing_that_a_client_sends_is_a_failure_of_the_server(refusing: TestClient, path: str, content: str) -> None:
+    init(refusing)
+    answer = refusing.post(path, content=content.encode(), headers={"content-type": "application/json"})
     assert 400 <= answer.status_code < 500, answer.text
     answer.json()
 
@@ -278,19 +278,19 @@ def test_nothing_that_a_client_sends_is_a_failure_of_the_server(client: TestClie
     ("name", "value"), [("learning_rate", "Infinity"), ("max_grad_norm", "1e999"), ("alpha", "NaN"), ("is_clip", "NaN")]
 )
 def test_feedback_with_a_number_that_is_none_is_refused_before_it_trains(
-    client: TestClient, name: str, value: str
+    refusing: TestClient, name: str, value: str
 ) -> None:
-    said = content(chat(client, init(client)))
+    said = content(chat(refusing, init(refusing)))
     body = json.dumps({"requests": [item("eval/kuro-1", said, {"training": {**TRAINING, name: "VALUE"}})]})
     sent = body.replace('"VALUE"', value).encode()
-    answer = client.post("/v1/feedback", content=sent, headers={"content-type": "application/json"})
+    answer = refusing.post("/v1/feedback", content=sent, headers={"content-type": "application/json"})
     assert (answer.status_code, name in answer.text) == (422, True), answer.text
 
 
 @pytest.mark.parametrize("path", ["/v1/lora/status", "/v1/lora/export"])
-def test_a_name_in_an_address_that_is_no_text_is_an_unknown_one(client: TestClient, path: str) -> None:
-    assert client.get(f"{path}?lora_id=%ed%a0%80%00").status_code in (404, 422)
-    assert client.delete("/v1/lora?lora_id=%ed%a0%80").status_code in (200, 404, 422)
+def test_a_name_in_an_address_that_is_no_text_is_an_unknown_one(refusing: TestClient, path: str) -> None:
+    assert refusing.get(f"{path}?lora_id=%ed%a0%80%00").status_code in (404, 422)
+    assert refusing.delete("/v1/lora?lora_id=%ed%a0%80").status_code in (200, 404, 422)
 
 
 def test_an_empty_stop_stops_nothing(client: TestClient) -> None:
@@ -412,9 +412,9 @@ def test_text_completion(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("more", [{"stream": True}, {"echo": True}, {"logprobs": 3}, {"best_of": 2}])
-def test_text_completion_refuses_what_it_would_ignore(client: TestClient, more: dict[str, Any]) -> None:
-    init(client)
-    answer = client.post("/v1/completions", json={"model": "eval-kuro-1", "prompt": "Once", **more})
+def test_text_completion_refuses_what_it_would_ignore(refusing: TestClient, more: dict[str, Any]) -> None:
+    init(refusing)
+    answer = refusing.post("/v1/completions", json={"model": "eval-kuro-1", "prompt": "Once", **more})
     assert (answer.status_code, next(iter(more)) in answer.text) == (400, True)
 
 
@@ -472,29 +472,29 @@ def test_feedback_finds_text_whatever_its_white_space(client: TestClient) -> Non
         ({"feedback": "x" * 600}, 400),
     ],
 )
-def test_feedback_that_is_refused(client: TestClient, change: dict[str, Any], code: int) -> None:
-    lora_id = init(client)
-    answer = feedback(client, item(lora_id, content(chat(client, lora_id)), change))
+def test_feedback_that_is_refused(refusing: TestClient, change: dict[str, Any], code: int) -> None:
+    lora_id = init(refusing)
+    answer = feedback(refusing, item(lora_id, content(chat(refusing, lora_id)), change))
     assert answer.status_code == code, answer.text
-    assert client.get("/v1/lora/status", params={"lora_id": lora_id}).json()["updates"] == 0
+    assert refusing.get("/v1/lora/status", params={"lora_id": lora_id}).json()["updates"] == 0
 
 
-def test_feedback_without_items(client: TestClient) -> None:
-    assert feedback(client).status_code == 422
+def test_feedback_without_items(refusing: TestClient) -> None:
+    assert feedback(refusing).status_code == 422
 
 
 @pytest.mark.parametrize("change", [{"lora_id": "b"}, {"training": {**TRAINING, "alpha": 0.5}}])
-def test_feedback_with_unlike_items(client: TestClient, change: dict[str, Any]) -> None:
-    lora_id = init(client)
-    init(client, "b")
-    response = content(chat(client, lora_id))
-    assert feedback(client, item(lora_id, response), item(lora_id, response, change)).status_code == 400
+def test_feedback_with_unlike_items(refusing: TestClient, change: dict[str, Any]) -> None:
+    lora_id = init(refusing)
+    init(refusing, "b")
+    response = content(chat(refusing, lora_id))
+    assert feedback(refusing, item(lora_id, response), item(lora_id, response, change)).status_code == 400
 
 
-def test_feedback_needs_a_system_message(client: TestClient) -> None:
-    lora_id = init(client)
-    response = content(chat(client, lora_id, messages=MESSAGES[1:]))
-    answer = feedback(client, item(lora_id, response))
+def test_feedback_needs_a_system_message(refusing: TestClient) -> None:
+    lora_id = init(refusing)
+    response = content(chat(refusing, lora_id, messages=MESSAGES[1:]))
+    answer = feedback(refusing, item(lora_id, response))
     assert answer.status_code == 422
     assert "system message" in answer.json()["detail"]
 

@@ -167,7 +167,11 @@ def test_it_can_be_stopped(model: str) -> None:
 
 
 def test_it_ends_when_idle(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    one_thread: None,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The program as it is started, in this process."""
     monkeypatch.setenv("CLAAS_STACK_IDLE_S", "0.5")

@@ -208,10 +208,11 @@ def test_every_column_of_the_list_is_in_the_window(open_page, results):
 
 
 def test_nothing_is_wider_than_the_window(open_page, results):
-    for name, rate in (("one-with-a-name-that-is-long", 1e-4), ("two-with-a-name-that-is-long", 1e-3)):
+    names = [f"{number}-with-a-name-that-is-long" for number in ("one", "two", "three")]
+    for name, rate in zip(names, (1e-4, 1e-3, 1e-2), strict=True):
         config = {"sweep_id": "rates", "training": {"learning_rate": rate}}
         write_run(results, made_run(name, passing(9), config=config))
-    compared = "/compare?run=example&run=one-with-a-name-that-is-long&run=two-with-a-name-that-is-long"
+    compared = f"/compare?{'&'.join(f'run={name}' for name in names)}"
     for path in (
         "/",
         "/runs/example",
