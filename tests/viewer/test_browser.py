@@ -68,7 +68,7 @@ def test_a_step_opens_and_a_hostile_answer_is_text(open_page, example):
     page.get_by_role("link", name="example").click()
     page.get_by_role("link", name="identity", exact=True).first.click()
     step = page.locator('a[data-open$="/states/2?part=1"]')
-    assert step.get_attribute("aria-expanded") == "false"
+    step.and_(page.locator("[aria-expanded=false]")).wait_for()  # its script has run
     step.press("Enter")
     answer = page.locator("tr.detail .answer").first
     answer.wait_for()
