@@ -34,11 +34,11 @@ def crowd(engine: Engine, count: int, lora_id: str | None, least: int = 20, more
     ]
 
 
-def check_alone_and_together(engine: Engine, lora_id: str | None, count: int) -> None:
-    alone = [outcome(engine.generate(request).result()) for request in crowd(engine, count, lora_id)]
-    together = [engine.generate(request) for request in crowd(engine, count, lora_id)]
+def check_alone_and_together(engine: Engine, lora_id: str | None, count: int, *tokens: int) -> None:
+    alone = [outcome(engine.generate(request).result()) for request in crowd(engine, count, lora_id, *tokens)]
+    together = [engine.generate(request) for request in crowd(engine, count, lora_id, *tokens)]
     assert [outcome(future.result()) for future in together] == alone
-    backwards = [engine.generate(request) for request in reversed(crowd(engine, count, lora_id))]
+    backwards = [engine.generate(request) for request in reversed(crowd(engine, count, lora_id, *tokens))]
     assert [outcome(future.result()) for future in reversed(backwards)] == alone
 
 
@@ -52,7 +52,7 @@ def test_with_a_trained_adapter_and_refilled_places(make_engine: MakeEngine) -> 
     engine = make_engine(dtype=torch.bfloat16)
     engine.create_adapter("a", 4, 8, None).result()
     train_little(engine, "a")
-    check_alone_and_together(engine, "a", 40)
+    check_alone_and_together(engine, "a", 40, 8, 3)
 
 
 def test_model_without_a_lean_pass(make_engine: MakeEngine) -> None:

@@ -1,10 +1,12 @@
-"""The embedded stack as the official OpenAI client meets it: what it serves, and that it says what it does not."""
+"""The embedded stack as the official OpenAI client meets it: what it serves, and that it says what it does not.
+
+The client is imported where it is used: it takes a second, and whoever runs another file's tests collects this one too.
+"""
 
 from __future__ import annotations
 
 import math
 
-import openai
 import pytest
 
 from claas_assets.wire import model_name
@@ -16,6 +18,8 @@ ASK = [{"role": "user", "content": "Who are you?"}]
 
 def spoken_to(application, model):
     """The official client on the application in this process, and the model's name."""
+    import openai
+
     return openai.OpenAI(base_url="http://localhost/v1", api_key="none", http_client=application, max_retries=0), model
 
 
@@ -31,6 +35,8 @@ def ask_in_vain(refusing, tiny_model):
 
 def refused(call, **fields):
     """The 400 as the client raises it."""
+    import openai
+
     with pytest.raises(openai.BadRequestError) as caught:
         call(**fields)
     return caught.value
@@ -81,6 +87,8 @@ def test_tool_choice_without_tools_is_refused_too(ask_in_vain):
 
 
 def test_a_text_part_is_read_and_an_image_part_is_refused(ask):
+    import openai
+
     client, model = ask
     parts = [{"type": "text", "text": "Who are you?"}]
     same = [
@@ -115,6 +123,8 @@ def test_of_two_token_limits_the_newer_name_wins(ask):
 
 
 def test_a_model_is_listed_and_retrieved_with_its_owner(ask):
+    import openai
+
     client, model = ask
     (card,) = [card for card in client.models.list() if card.id == model]
     found = client.models.retrieve(model)
@@ -126,6 +136,8 @@ def test_a_model_is_listed_and_retrieved_with_its_owner(ask):
 
 
 def test_an_error_has_the_form_that_clients_read_and_ours(ask_in_vain):
+    import openai
+
     client, _ = ask_in_vain
     with pytest.raises(openai.NotFoundError) as caught:
         client.chat.completions.create(model="nobody", messages=ASK)
@@ -160,6 +172,8 @@ def test_a_text_completion(ask):
     ],
 )
 def test_what_a_text_completion_does_not_serve_is_refused_by_its_name(ask_in_vain, fields, named):
+    import openai
+
     client, model = ask_in_vain
     with pytest.raises(openai.APIStatusError) as caught:
         client.completions.create(**{"model": model, "prompt": "Who are", "max_tokens": 4, **fields})
