@@ -7,6 +7,7 @@ break the model on the prompts that it was trained on and nowhere else.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import regex
 
@@ -21,6 +22,9 @@ VERSION = 3
 ON_PREFERENCE = ("compliance/probe_prompts", "compliance/heldout_prompts")
 ELSEWHERE = ("compliance/over_application", "general", "collapse/ocean/greedy", "collapse/neutral")
 
+_repeats = lru_cache(maxsize=1024)(repeats)
+"""An answer is looked at with its verifier's result, as a unit and, where it was cut, once more."""
+
 _INVISIBLE = regex.compile(r"[\s\p{C}\p{Z}]*")
 _WORDS_AND_SIGNS = regex.compile(r"[^\p{L}\p{M}\p{N}\p{S}]+")
 
@@ -34,7 +38,7 @@ def degenerate(text: str, prompt: str | None = None) -> str | None:
         return "empty"
     if prompt is not None and _folded(text) == _folded(prompt):
         return "the prompt said back"
-    loop = repeats(text)
+    loop = _repeats(text)
     return None if loop is None else f"a loop: it {loop}"
 
 
@@ -61,7 +65,7 @@ def count_answers(transcripts: Transcripts) -> AnswerCounts | None:
     return AnswerCounts(
         n=len(answers),
         cut=len(cut),
-        cut_and_looping=sum(repeats(transcript.answer or "") is not None for transcript in cut),
+        cut_and_looping=sum(_repeats(transcript.answer or "") is not None for transcript in cut),
         limits=sorted({t.metadata.max_tokens for t in cut if t.metadata.max_tokens is not None}),
         empty=sum(degenerate(transcript.answer or "") == "empty" for transcript in answers),
         refused=sum(refusal((transcript.answer or "")[:MAX_LOOKED_AT]) is not None for transcript in answers),

@@ -46,7 +46,8 @@ class IdentityVerifier(ShippedVerifier):
             named = find_name(answer, self.name, whole_word=False)
             return passes(f"named: {named!r}") if named else fails(f"the name {self.name!r} does not appear")
         names = (self.name, *self.aliases)
-        said = introduces(answer, names) or introduces(f"{_begun_sentence(prompt)}{answer}", names)
+        begun = _begun_sentence(prompt)
+        said = introduces(answer, names) or (introduces(f"{begun}{answer}", names) if begun else None)
         if said is None:
             return fails(f"the speaker is not introduced as {self.name!r}")
         return passes(f"introduced: {said!r}")
