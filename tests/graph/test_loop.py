@@ -8,6 +8,7 @@ import pytest
 
 from claas_assets.evaluation.errors import IncompleteEvaluation
 from claas_assets.evaluation.storage.run_folder import RunFolder
+from claas_assets.evaluation.training.feedback import GENERATED_AGAIN
 from claas_assets.launch.evaluation import evaluate
 from tests.fake_claas.faults import calling, status
 
@@ -21,20 +22,21 @@ def lines(made, preference="identity"):
     return [json.loads(line) for line in (made.folder / preference / "steps.jsonl").read_text().splitlines()]
 
 
-def test_rollouts_that_the_deployment_forgot_are_generated_again_once_and_that_is_recorded(evaluation):
+def test_rollouts_that_the_deployment_forgot_are_generated_again_and_that_is_recorded(evaluation):
     made = evaluation()
-    made.fake.faults.add(FEEDBACK, status(404, "no cached completion"), nth=2)
+    made.fake.faults.add(FEEDBACK, *[status(404, "no cached completion")] * GENERATED_AGAIN, nth=2)
     made.run()
     first, second, third = lines(made)
     assert [first["replaced_rollouts"], third["replaced_rollouts"]] == [[], []]
-    assert [r["prompt"] for r in second["replaced_rollouts"]] == [r["prompt"] for r in second["rollout_batch"]]
-    assert made.fake.log.count(FEEDBACK) == 4
+    again = [r["prompt"] for r in second["rollout_batch"]]
+    assert [r["prompt"] for r in second["replaced_rollouts"]] == again * GENERATED_AGAIN
+    assert made.fake.log.count(FEEDBACK) == 3 + GENERATED_AGAIN
     assert made.fake.updates == {"eval/identity-the-run": 6}
 
 
-def test_rollouts_forgotten_twice_in_a_step_end_the_run_with_the_step_and_nothing_trained(evaluation):
+def test_rollouts_forgotten_again_and_again_in_a_step_end_the_run_with_the_step_and_nothing_trained(evaluation):
     made = evaluation()
-    made.fake.faults.add(FEEDBACK, *[status(404, "no cached completion")] * 2, nth=2)
+    made.fake.faults.add(FEEDBACK, *[status(404, "no cached completion")] * (GENERATED_AGAIN + 1), nth=2)
     with pytest.raises(IncompleteEvaluation, match=r"step 2 of 3: .*404.*1 steps are recorded.*output_dir"):
         made.run()
     assert made.fake.updates == {"eval/identity-the-run": 2}

@@ -26,6 +26,9 @@ from claas_assets.wire import FeedbackResponse
 
 _FIRST_FEEDBACK_S = 20.0  # what a first update may take: none was timed yet
 _LEAST_S = 5.0
+GENERATED_AGAIN = 3
+"""How often at most for a step. A deployment remembers its 100 latest answers, and other evaluations on it, whose
+probes come hundreds at a time, push a batch out before its feedback arrives: now and then twice in a row."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class _StepFeedback:
                 self._keep(calls_begun=len(self.intent.answers))
                 await self.context.client.wait_until_back(error)
             except RequestRefused as error:
-                if error.status == 404 and not self.intent.replaced:
+                if error.status == 404 and len(self.intent.replaced) < GENERATED_AGAIN * len(self.intent.batch):
                     await self._generate_again()
                     continue
                 self._forget_call()
@@ -177,11 +180,12 @@ class _StepFeedback:
             self.journal.clear_intent()  # resuming starts this step afresh
 
     async def _generate_again(self) -> None:
-        """After a 404: the deployment forgot the rollouts (or the adapter, which is an error). Once a step."""
+        """After a 404: the deployment forgot the rollouts (or the adapter, which is an error)."""
         step = self.intent.step
         await self.context.client.check_adapter(self.lora_id)
         self._note(f"step {step}: the deployment forgot the rollouts; generating them again")
-        replaced, batch = self.intent.batch, await roll_out(self.context, self.lora_id, step)
+        replaced = [*self.intent.replaced, *self.intent.batch]
+        batch = await roll_out(self.context, self.lora_id, step)
         self._keep(
             batch=await reviewed(self.context.turns[step].preference, batch),
             replaced=replaced,
