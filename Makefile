@@ -40,12 +40,12 @@ style: install
 types: style
 	$(BIN)/mypy
 
-check: lint quick-tests  ## what one runs all day: without weights, browser, Postgres, and evaluations of the whole graph
+check: lint quick-tests  ## what one runs all day: without weights, browser, Postgres, whole evaluations and the commands
 
 test: lint tests  ## everything
 
 quick-tests: style
-	$(PYTEST) -m 'not slow' --ignore=tests/graph --ignore=tests/faults
+	$(PYTEST) -m 'not slow' $(addprefix --ignore=tests/,graph faults cli deploy)
 
 tests: style
 	$(BIN)/python -m claas_assets.stack.weights
