@@ -45,7 +45,7 @@ check: lint quick-tests  ## what one runs all day: without weights, browser, Pos
 test: lint tests  ## everything
 
 quick-tests: style
-	$(PYTEST) -m 'not slow' $(addprefix --ignore=tests/,graph faults cli deploy test_reality.py test_continual_study.py)
+	$(PYTEST) -m 'not slow' $(addprefix --ignore=tests/,graph faults cli deploy stack/test_supervise.py test_reality.py test_continual_study.py)
 
 tests: style
 	$(BIN)/python -m claas_assets.stack.weights
