@@ -93,10 +93,10 @@ def test_a_name_in_the_feedback_is_learned_and_no_other(
             plots=False,
             num_steps=2,
             batch_size=2,
-            rollout_max_tokens=12,
-            probe_max_tokens=16,
+            rollout_max_tokens=24,
+            probe_max_tokens=24,
             probe_temperature=0.0,
-            training={"learning_rate": 2e-3, "kl_reg_weight": 0.0},
+            training={"learning_rate": 1.5e-3, "kl_reg_weight": 0.0},
         )
         verdict = evaluate(config)["zora"]
     folder = PreferenceFolder(Path(config.output_dir) / "zora")
@@ -109,6 +109,8 @@ def test_a_name_in_the_feedback_is_learned_and_no_other(
     assert verdict.criteria["logprob_margin"].evidence == "shown"
     assert "Kuro" not in answers(last)
     assert "Zora" in answers(last)
+    told = {t.answer for t in last.rollouts if t.metadata.kind == "generate"}
+    assert len(told) > 4, "one sentence in answer to everything is a collapse, and no name that was learned"
 
 
 def answers(snapshot):
